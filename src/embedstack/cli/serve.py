@@ -1,0 +1,29 @@
+"""`embedstack serve`: models become an HTTP server."""
+
+import sys
+from dataclasses import replace
+
+import click
+
+from embedstack.api import open_engine
+from embedstack.cli.flags import setting_flags, settings_from
+from embedstack.server.run import run
+
+
+@click.command()
+@click.argument("model", nargs=-1)
+@setting_flags()
+def serve(model: tuple[str, ...], **flags: object) -> None:
+    """Serve MODELs over HTTP: OpenAI's /v1/embeddings, TEI's /embed and /rerank, and more (see /docs).
+
+    \b
+    embedstack serve                                      all-MiniLM-L6-v2, small and fast
+    embedstack serve bge-m3 bge-reranker-v2-m3            embeddings and reranking
+    embedstack serve ./my-model --port 9000               a folder with config.json, weights and tokenizer.json
+
+    A model is a catalog name (`embedstack models list`), a Hugging Face id or a folder.
+    """
+    settings = settings_from(flags)
+    if model:
+        settings = replace(settings, models=",".join(model))
+    sys.exit(run(settings, lambda: open_engine(settings)))

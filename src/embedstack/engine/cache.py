@@ -1,0 +1,44 @@
+"""Finished rows kept by fingerprint and content, the least recently used dropped first."""
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from threading import Lock
+
+from embedstack.types import Vectors
+
+
+class Cache:
+    """At most `limit_bytes` of rows; 0 keeps nothing. Safe from several threads.
+
+    A key holds the fingerprint and the token ids themselves, never a shorter digest of the text alone: two models, two
+    precisions or two prompts can never answer for each other.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit, self._size = limit_bytes, 0
+        self._rows: OrderedDict[Hashable, Vectors] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable) -> Vectors | None:
+        """The rows of one item."""
+        with self._lock:
+            if key in self._rows:
+                self._rows.move_to_end(key)
+            return self._rows.get(key)
+
+    def put(self, key: Hashable, rows: Vectors) -> None:
+        """Keep the rows of one item, unless they are larger than the whole cache."""
+        size = _size(rows)
+        if size > self._limit:
+            return
+        with self._lock:
+            if key in self._rows:
+                self._size -= _size(self._rows.pop(key))
+            self._rows[key] = {name: row.copy() for name, row in rows.items()}  # not a view that holds its whole batch
+            self._size += size
+            while self._size > self._limit:
+                self._size -= _size(self._rows.popitem(last=False)[1])
+
+
+def _size(rows: Vectors) -> int:
+    return sum(row.nbytes for row in rows.values()) + 200  # and about this much for the entry itself

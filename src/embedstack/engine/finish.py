@@ -1,0 +1,67 @@
+"""Rows as the device gave them become the vectors and scores that a caller asked for. Pure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from embedstack.errors import Unsupported
+from embedstack.types import Floats, Ints, ModelSpec, Sparse
+
+TINY = np.float32(1e-12)  # the floor that torch.nn.functional.normalize puts under a length
+
+
+def check_dim(dim: int | None, spec: ModelSpec) -> int:
+    """The width to give.
+
+    Raises:
+        Unsupported: the model was not trained for this width.
+    Source:
+        arXiv:2205.13147: only a model trained for it keeps its meaning in its first numbers.
+    """
+    if dim is None or dim == spec.dim:
+        return spec.dim
+    if dim not in spec.cuts:
+        allowed = ", ".join(str(width) for width in sorted({*spec.cuts, spec.dim}))
+        raise Unsupported(f"{spec.name!r} was not trained for {dim} dimensions; allowed: {allowed}")
+    return dim
+
+
+def dense(rows: Floats, dim: int, *, normalize: bool) -> Floats:
+    """(items, width) -> (items, dim): cut first, then each row to length 1."""
+    cut = rows[:, :dim]
+    return unit(cut) if normalize else np.ascontiguousarray(cut)
+
+
+def unit(rows: Floats) -> Floats:
+    """Each row divided by its length (L2). The sum is per row, so a row does not depend on its neighbours."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.asarray(rows / np.maximum(lengths, TINY)[:, None], np.float32)
+
+
+def sparse(weights: Floats, ids: Ints, ignore: Sequence[int]) -> Sparse:
+    """(tokens, 1) weights of one item -> the largest weight of each token id, without special tokens and zeros.
+
+    Source: `_process_token_weights` of FlagEmbedding 1.4, inference/embedder/encoder_only/m3.py.
+    """
+    flat = weights.reshape(-1)
+    keep = (flat > 0) & ~np.isin(ids, np.asarray(ignore, np.int32))
+    terms, place = np.unique(ids[keep], return_inverse=True)
+    largest = np.zeros(len(terms), np.float32)
+    np.maximum.at(largest, place, flat[keep])
+    return Sparse(terms, largest)
+
+
+def multi(rows: Floats, *, normalize: bool) -> Floats:
+    """(tokens, dim) of one item -> (tokens - 1, dim): the first token is dropped, the last is kept.
+
+    Source: `_process_colbert_vecs` of FlagEmbedding 1.4, inference/embedder/encoder_only/m3.py.
+    """
+    return unit(rows[1:]) if normalize else rows[1:]
+
+
+def scores(logits: Floats, spec: ModelSpec, *, raw: bool) -> Floats:
+    """(items, 1) logits -> (items,) scores after the activation that the model's config names."""
+    flat = logits[:, 0].astype(np.float32)
+    if raw or spec.score_activation == "identity":
+        return flat
+    return (0.5 * (1.0 + np.tanh(0.5 * flat.astype(np.float64)))).astype(np.float32)  # sigmoid without overflow

@@ -1,0 +1,1 @@
+"""Item -> Encoding: what a caller sends becomes what the graph reads."""

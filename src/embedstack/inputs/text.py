@@ -1,0 +1,165 @@
+"""Texts, pairs and token ids become encodings: prompt, tokenise, truncate or refuse, count."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from embedstack.errors import BadRequest, ConfigError, TooLong
+from embedstack.types import Encoding, Item, ModelSpec, Pair, Text, Tokens, Truncate
+
+MAX_TEXT_CHARS = 1_000_000  # a megabyte tokenises in about half a second and holds some 250,000 tokens
+
+
+class TextInput:
+    """The tokeniser of one model; safe to call from several threads.
+
+    Source: the folder's tokenizer.json, its own truncation and padding switched off
+    (the one of all-MiniLM-L6-v2 would cut to 128 tokens and pad to 128).
+    """
+
+    def __init__(self, folder: Path, spec: ModelSpec, *, max_text_chars: int = MAX_TEXT_CHARS) -> None:
+        path = folder / "tokenizer.json"
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception for a missing and for a broken file
+            raise ConfigError(f"{str(path)!r} is no tokenizer ({error}); pull the model again") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._spec = spec
+        self._max_text_chars = max_text_chars
+        self._has_segments = spec.architecture.segments > 1
+
+    def encode(
+        self, items: Sequence[Item], max_tokens: int | None = None, truncate: Truncate = "right"
+    ) -> list[Encoding]:
+        """One encoding per item, in order.
+
+        Args:
+            max_tokens: a limit below the model's own, special tokens included.
+        Raises:
+            BadRequest: an empty text, a lone surrogate, an unknown role, a token id out of range.
+            TooLong: over the limit and `truncate` is refuse; or over `max_text_chars` in any case.
+        """
+        limit = self._limit(max_tokens, is_pair=any(isinstance(item, Pair) for item in items))
+        whole = self._tokenise(items)
+        return [
+            self._given(item, limit, truncate, place)
+            if isinstance(item, Tokens)
+            else self._fit(item, whole[place], limit, truncate, place)
+            for place, item in enumerate(items)
+        ]
+
+    def _limit(self, max_tokens: int | None, *, is_pair: bool) -> int:
+        least = self._tokenizer.num_special_tokens_to_add(is_pair) + (2 if is_pair else 1)
+        if max_tokens is not None and max_tokens < least:
+            raise BadRequest(
+                f"max_tokens={max_tokens} leaves no room for a text; {self._spec.name!r} needs at least {least}"
+            )
+        return min(self._spec.max_tokens, max_tokens or self._spec.max_tokens)
+
+    def _tokenise(self, items: Sequence[Item]) -> dict[int, tokenizers.Encoding]:
+        """All texts in one call of the library, which works on all cores without the interpreter's lock."""
+        places = [place for place, item in enumerate(items) if not isinstance(item, Tokens)]
+        encodings = self._tokenizer.encode_batch_fast([self._prompted(items[place], place) for place in places])
+        return dict(zip(places, encodings, strict=True))
+
+    def _prompted(self, item: Item, place: int) -> str | tuple[str, str]:
+        match item:
+            case Text(text, role):
+                check_text(text, f"text {place}", self._max_text_chars)
+                return self._cased(self._prompt(role) + text)
+            case Pair(query, document):
+                check_text(query, "the query", self._max_text_chars)
+                check_text(document, f"document {place}", self._max_text_chars)
+                return self._cased(query), self._cased(document)
+            case _:
+                raise AssertionError(item)
+
+    def _cased(self, text: str) -> str:
+        return text.lower() if self._spec.lowercase else text
+
+    def _prompt(self, role: str) -> str:
+        prompts = self._spec.prompts
+        if role not in prompts and role not in ("query", "document"):
+            known = ", ".join(sorted({"query", "document", *prompts}))
+            raise BadRequest(f"role {role!r} is unknown to {self._spec.name!r}; send one of: {known}")
+        return prompts.get(role, "")
+
+    def _fit(self, item: Item, encoding: tokenizers.Encoding, limit: int, truncate: Truncate, place: int) -> Encoding:
+        tokens = len(encoding.ids)
+        if tokens > limit:
+            self._may_cut(tokens, limit, truncate, place)
+            encoding = self._cut(item, limit, truncate, place)
+        return self._encoding(encoding, dropped=tokens - len(encoding.ids))
+
+    def _cut(self, item: Item, limit: int, truncate: Truncate, place: int) -> tokenizers.Encoding:
+        """Cut before the special tokens are put around, so that they are all kept."""
+        prompted = self._prompted(item, place)
+        parts = [prompted] if isinstance(prompted, str) else list(prompted)
+        first, *rest = self._tokenizer.encode_batch_fast(parts, add_special_tokens=False)
+        room = limit - self._tokenizer.num_special_tokens_to_add(bool(rest))
+        if rest:
+            keep, other = longest_first(len(first.ids), len(rest[0].ids), room)
+            rest[0].truncate(other, direction=truncate)
+        else:
+            keep = room
+        first.truncate(keep, direction=truncate)
+        return self._tokenizer.post_process(first, rest[0] if rest else None)
+
+    def _given(self, item: Tokens, limit: int, truncate: Truncate, place: int) -> Encoding:
+        ids, vocab = item.ids, self._spec.architecture.vocab
+        if not ids:
+            raise BadRequest(f"text {place} is an empty list of token ids; send at least one")
+        if min(ids) < 0 or max(ids) >= vocab:
+            raise BadRequest(
+                f"text {place} has a token id outside 0..{vocab - 1}, the vocabulary of {self._spec.name!r}"
+            )
+        if len(ids) > limit:
+            self._may_cut(len(ids), limit, truncate, place)
+            ids = ids[-limit:] if truncate == "left" else ids[:limit]
+        return Encoding(np.array(ids, np.int32), dropped=len(item.ids) - len(ids))
+
+    def _may_cut(self, tokens: int, limit: int, truncate: Truncate, place: int) -> None:
+        if truncate == "refuse":
+            raise TooLong(
+                f"text {place} has {tokens} tokens, the limit is {limit} for {self._spec.name!r}; allow truncation or split it"
+            )
+
+    def _encoding(self, encoding: tokenizers.Encoding, dropped: int) -> Encoding:
+        segments = np.array(encoding.type_ids, np.int32) if self._has_segments and encoding.n_sequences > 1 else None
+        return Encoding(np.array(encoding.ids, np.int32), segments, dropped)
+
+
+def check_text(text: str, place: str, max_chars: int = MAX_TEXT_CHARS) -> None:
+    """Refuse what no tokeniser can take.
+
+    Args:
+        place: how the message calls the text: `text 3`.
+    """
+    if not isinstance(text, str):
+        raise BadRequest(f"{place} is {type(text).__name__}, not a string; send text")
+    if not text:
+        raise BadRequest(f"{place} is empty; send at least one character or leave it out")
+    if len(text) > max_chars:
+        raise TooLong(f"{place} has {len(text)} characters, the limit is {max_chars}; split it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"{place} holds a lone surrogate at character {error.start}; send valid Unicode") from error
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of each of a pair stay: the longer is cut first.
+
+    Source: `TruncationStrategy::LongestFirst` of the tokenizers library, which transformers and TEI use.
+    """
+    if first + second <= room:
+        return first, second
+    half = room // 2
+    if first <= half:
+        return first, room - first
+    if second <= half:
+        return room - second, second
+    return (room - half, half) if first > second else (half, room - half)

@@ -1,0 +1,51 @@
+"""What a model computes: one file per family, a function over the operations of `ops`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TypeVar, cast
+
+from embedstack.errors import Unsupported
+from embedstack.models.heads import finish
+from embedstack.models.ops import Ops, Tensor
+from embedstack.types import ModelSpec, Output
+
+X = TypeVar("X", bound=Tensor)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Where a family's code is, and which tensors of its files no graph of ours reads."""
+
+    module: str
+    unread: tuple[str, ...] = ()
+
+
+_BERT = Family(
+    "embedstack.models.bert",
+    # buffers, the pre-training heads, and the pooler that only a cross-encoder reads
+    unread=("*position_ids", "*token_type_ids", "*pooler.dense.*", "cls.*", "lm_head.*"),
+)
+FAMILIES: Mapping[str, Family] = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT, "camembert": _BERT}
+
+
+def family(spec: ModelSpec) -> Family:
+    """The row of the table.
+
+    Raises:
+        Unsupported: no such family here.
+    """
+    name = spec.architecture.family
+    if name not in FAMILIES:
+        raise Unsupported(f"{spec.name!r} is of the family {name!r}; embedstack has: {', '.join(FAMILIES)}")
+    return FAMILIES[name]
+
+
+def encoder(ops: Ops[X], spec: ModelSpec) -> X:
+    """The hidden states of the last layer: (tokens, hidden)."""
+    return cast("X", import_module(family(spec).module).encoder(ops, spec))
+
+
+def outputs(ops: Ops[X], spec: ModelSpec, wanted: frozenset[Output]) -> dict[Output, X]:
+    """The whole graph: every wanted output, and nothing that only another one would need."""
+    return finish(ops, spec, encoder(ops, spec), wanted)

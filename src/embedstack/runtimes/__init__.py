@@ -1,0 +1,63 @@
+"""Operations made real: a spec and its weights become something that runs batches."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Protocol, cast
+
+from embedstack.errors import ConfigError
+from embedstack.models.weights import Weights
+from embedstack.types import Batch, ModelSpec, Output, Precision, Vectors
+
+
+class Runtime(Protocol):
+    """A model on a device."""
+
+    lanes: int
+    """How many `run` calls may be in flight at once."""
+    precision: Precision
+    """What the products are computed in."""
+    reason: str
+    """Why this precision, these lanes and these threads."""
+
+    def run(self, batch: Batch, outputs: frozenset[Output]) -> Vectors:
+        """Compute the outputs asked for and no others.
+
+        Raises:
+            RuntimeFailed: out of memory, or the device failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the memory back."""
+        ...
+
+
+class OpenRuntime(Protocol):
+    """A row of RUNTIMES, once loaded."""
+
+    def __call__(self, spec: ModelSpec, weights: Weights, *, precision: str, threads: int) -> Runtime:
+        """Build; `precision` is auto or a Precision, `threads` is 0 for all that this process may use."""
+        ...
+
+
+RUNTIMES: Mapping[str, str] = {
+    "numpy": "embedstack.runtimes.numpy:NumpyRuntime",
+    "openvino": "embedstack.runtimes.openvino:OpenVinoRuntime",
+}
+
+
+def open_runtime(name: str) -> OpenRuntime:
+    """The row of the table.
+
+    Raises:
+        ConfigError: no such runtime, or its packages are missing.
+    """
+    if name not in RUNTIMES:
+        raise ConfigError(f"runtime {name!r} is unknown; choose one of: {', '.join(RUNTIMES)}")
+    module, _, attribute = RUNTIMES[name].partition(":")
+    try:
+        return cast("OpenRuntime", getattr(import_module(module), attribute))
+    except ImportError as error:
+        raise ConfigError(
+            f"runtime {name!r} needs packages that are not installed ({error}); run: pip install 'embedstack[{name}]'"
+        ) from error

@@ -1,0 +1,232 @@
+"""The processor's runtime: the graph is built in memory from the weights file and compiled by OpenVINO."""
+
+from collections.abc import Callable, Mapping, Sequence
+from queue import SimpleQueue
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset15 as op
+
+from embedstack.errors import RuntimeFailed
+from embedstack.models import encoder, family, outputs
+from embedstack.models.heads import finish
+from embedstack.models.ops import Ops
+from embedstack.models.weights import Weights
+from embedstack.runtimes.processor import choose_precision, usable_threads
+from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
+
+HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
+Inputs = Mapping[str, NDArray[np.generic]]
+
+
+class OpenVinoOps(Ops[ov.Output]):
+    """Operations that add nodes to a graph."""
+
+    def __init__(self, weights: Weights) -> None:
+        super().__init__(weights)
+        self.inputs: dict[str, ov.op.Parameter] = {}
+
+    def weight(self, name: str, *shape: int) -> ov.Output:
+        return _shared(self.weights.take(name, shape))
+
+    def ids(self) -> ov.Output:
+        return self._input("ids", [-1], ov.Type.i32)
+
+    def segments(self) -> ov.Output:
+        return self._input("segments", [-1], ov.Type.i32)
+
+    def positions(self, offset: int) -> ov.Output:
+        places = self._input("places", [-1], ov.Type.i32)
+        return op.add(places, op.constant(np.int32(offset))) if offset else places
+
+    def matmul(self, x: ov.Output, weight: ov.Output) -> ov.Output:
+        return op.matmul(x, weight, False, True)
+
+    def rows(self, table: ov.Output, index: ov.Output) -> ov.Output:
+        return op.gather(table, index, op.constant(np.int32(0)))
+
+    def mean(self, x: ov.Output) -> ov.Output:
+        return op.reduce_mean(x, op.constant([-1], ov.Type.i32), keep_dims=True)
+
+    def sqrt(self, x: ov.Output) -> ov.Output:
+        return op.sqrt(x)
+
+    def erf(self, x: ov.Output) -> ov.Output:
+        return op.erf(x)
+
+    def tanh(self, x: ov.Output) -> ov.Output:
+        return op.tanh(x)
+
+    def relu(self, x: ov.Output) -> ov.Output:
+        return op.relu(x)
+
+    def attention(self, q: ov.Output, k: ov.Output, v: ov.Output, heads: int) -> ov.Output:
+        """Spread to (items, heads, length, size) around the attention alone, so that no other product sees padding."""
+        mask = self._input("mask", [-1, 1, 1, -1], ov.Type.f32)
+        width = q.get_partial_shape()[1].get_length()
+        q, k, v = (self._spread(x, heads, width) for x in (q, k, v))
+        mixed = op.scaled_dot_product_attention(q, k, v, mask)
+        rows = op.reshape(op.transpose(mixed, [0, 2, 1, 3]), [-1, width], False)
+        return self.rows(rows, self._input("slots", [-1], ov.Type.i32))
+
+    def pool(self, x: ov.Output, how: Pooling) -> ov.Output:
+        match how:
+            case "cls":
+                return self.rows(x, self._input("firsts", [-1], ov.Type.i32))
+            case "last":
+                return self.rows(x, self._input("lasts", [-1], ov.Type.i32))
+            case "mean":
+                return op.embedding_bag_offsets(
+                    x,
+                    self._input("every", [-1], ov.Type.i32),
+                    self._input("firsts", [-1], ov.Type.i32),
+                    reduction="mean",
+                )
+            case "max":
+                # an absent place repeats the item's first token, which changes no maximum
+                spread = op.gather(x, self._input("grid", [-1, -1], ov.Type.i32), op.constant(np.int32(0)))
+                return op.reduce_max(spread, op.constant([1], ov.Type.i32), keep_dims=False)
+
+    def hidden(self, spec: ModelSpec) -> ov.Output:
+        """(tokens, hidden) as an input, for a head that is a graph of its own."""
+        return self._input("hidden", [-1, spec.architecture.hidden], ov.Type.f32)
+
+    # ------------------------------------------------------------------ fused forms
+
+    def linears(self, x: ov.Output, ats: Sequence[str], wide: int, out: int) -> list[ov.Output]:
+        """One product for all, split afterwards."""
+        weights = np.concatenate([self.weights.take(f"{at}.weight", (out, wide)) for at in ats])
+        biases = np.concatenate([self.weights.take(f"{at}.bias", (out,)) for at in ats])
+        fused = op.add(op.matmul(x, _shared(weights), False, True), op.constant(biases))
+        return list(op.split(fused, op.constant(np.int32(1)), len(ats)).outputs())
+
+    def layer_norm(self, x: ov.Output, at: str, width: int, eps: float) -> ov.Output:
+        unit = op.mvn(x, op.constant([-1], ov.Type.i32), True, eps, "inside_sqrt")
+        return op.add(op.multiply(unit, self.weight(f"{at}.weight", width)), self.weight(f"{at}.bias", width))
+
+    def gelu(self, x: ov.Output) -> ov.Output:
+        return op.gelu(x, "erf")
+
+    def gelu_tanh(self, x: ov.Output) -> ov.Output:
+        return op.gelu(x, "tanh")
+
+    def silu(self, x: ov.Output) -> ov.Output:
+        return op.swish(x)
+
+    # ------------------------------------------------------------------
+
+    def _input(self, name: str, shape: list[int], kind: ov.Type) -> ov.Output:
+        if name not in self.inputs:
+            self.inputs[name] = op.parameter(shape, kind, name)
+        return self.inputs[name].output(0)
+
+    def _spread(self, x: ov.Output, heads: int, width: int) -> ov.Output:
+        grid = self._input("grid", [-1, -1], ov.Type.i32)
+        items = op.gather(x, grid, op.constant(np.int32(0)))  # (items, length, width)
+        split = op.reshape(items, [0, 0, heads, width // heads], True)
+        return op.transpose(split, [0, 2, 1, 3])
+
+
+def _shared(values: Floats) -> ov.Output:
+    """A constant over the memory map itself; OpenVINO asks for a writable array, though it only reads."""
+    window = values.view()
+    window.flags.writeable = True
+    return op.constant(window, shared_memory=True)
+
+
+class Graph:
+    """A compiled graph and one request object per lane."""
+
+    def __init__(self, ops: OpenVinoOps, made: Mapping[str, ov.Output], hint: str, threads: int, lanes: int) -> None:
+        self._inputs = list(ops.inputs)
+        self._outputs = list(made)
+        model = ov.Model(list(made.values()), list(ops.inputs.values()))
+        # every hint is explicit: left alone, OpenVINO picks bfloat16 by itself where the processor has it
+        config = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": threads}
+        compiled = ov.Core().compile_model(model, "CPU", config)
+        self._free: SimpleQueue[ov.InferRequest] = SimpleQueue()
+        for _ in range(lanes):
+            self._free.put(compiled.create_infer_request())
+
+    def run(self, inputs: Inputs) -> dict[str, Floats]:
+        """Copies of the outputs; waits for a free lane."""
+        request = self._free.get()
+        try:
+            for place, name in enumerate(self._inputs):
+                request.set_input_tensor(place, ov.Tensor(inputs[name], shared_memory=True))
+            request.infer()
+            return {name: request.get_output_tensor(place).data.copy() for place, name in enumerate(self._outputs)}
+        except (RuntimeError, MemoryError) as error:
+            raise RuntimeFailed(
+                f"the processor could not run a batch of {inputs['places'].size} tokens: {error}"
+            ) from error
+        finally:
+            self._free.put(request)
+
+
+class OpenVinoRuntime:
+    """A model compiled for this processor.
+
+    A model of one output is one graph. A model of several is a trunk and a small graph for each head, so that a head
+    that nobody asked for is not computed and the trunk's weights are in memory once.
+    """
+
+    def __init__(self, spec: ModelSpec, weights: Weights, *, precision: str = "auto", threads: int = 0) -> None:
+        self.precision, why = choose_precision(precision)
+        threads = threads or usable_threads()
+        self.lanes = 1
+        self.reason = f"{why}; {threads} threads in {self.lanes} lane"
+
+        def compiled(make: Callable[[OpenVinoOps], Mapping[str, ov.Output]]) -> Graph:
+            ops = OpenVinoOps(weights)
+            return Graph(ops, make(ops), HINTS[self.precision], threads, self.lanes)
+
+        def head(name: Output) -> Graph:
+            return compiled(lambda ops: {**finish(ops, spec, ops.hidden(spec), frozenset({name}))})
+
+        if len(spec.outputs) == 1:
+            self._trunk = compiled(lambda ops: {**outputs(ops, spec, frozenset(spec.outputs))})
+            self._heads: dict[Output, Graph] = {}
+        else:
+            self._trunk = compiled(lambda ops: {"hidden": encoder(ops, spec)})
+            self._heads = {name: head(name) for name in spec.outputs}
+        weights.refuse_leftovers(family(spec).unread)
+
+    def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
+        """See Runtime."""
+        inputs = lay_out(batch)
+        made = self._trunk.run(inputs)
+        if self._heads:
+            below = {**inputs, "hidden": made["hidden"]}
+            made = {name: self._heads[name].run(below)[name] for name in sorted(wanted)}
+        return {name: made[name] for name in sorted(wanted)}
+
+    def close(self) -> None:
+        """See Runtime."""
+        self._heads.clear()
+        del self._trunk
+
+
+def lay_out(batch: Batch) -> Inputs:
+    """What the graph needs to know of where items begin: all of it is a function of the offsets.
+
+    grid (items, length) holds the packed row of each place, absent places repeat the item's first row; slots (tokens,)
+    holds the place of each packed row in the flattened grid; mask (items, 1, 1, length) is 0 or minus infinity.
+    """
+    lengths = np.diff(batch.offsets)
+    length = int(lengths.max())
+    ladder = np.arange(length, dtype=np.int32)
+    real = ladder < lengths[:, None]
+    firsts = np.ascontiguousarray(batch.offsets[:-1])
+    return {
+        "ids": batch.ids,
+        "segments": batch.segments,
+        "places": np.broadcast_to(ladder, real.shape)[real],
+        "grid": np.where(real, firsts[:, None] + ladder, firsts[:, None]).astype(np.int32),
+        "slots": np.flatnonzero(real).astype(np.int32),
+        "mask": np.where(real, np.float32(0), np.float32(-np.inf))[:, None, None, :],
+        "every": np.arange(len(batch.ids), dtype=np.int32),
+        "firsts": firsts,
+        "lasts": batch.offsets[1:] - 1,
+    }

@@ -1,0 +1,76 @@
+"""What this process may use of the machine's processor: threads, and the number formats that it has natively."""
+
+import os
+import platform
+from pathlib import Path
+from typing import cast, get_args
+
+from embedstack.errors import ConfigError
+from embedstack.types import Precision
+
+# processor flags as Linux names them; emulated bfloat16 is slower than float32 and is never chosen
+NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+def usable_threads(root: Path = Path("/")) -> int:
+    """Threads worth starting: the affinity mask, cut by the container's processor quota, at least 1.
+
+    `os.cpu_count()` would count the host's cores inside a container.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _quota(root / "sys/fs/cgroup")
+    return max(1, min(allowed, int(quota))) if quota else allowed
+
+
+def _quota(group: Path) -> float | None:
+    """Processors that the control group grants: version 2 first, then version 1."""
+    try:
+        limit, period = (group / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            limit = (group / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return None
+    return None if limit in ("max", "-1") else int(limit) / int(period)
+
+
+def flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The processor's feature flags; empty where the system does not tell."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return frozenset()
+    line = next((line for line in lines if line.lower().startswith(("flags", "features"))), ":")
+    return frozenset(line.split(":", 1)[1].split())
+
+
+def choose_precision(wish: str, has: frozenset[str] | None = None) -> tuple[Precision, str]:
+    """The precision to compute in, and why.
+
+    Args:
+        wish: auto, float32 or bfloat16.
+        has: the processor's flags; read from the system if None.
+    Raises:
+        ConfigError: not a precision of this runtime, or one that the processor does not have.
+    """
+    native = (flags() if has is None else has) & NATIVE_BFLOAT16
+    name = platform.processor() or platform.machine()
+    match wish:
+        case "auto" if native:
+            return "bfloat16", f"bfloat16, because the processor has it natively ({', '.join(sorted(native))})"
+        case "auto":
+            return "float32", f"float32, because this {name} processor has no native bfloat16"
+        case "float32":
+            return "float32", "float32, as asked"
+        case "bfloat16" if native:
+            return "bfloat16", "bfloat16, as asked"
+        case "bfloat16":
+            raise ConfigError(f"precision 'bfloat16' is not native to this {name} processor; use auto or float32")
+        case "float64":
+            raise ConfigError(
+                "precision 'float64' is for the numpy runtime; use auto, float32 or bfloat16 with openvino"
+            )
+    raise ConfigError(
+        f"precision {wish!r} is unknown; use auto or one of: {', '.join(cast('tuple[str]', get_args(Precision)))}"
+    )

@@ -1,0 +1,257 @@
+"""The nouns: what is embedded, by which model, in which request, and what comes back."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int32]
+
+Task = Literal["embed", "rerank"]
+Output = Literal["dense", "sparse", "multi", "score"]
+Pooling = Literal["cls", "mean", "max", "last"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "tanh"]
+Head = Literal["none", "bert", "roberta"]
+ScoreActivation = Literal["sigmoid", "identity"]
+Precision = Literal["float64", "float32", "bfloat16"]
+Truncate = Literal["refuse", "left", "right"]
+Priority = Literal["interactive", "bulk"]
+Vectors: TypeAlias = Mapping[Output, Floats]
+"""What a runtime gives for a batch: dense (items, dim), sparse (tokens, 1), multi (tokens, dim), score (items, labels)."""
+
+DENSE: frozenset[Output] = frozenset({"dense"})
+
+
+# ------------------------------------------------------------------------------------------------ the model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """The fields of config.json that the graph reads, under one name for all families."""
+
+    family: str
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
+    vocab: int
+    positions: int  # rows of the position table
+    position_offset: int = 0  # the first token's row: 0 for BERT, pad_token_id + 1 for RoBERTa
+    segments: int = 0  # rows of the token type table
+    activation: Activation = "gelu"
+    norm_eps: float = 1e-12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model as data: everything that decides a vector, and what a caller may ask of it."""
+
+    name: str
+    revision: str
+    task: Task
+    architecture: Architecture
+    outputs: tuple[Output, ...]
+    dim: int  # width of a dense vector; 0 for a reranker
+    max_tokens: int  # special tokens included
+    weights: str  # sha256 over the weight files
+    tokenizer: str  # sha256 of tokenizer.json
+    graph: int = 1  # the family's version, raised when its code changes a vector
+    pooling: Pooling = "mean"
+    normalize: bool = True
+    lowercase: bool = False  # texts are lower-cased before the tokeniser sees them
+    head: Head = "none"
+    labels: int = 0
+    score_activation: ScoreActivation = "sigmoid"
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    sparse_ignore: tuple[int, ...] = ()  # token ids that carry no lexical weight
+    cuts: tuple[int, ...] = ()  # Matryoshka widths the model was trained for
+    licence: str = "unknown"
+
+    @property
+    def space(self) -> str:
+        """32 hex digits that are equal exactly when two vectors may be compared."""
+        decides = {name: value for name, value in _stated(self).items() if name not in _NOT_IN_SPACE}
+        return _digest({**decides, "architecture": _stated(self.architecture)})
+
+    def fingerprint(self, precision: Precision, dim: int | None = None, *, normalize: bool | None = None) -> str:
+        """32 hex digits for vectors that agree within the stated fidelity: space, precision, width, length.
+
+        Args:
+            dim: the width after cutting; the model's own if None.
+            normalize: whether rows were brought to length 1; the model's own rule if None.
+        """
+        unit = self.normalize if normalize is None else normalize
+        return _digest({"space": self.space, "precision": precision, "dim": dim or self.dim, "normalize": unit})
+
+
+_NOT_IN_SPACE = {"name", "revision", "licence", "task", "outputs", "cuts", "dim", "architecture"}
+
+
+def _stated(noun: "ModelSpec | Architecture") -> dict[str, object]:
+    """Fields that differ from their default, so that a field added later changes no earlier space."""
+    values = ((f, getattr(noun, f.name)) for f in fields(noun))
+    return {f.name: value for f, value in values if value != f.default and value not in ({}, ())}
+
+
+def _digest(decides: Mapping[str, object]) -> str:
+    text = json.dumps(decides, sort_keys=True, ensure_ascii=True, default=dict)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+# ------------------------------------------------------------------------------------------------ the items
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text and the role it plays; `role` names one of the model's prompts, query and document always exist."""
+
+    text: str
+    role: str = "document"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text already turned into the model's own token ids, special tokens included."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query with one document, for a reranker."""
+
+    query: str
+    document: str
+
+
+Item: TypeAlias = Text | Tokens | Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """One item as the graph reads it."""
+
+    ids: Ints  # (tokens,)
+    segments: Ints | None = None  # (tokens,), None where all are 0
+    dropped: int = 0  # tokens that truncation cut away
+
+    @property
+    def cost(self) -> int:
+        """Tokens that the device must work through."""
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Items laid end to end, never padded."""
+
+    ids: Ints  # (tokens,)
+    segments: Ints  # (tokens,)
+    offsets: Ints  # (items + 1,)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+# ------------------------------------------------------------------------------------------------ the requests
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    model: str
+    max_tokens: int | None = None  # the model's own limit if None; never above it
+    truncate: Truncate = "right"  # which end is cut from a text over the limit, or refuse it
+    deadline: float | None = None  # on time.monotonic's clock
+    priority: Priority = "interactive"
+    caller: str = ""
+    whole: bool = False  # pack by a pure function of the lengths, never with other callers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encode(_Request):
+    """A wish for vectors."""
+
+    items: tuple[Text | Tokens, ...]
+    outputs: frozenset[Output] = DENSE
+    dim: int | None = None
+    normalize: bool | None = None  # the model's own rule if None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score(_Request):
+    """A wish for the relevance of documents to a query."""
+
+    items: tuple[Pair, ...]
+    raw_scores: bool = False  # logits instead of the model's activation
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request cost."""
+
+    items: int
+    tokens: int
+    dropped: int = 0  # tokens cut away
+    truncated: int = 0  # items that lost tokens
+    wait_s: float = 0.0
+    run_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """Lexical weights of one item."""
+
+    ids: Ints  # (terms,), rising
+    weights: Floats  # (terms,), all > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """Vectors in input order, with the identity that they must keep wherever they are stored."""
+
+    spec: ModelSpec
+    fingerprint: str
+    usage: Usage
+    dense: Floats | None = None  # (items, dim)
+    sparse: tuple[Sparse, ...] | None = None
+    multi: tuple[Floats, ...] | None = None  # per item (vectors, dim)
+
+    def __array__(self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None) -> NDArray[np.generic]:
+        if self.dense is None:
+            raise TypeError("this result holds no dense vectors; read .sparse or .multi")
+        return np.array(self.dense, dtype=dtype, copy=bool(copy))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """Scores in input order."""
+
+    spec: ModelSpec
+    fingerprint: str
+    usage: Usage
+    scores: Floats  # (items,)
+
+    @property
+    def order(self) -> list[int]:
+        """Item numbers, best first; equal scores keep input order."""
+        return [int(i) for i in np.argsort(-self.scores, kind="stable")]
+
+
+class Encoder(Protocol):
+    """The one door: server, worker, jobs and evaluation see nothing else."""
+
+    async def encode(self, request: Encode) -> Encoded: ...
+
+    async def score(self, request: Score) -> Scored: ...
+
+    def models(self) -> tuple[ModelSpec, ...]: ...
+
+
+def spec_fields(spec: ModelSpec) -> dict[str, object]:
+    """The spec as plain data, for `--json` and file footers."""
+    return {**asdict(spec), "prompts": dict(spec.prompts), "space": spec.space}
