@@ -1,0 +1,198 @@
+"""What dialects share: JSON in and out, items from inputs, the errors that only a wire knows, identity as headers."""
+
+import base64
+import math
+import re
+from collections.abc import Sequence
+from typing import TypeAlias, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import orjson
+
+from embedstack.dialects.dialect import Limits
+from embedstack.errors import BadRequest, EmbedstackError, NotReady, Overloaded, TooLong, UnknownModel, Unsupported
+from embedstack.types import Encoded, Floats, ModelSpec, Scored, Task, Text, Tokens
+
+Inputs: TypeAlias = str | list[str | int | list[int]]
+"""One text, one list of token ids, or a list of either."""
+
+NOT_READY_RETRY_S = 2  # a model from the cache is loaded in about a second
+LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+IDS_REFUSED = (
+    "arrays of token ids are refused: clients send the ids of another vocabulary, and the vectors would mean nothing; "
+    "send text (LangChain: check_embedding_ctx_length=False), "
+    "or set EMBEDSTACK_TOKEN_IDS=true if the ids are the model's own"
+)
+
+Shape = TypeVar("Shape")
+
+
+class Misfit(BadRequest):
+    """The body is no JSON, or not of the shape that the route takes."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param  # the field of the body that is wrong
+
+
+class EmptyList(Misfit):
+    """A list of inputs without an input."""
+
+
+class TooManyItems(Misfit):
+    """More items than one request may hold."""
+
+
+class BodyTooLong(TooLong):
+    """The body is over the limit; it was not read to its end."""
+
+
+class NoRoute(BadRequest):
+    """No such path here."""
+
+    status = 404
+    code = "no_route"
+
+
+class WrongMethod(BadRequest):
+    """The path is here, the method is not."""
+
+    status = 405
+    code = "wrong_method"
+
+
+# ------------------------------------------------------------------------------------------------ in
+
+
+def decode(decoder: msgspec.json.Decoder[Shape], raw: bytes) -> Shape:
+    """The body as its struct.
+
+    Raises:
+        Misfit: not JSON, not UTF-8, or of another shape.
+    """
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise Misfit(f"the body does not fit: {error}", _field(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Misfit(_why_no_json(raw, error)) from error
+
+
+def _field(message: str) -> str | None:
+    """The name of the field that msgspec complains of: `… at `$.input[3]`` or `… field `x``."""
+    found = re.search(r"at `\$\.(\w+)|field `(\w+)`", message)
+    return next((name for name in found.groups() if name), None) if found else None
+
+
+def _why_no_json(raw: bytes, error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"the body is not UTF-8 (byte {error.object[error.start]:#04x}); send UTF-8"
+    if isinstance(error, RecursionError):
+        return "the body is nested too deeply; send the object that the route takes"
+    lone = LONE_SURROGATE.search(raw)
+    if lone:
+        return f"the body holds a lone surrogate at byte {lone.start()}; send valid Unicode"
+    return f"the body is not JSON ({error}); send a JSON object"
+
+
+def items_of(inputs: Inputs, role: str, limits: Limits, name: str) -> tuple[Text | Tokens, ...]:
+    """One item for each input.
+
+    Args:
+        name: the field of the body that held them.
+    Raises:
+        EmptyList, TooManyItems, Unsupported: see the message.
+    """
+    if isinstance(inputs, str):
+        return (Text(inputs, role),)
+    kinds = {type(one) for one in inputs}
+    if kinds == {int}:
+        return (_tokens([one for one in inputs if isinstance(one, int)], limits),)
+    check_count(len(inputs), limits, name)
+    if int in kinds:
+        raise Misfit(f"{name} mixes token ids with other inputs; send texts, or lists of token ids", name)
+    return tuple(_item(one, role, limits) for one in inputs)
+
+
+def _item(one: str | int | list[int], role: str, limits: Limits) -> Text | Tokens:
+    if isinstance(one, str):
+        return Text(one, role)
+    assert isinstance(one, list)
+    return _tokens(one, limits)
+
+
+def _tokens(ids: list[int], limits: Limits) -> Tokens:
+    if not limits.token_ids:
+        raise Unsupported(IDS_REFUSED)
+    return Tokens(tuple(ids))
+
+
+def check_count(count: int, limits: Limits, name: str) -> None:
+    """Refuse none and too many."""
+    if not count:
+        raise EmptyList(f"{name} is an empty list; send at least one text", name)
+    if count > limits.max_items:
+        raise TooManyItems(f"{name} holds {count} items, the limit is {limits.max_items}; send several requests", name)
+
+
+def model_for(task: Task, named: str | None, models: Sequence[ModelSpec]) -> str:
+    """The model that the body names, else the only one of the task.
+
+    Raises:
+        UnknownModel: none is loaded for the task.
+        Misfit: several are, and the body must name one.
+    """
+    if named:
+        return named
+    fitting = [spec.name for spec in models if spec.task == task]
+    if not fitting:
+        raise UnknownModel(f"no model for the task {task!r} is served here; start the server with one: --models")
+    if len(fitting) > 1:
+        raise Misfit(f"several models are served; name one of: {', '.join(fitting)}", "model")
+    return fitting[0]
+
+
+# ------------------------------------------------------------------------------------------------ out
+
+
+def dump(value: object) -> bytes:
+    """JSON bytes; numpy arrays are written straight."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def as_floats(row: Floats) -> orjson.Fragment:
+    """A vector as a JSON array of its shortest float32 digits.
+
+    One row at a time, because orjson holds the interpreter's lock: between rows others get it.
+    """
+    return orjson.Fragment(dump(row))
+
+
+def as_base64(row: Floats) -> str:
+    """A vector as base64 of little-endian float32."""
+    return base64.b64encode(row.astype("<f4", copy=False).tobytes()).decode("ascii")
+
+
+def identity(answer: Encoded | Scored) -> dict[str, str]:
+    """Which model made the answer, and what was cut away, as headers."""
+    return {
+        "x-embedstack-model": quote(answer.spec.name, safe="/:@+ "),
+        "x-embedstack-space": answer.spec.space,
+        "x-embedstack-fingerprint": answer.fingerprint,
+        "x-embedstack-truncated": str(answer.usage.truncated),
+        "x-embedstack-dropped-tokens": str(answer.usage.dropped),
+    }
+
+
+def retry_after(error: EmbedstackError) -> dict[str, str]:
+    """The header that says when to try again, for errors that pass."""
+    match error:
+        case Overloaded():
+            return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
+        case NotReady():
+            return {"retry-after": str(NOT_READY_RETRY_S)}
+        case _:
+            return {}

@@ -1,0 +1,180 @@
+"""A model folder -> its tensors by name, from memory maps; what a graph takes is noted, what is left is refused."""
+
+import json
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from embedstack.errors import ConfigError
+from embedstack.models import pickled, safetensors
+from embedstack.models.stored import Stored
+from embedstack.types import Floats
+
+# in this order; where a folder holds more than one, the rest are other copies of the same weights
+WHOLE = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+HEADS = ("sparse_linear.pt", "colbert_linear.pt")  # BGE-M3's, beside the encoder's file
+WORDS = "embeddings.word_embeddings.weight"
+# TensorFlow's names, in files converted before 2019
+LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+
+
+class Weights:
+    """The tensors of a model folder by name; read from a memory map, each asked for is noted."""
+
+    def __init__(self, tensors: Mapping[str, Stored], origin: str) -> None:
+        """`origin` names the folder in messages."""
+        self._tensors = dict(tensors)
+        self._origin = origin
+        self._used: set[str] = set()
+
+    def names(self) -> list[str]:
+        """All tensors, sorted."""
+        return sorted(self._tensors)
+
+    def has(self, name: str) -> bool:
+        """Whether the tensor exists; asking does not count as reading it."""
+        return name in self._tensors
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """As stored; asking does not count as reading it.
+
+        Raises:
+            ConfigError: no such tensor.
+        """
+        return self._found(name).raw.shape
+
+    def prefix(self, candidates: Sequence[str]) -> str:
+        """The one of `candidates` that stands before the encoder's names; "" is a candidate like any other.
+
+        Raises:
+            ConfigError: none of them does, or more than one.
+        """
+        found = [candidate for candidate in candidates if self.has(candidate + WORDS)]
+        if len(found) != 1:
+            tried = ", ".join(repr(candidate + WORDS) for candidate in candidates)
+            raise ConfigError(f"{self._origin!r} has {len(found)} of these tensors, one is needed: {tried}")
+        return found[0]
+
+    def take(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """The tensor in float32, read-only; a window into the file where it holds float32, else a converted copy.
+
+        Raises:
+            ConfigError: no such tensor, another shape, or no floats.
+        """
+        stored = self._found(name)
+        if stored.raw.shape != shape:
+            raise ConfigError(
+                f"{name!r} of {self._origin!r} has the shape {stored.raw.shape}, config.json asks for {shape}; "
+                "the two are of different models"
+            )
+        self._used.add(name)
+        try:
+            return stored.floats()
+        except ConfigError as error:
+            raise ConfigError(f"{name!r} of {self._origin!r} {error}") from error
+
+    def refuse_leftovers(self, ignore: Sequence[str]) -> None:
+        """Every tensor was taken or matches one of the `fnmatch` patterns.
+
+        Raises:
+            ConfigError: the file holds parts that the graph does not compute, so its vectors would be wrong.
+        """
+        unread = [name for name in self.names() if name not in self._used and not _matches(name, ignore)]
+        if unread:
+            shown = ", ".join(map(repr, unread[:5])) + (", ..." if len(unread) > 5 else "")
+            raise ConfigError(
+                f"{len(unread)} tensors of {self._origin!r} are read by nothing: {shown}; "
+                "the model has parts that embedstack does not compute, so its vectors would be wrong"
+            )
+
+    def _found(self, name: str) -> Stored:
+        if name not in self._tensors:
+            near = get_close_matches(name, self._tensors, n=1)
+            hint = f"; the nearest is {near[0]!r}" if near else ""
+            raise ConfigError(f"{self._origin!r} has no tensor {name!r}{hint}")
+        return self._tensors[name]
+
+
+def open_weights(folder: Path) -> Weights:
+    """The weights of a Hugging Face folder; no number is read from the disk yet.
+
+    Raises:
+        ConfigError: there are none, or a file is damaged, hostile or at odds with another.
+    """
+    tensors: dict[str, Stored] = {}
+    whole = _whole(folder)
+    if whole.suffix == ".json":
+        for shard, names in _shards(whole).items():
+            _merge(tensors, _sharded(shard, names), shard)
+    else:
+        _merge(tensors, _read(whole), whole)
+    for head in _heads(folder):
+        _merge(tensors, {f"{head.stem}.{name}": stored for name, stored in pickled.read(head).items()}, head)
+    return Weights(tensors, str(folder))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that `open_weights` would read, sorted by name.
+
+    Raises:
+        ConfigError: there are none, or the index of the shards is damaged.
+    """
+    whole = _whole(folder)
+    shards = list(_shards(whole)) if whole.suffix == ".json" else []
+    return sorted([whole, *shards, *_heads(folder)])
+
+
+def _whole(folder: Path) -> Path:
+    for name in WHOLE:
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"{str(folder)!r} holds no weights; one of these is needed: {', '.join(WHOLE)}")
+
+
+def _heads(folder: Path) -> list[Path]:
+    return [folder / name for name in HEADS if (folder / name).is_file()]
+
+
+def _shards(index: Path) -> dict[Path, list[str]]:
+    """Which tensors the index promises in each shard."""
+    try:
+        places = json.loads(index.read_bytes())["weight_map"].items()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{str(index)!r} is no index of shards ({error!r}); download it again") from error
+    shards: dict[Path, list[str]] = {}
+    for name, file in places:
+        if not isinstance(file, str) or set(file) & set("/\\:\0") or Path(file).suffix not in (".safetensors", ".bin"):
+            raise ConfigError(f"{str(index)!r}: {name!r} lies in {file!r}, which is no weights file of this folder")
+        shards.setdefault(index.parent / file, []).append(name)
+    return shards
+
+
+def _sharded(shard: Path, names: list[str]) -> dict[str, Stored]:
+    tensors = _read(shard)
+    if missing := [name for name in names if name not in tensors]:
+        raise ConfigError(f"{str(shard)!r} lacks {missing[0]!r}, which the index promises; download it again")
+    return tensors
+
+
+def _read(path: Path) -> dict[str, Stored]:
+    return safetensors.read(path) if path.suffix == ".safetensors" else pickled.read(path)
+
+
+def _merge(tensors: dict[str, Stored], more: Mapping[str, Stored], path: Path) -> None:
+    for stored_name, stored in more.items():
+        name = _current(stored_name)
+        if name in tensors:
+            raise ConfigError(f"{str(path)!r} has a second tensor named {name!r}; the folder mixes two models")
+        tensors[name] = stored
+
+
+def _current(name: str) -> str:
+    for legacy, current in LEGACY.items():
+        if name.endswith(legacy):
+            return name.removesuffix(legacy) + current
+    return name
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

@@ -1,0 +1,46 @@
+"""Events become lines on stderr: key=value, one line each, never the content of an item."""
+
+import json
+import logging
+import sys
+import time
+import traceback
+from pathlib import Path
+
+log = logging.getLogger("embedstack.server")
+FRAMES = 12  # innermost first; enough to pass the frames of the event loop
+
+
+def set_up_logs(level: str) -> None:
+    """Send every logger of this process to stderr; uvicorn speaks only of trouble."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter())
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+class LineFormatter(logging.Formatter):
+    """`time=… level=… event=…`; what other libraries say becomes `event=log logger=… message="…"`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, also with an exception."""
+        message = record.getMessage()
+        if not message.startswith("event="):
+            message = f"event=log logger={record.name} message={json.dumps(message)}"
+        if record.exc_info and record.exc_info[1]:
+            message += f" cause={json.dumps(trace(record.exc_info[1]))}"
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        return f"time={moment}.{int(record.msecs):03d}Z level={record.levelname.lower()} {message}"
+
+
+def trace(error: BaseException) -> str:
+    """Types and places of an exception and its causes, without their messages, which may quote a text."""
+    frames = reversed(traceback.extract_tb(error.__traceback__)[-FRAMES:])
+    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+    cause = error.__cause__ or error.__context__
+    return f"{type(error).__qualname__} at {places}" + (f"; from {trace(cause)}" if cause else "")
+
+
+def quoted(text: str) -> str:
+    """A value that may hold spaces, for a line of key=value."""
+    return json.dumps(text)

@@ -1,0 +1,121 @@
+"""A function that opens an encoder becomes an encoder in a thread of its own, while the server already answers."""
+
+import asyncio
+import inspect
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+
+from embedstack.dialects.dialect import Memory, State, Status
+from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
+from embedstack.server.logs import log, quoted, trace
+from embedstack.types import Encoder
+
+OpenEncoder = Callable[[], Encoder]
+Settled = Callable[[EmbedstackError | None], None]
+
+LEAVE_S = 2.0  # weights load within it; a download that takes longer is cut by the process's end
+
+
+class Opening:
+    """The one encoder of a server: loading, then ready or failed, at last perhaps dead.
+
+    Args:
+        doing: what loading means, for those who ask meanwhile.
+        on_settled: called once from the loading thread, with the error if there is one.
+    """
+
+    def __init__(self, open_encoder: OpenEncoder, doing: str, on_settled: Settled) -> None:
+        self._open_encoder = open_encoder
+        self._doing = doing
+        self._on_settled = on_settled
+        self._encoder: Encoder | None = None
+        self._error: EmbedstackError | None = None
+        self._started = time.time()
+        self._began = time.monotonic()
+        # A daemon, so that a download does not hold up the process's end.
+        self._thread = threading.Thread(target=self._open, name="open-encoder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load."""
+        self._thread.start()
+
+    def _open(self) -> None:
+        try:
+            self._encoder = self._open_encoder()
+        except EmbedstackError as error:
+            self._error = error
+        except Exception as error:
+            log.error("event=open_failed cause=%s", quoted(trace(error)))
+            self._error = RuntimeFailed(f"the model could not be opened ({type(error).__name__}: {error}); see the log")
+            self._error.__cause__ = error
+        self._report()
+        self._on_settled(self._error)
+
+    def _report(self) -> None:
+        took_s = time.monotonic() - self._began
+        if self._error is not None:
+            log.error("event=failed seconds=%.2f reason=%s", took_s, quoted(self._error.message))
+        else:
+            names = ",".join(spec.name for spec in self._encoder.models()) if self._encoder else ""
+            log.info("event=ready seconds=%.2f models=%s", took_s, quoted(names))
+
+    @property
+    def state(self) -> State:
+        """Where it stands now."""
+        if self._error is not None:
+            return "failed"
+        if self._encoder is None:
+            return "loading"
+        return "ready" if getattr(self._encoder, "alive", True) else "dead"
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready; empty when it is."""
+        match self.state:
+            case "loading":
+                return f"{self._doing} since {time.monotonic() - self._began:.0f} s; try again soon"
+            case "failed":
+                return str(self._error)
+            case "dead":
+                return "the engine is dead; restart the server"
+            case "ready":
+                return ""
+
+    def encoder(self) -> Encoder:
+        """The encoder.
+
+        Raises:
+            NotReady: with the reason.
+        """
+        if self.state != "ready" or self._encoder is None:
+            raise NotReady(self.reason)
+        return self._encoder
+
+    def status(self) -> Status:
+        """What the pages show."""
+        return Status(
+            state=self.state,
+            reason=self.reason,
+            models=self._encoder.models() if self._encoder else (),
+            started=self._started,
+            uptime_s=time.monotonic() - self._began,
+            memory=memory(),
+        )
+
+    async def close(self) -> None:
+        """Close the encoder if it can be closed; it may be async or not."""
+        await asyncio.to_thread(self._thread.join, LEAVE_S)
+        close = getattr(self._encoder, "close", None)
+        if close is not None:
+            closing = close()
+            if inspect.isawaitable(closing):
+                await closing
+
+
+def memory() -> Memory:
+    """Bytes of this process; `shared`, which holds what is backed by files, is known on Linux only."""
+    held = psutil.Process().memory_info()
+    return Memory(resident=held.rss, mapped=getattr(held, "shared", 0))

@@ -1,0 +1,109 @@
+"""Settings and a function that opens an encoder become a running server, until a signal or a failure ends it."""
+
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from embedstack.errors import ConfigError, EmbedstackError
+from embedstack.server.app import create_app
+from embedstack.server.logs import log, quoted, set_up_logs
+from embedstack.server.opening import OpenEncoder
+from embedstack.settings import Settings
+
+KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection (60 s), so that they close it and not we
+BACKLOG = 2048
+
+
+def run(settings: Settings, open_encoder: OpenEncoder) -> int:
+    """Serve until SIGTERM or SIGINT, then let running requests end; 0 if all went well.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+        EmbedstackError: the encoder could not be opened.
+    """
+    set_up_logs(settings.log_level)
+    listener = listen(settings.host, settings.port)
+    url = url_of(listener, settings.host)
+    log.info("event=starting url=%s models=%s", url, quoted(settings.models))
+    failures: list[EmbedstackError] = []
+
+    def settled(error: EmbedstackError | None) -> None:
+        if error is None:
+            print(f"listening on {url}", file=sys.stderr, flush=True)
+        else:
+            failures.append(error)
+            server.should_exit = True
+
+    server = uvicorn.Server(_config(create_app(open_encoder, settings, on_settled=settled), settings))
+    with _signals_end(server):
+        server.run(sockets=[listener])
+    log.info("event=stopped")
+    if failures:
+        raise failures[0]
+    return 0
+
+
+def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.drain_s,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one.
+
+    Raises:
+        ConfigError: taken, not allowed or no such address.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"cannot listen on {host} port {port} ({error}); choose another with --host, --port"
+        ) from error
+
+
+def url_of(listener: socket.socket, host: str) -> str:
+    """Where the socket is reached."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """A signal ends the server and not the process.
+
+    uvicorn sends itself the signal again once it has stopped, which would turn a clean end into an exit by signal.
+    https://github.com/encode/uvicorn/blob/0.30.0/uvicorn/server.py
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

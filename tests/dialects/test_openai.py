@@ -1,0 +1,80 @@
+"""OpenAI's words."""
+
+import json
+
+import pytest
+
+from embedstack.dialects.dialect import Limits, Memory, Status
+from embedstack.dialects.openai import OpenAI
+from embedstack.dialects.wire import BodyTooLong, Misfit, TooManyItems
+from embedstack.errors import NotReady, Overloaded, RuntimeFailed, TooLong, UnknownModel, Unsupported
+from embedstack.testing.fake import hash_spec
+from embedstack.types import Encode, Text
+
+LIMITS = Limits(max_items=8, max_text_chars=100, truncate="left", token_ids=False)
+OPENAI = OpenAI()
+ROUTE = OPENAI.routes[0]
+
+
+def ask(**body) -> Encode:
+    return ROUTE.ask(ROUTE.read(json.dumps(body).encode()), LIMITS, [hash_spec()])
+
+
+def test_the_fields_become_the_request():
+    request = ask(input=["a"], model="m", dimensions=16, user="u", encoding_format="base64")
+
+    assert request == Encode(model="m", items=(Text("a"),), dim=16, caller="u", truncate="left")
+
+
+def test_a_text_is_a_document_unless_input_type_says_otherwise():
+    roles = [ask(input="a", **more).items[0].role for more in ({}, {"input_type": "query"}, {"input_type": "passage"})]
+
+    assert roles == ["document", "query", "document"]
+
+
+def test_null_is_as_good_as_left_out():
+    assert ask(input="a", dimensions=None, encoding_format=None, user=None, model=None) == ask(input="a")
+
+
+def test_an_unknown_field_is_refused_by_name_as_the_original_does():
+    with pytest.raises(Misfit, match="truncate_prompt_tokens") as caught:
+        ask(input="a", truncate_prompt_tokens=3)
+
+    assert caught.value.param == "truncate_prompt_tokens"
+
+
+@pytest.mark.parametrize("field", [{"dimensions": 0}, {"dimensions": 2**40}, {"encoding_format": "int8"}, {"model": 3}])
+def test_a_value_that_cannot_be_is_refused(field):
+    with pytest.raises(Misfit) as caught:
+        ask(input="a", **field)
+
+    assert caught.value.param == next(iter(field))
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind", "code"),
+    [
+        (Misfit("wrong", "input"), 400, "invalid_request_error", "bad_request"),
+        (TooManyItems("many", "input"), 400, "invalid_request_error", "bad_request"),
+        (TooLong("long"), 400, "invalid_request_error", "too_long"),
+        (Unsupported("width"), 400, "invalid_request_error", "unsupported"),
+        (BodyTooLong("body"), 413, "invalid_request_error", "too_long"),
+        (UnknownModel("which"), 404, "invalid_request_error", "model_not_found"),
+        (Overloaded("busy"), 429, "requests", "rate_limit_exceeded"),
+        (NotReady("loading"), 503, "server_error", "not_ready"),
+        (RuntimeFailed("broken"), 500, "server_error", "runtime_failed"),
+    ],
+)
+def test_each_error_has_the_status_and_the_words_of_the_original(error, status, kind, code):
+    wire = OPENAI.fail(error)
+
+    param = getattr(error, "param", None)
+    assert wire.status == status
+    assert json.loads(wire.body) == {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
+
+
+def test_models_are_listed_only_when_they_can_be_used():
+    status = Status(state="loading", reason="loading since 3 s", models=(), started=0, uptime_s=3, memory=Memory(0, 0))
+
+    with pytest.raises(NotReady, match="loading since 3 s"):
+        OPENAI.pages[0].show(status, "")

@@ -1,0 +1,152 @@
+"""Whole folders through catalog, tokeniser, graph and engine, against what their own packages say of them."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import judges
+from support.tiny import CASES, write
+
+import embedstack
+from embedstack.api import Model
+from embedstack.engine.engine import Engine
+from embedstack.types import Encode, Text
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def read(name: str) -> dict[str, object]:
+    return json.loads((GOLDEN / name).read_text())
+
+
+@pytest.fixture(params=["openvino", "numpy"])
+def m3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Model:
+    monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
+    precision = "float32" if request.param == "openvino" else "auto"
+    with embedstack.load(str(GOLDEN / "bge_m3_tiny"), runtime=request.param, precision=precision) as model:
+        yield model
+
+
+def test_dense_sparse_and_multi_equal_flagembedding(m3: Model) -> None:
+    said = read("bge_m3.json")
+
+    made = m3.encode(said["texts"], outputs=("dense", "sparse", "multi"))
+
+    assert np.abs(made.dense - np.array(said["dense"])).max() <= 1e-5
+    for row, judged in zip(made.sparse, said["sparse"], strict=True):
+        assert [str(i) for i in row.ids] == sorted(judged, key=int)
+        assert row.weights == pytest.approx([judged[str(i)] for i in row.ids], rel=1e-5)
+    for row, judged in zip(made.multi, said["multi"], strict=True):
+        assert row.shape == np.shape(judged)
+        assert np.abs(row - np.array(judged)).max() <= 1e-5
+
+
+def test_a_head_that_nobody_asked_for_is_not_given(m3: Model) -> None:
+    made = m3.encode("panda", outputs=["sparse"])
+
+    assert made.dense is None
+    assert made.multi is None
+
+
+@pytest.mark.reference
+def test_the_recorded_m3_is_what_flagembedding_says_now(tmp_path: Path) -> None:
+    pytest.importorskip("FlagEmbedding", reason="FlagEmbedding is not installed")
+
+    said = judges.flagembedding_outputs(judges.make_m3(tmp_path / "m3"))
+
+    assert np.abs(np.array(said["dense"]) - np.array(read("bge_m3.json")["dense"])).max() <= 1e-6
+
+
+@pytest.mark.parametrize("case", [case for case in CASES.values() if case.has_classifier], ids=lambda case: case.name)
+def test_pairs_equal_the_cross_encoder(case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+    monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
+    said = read("cross_encoder.json")
+
+    with embedstack.load(str(write(case, tmp_path / case.name)), precision="float32") as model:
+        made = [model.score(query, [document]).scores[0] for query, document in said["pairs"]]
+
+    assert made == pytest.approx(said["scores"][case.name], abs=1e-5)
+
+
+def test_raw_scores_are_the_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
+    case = CASES["bert-classifier"]
+
+    with embedstack.load(str(write(case, tmp_path / case.name))) as model:
+        raw = model.score("sun", ["moon"], raw_scores=True).scores
+        cooked = model.score("sun", ["moon"]).scores
+
+    assert cooked == pytest.approx(1 / (1 + np.exp(-raw)), abs=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------ the default model
+
+
+@pytest.fixture(scope="module")
+def minilm(minilm_folder: Path) -> Model:
+    with embedstack.load(str(minilm_folder), precision="float32") as model:
+        yield model
+
+
+@pytest.mark.weights
+def test_minilm_equals_sentence_transformers(minilm: Model) -> None:
+    said = read("minilm.json")
+
+    made = minilm.encode(said["texts"]).dense
+
+    assert np.abs(made - np.array(said["vectors"])).max() <= 2e-6
+    assert (made * np.array(said["vectors"])).sum(axis=1).min() >= 0.999999
+
+
+@pytest.mark.weights
+def test_minilm_gives_the_published_similarities(minilm: Model) -> None:
+    """https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2, quoted by the sentence-transformers README."""
+    texts = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
+
+    made = minilm.encode(texts).dense
+
+    assert [round(float(made[a] @ made[b]), 4) for a, b in ((0, 1), (0, 2), (1, 2))] == [0.6660, 0.1046, 0.1411]
+
+
+@pytest.mark.weights
+def test_minilm_gives_fastembeds_canonical_numbers(minilm: Model) -> None:
+    """FastEmbed 0.9, tests/test_text_onnx_embeddings.py: first five numbers of "hello world", tolerance 1e-3."""
+    made = minilm.encode("hello world").dense[0, :5]
+
+    assert made == pytest.approx([-0.034478, 0.03102, 0.00673, 0.02611, -0.039362], abs=1e-3)
+
+
+@pytest.mark.weights
+def test_float32_is_within_its_fidelity_of_float64(minilm: Model, minilm_folder: Path) -> None:
+    texts = read("minilm.json")["texts"]
+
+    with embedstack.load(str(minilm_folder), runtime="numpy") as truth:
+        judged = truth.encode(texts).dense
+
+    assert (minilm.encode(texts).dense * judged).sum(axis=1).min() >= 0.999999
+
+
+@pytest.mark.weights
+def test_an_unchanged_fingerprint_has_unchanged_vectors(minilm: Model) -> None:
+    """A change of the graph that moves a vector must raise its family's version, which changes the fingerprint."""
+    said = read("fingerprints.json")
+
+    made = {row["fingerprint"]: minilm.encode(row["text"], role=row["role"]) for row in said["pairs"]}
+
+    for row in said["pairs"]:
+        assert made[row["fingerprint"]].fingerprint == row["fingerprint"]
+        assert np.abs(made[row["fingerprint"]].dense[0] - np.array(row["vector"])).max() <= 2e-6
+
+
+def test_engine_is_used_by_several_loops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
+    case = CASES["bert-mean"]
+    with embedstack.load(str(write(case, tmp_path / case.name))) as model:
+        engine: Engine = model._engine
+        request = Encode(model="", items=(Text("panda"),))
+
+        first, second = asyncio.run(engine.encode(request)), asyncio.run(engine.encode(request))
+
+        assert np.array_equal(first.dense, second.dense)

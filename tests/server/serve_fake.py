@@ -1,0 +1,29 @@
+"""A server around the fake encoder, run as a process by the tests."""
+
+import argparse
+import sys
+
+from embedstack.errors import ConfigError, EmbedstackError
+from embedstack.server import run
+from embedstack.settings import read_settings
+from embedstack.testing.fake import HashEncoder
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--run-s", type=float, default=0.0)
+parser.add_argument("--drain-s", type=int)
+parser.add_argument("--max-body-mb", type=int)
+parser.add_argument("--fail", action="store_true")
+given = parser.parse_args()
+
+
+def open_encoder() -> HashEncoder:
+    if given.fail:
+        raise ConfigError("the model folder is broken; pull it again")
+    return HashEncoder(run_s=given.run_s)
+
+
+try:
+    sys.exit(run(read_settings({"drain_s": given.drain_s, "max_body_mb": given.max_body_mb}), open_encoder))
+except EmbedstackError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)

@@ -1,0 +1,92 @@
+"""Good requests through the app, around the fake encoder."""
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedstack.testing.fake import HashEncoder, hash_spec
+from embedstack.types import Encode, Text
+
+pytestmark = pytest.mark.anyio
+PAIRS = sorted((Path(__file__).parent.parent / "wire").glob("*.json"))
+
+
+def assert_shape(value: object, shape: object, at: str = "$") -> None:
+    """Equal, except that `<number>` and the like stand for a type, and one element of a list for all."""
+    match shape:
+        case "<number>":
+            assert isinstance(value, float), at
+        case "<integer>":
+            assert type(value) is int, at
+        case "<string>":
+            assert isinstance(value, str), at
+            assert value, at
+        case dict():
+            assert isinstance(value, dict), at
+            assert value.keys() == shape.keys(), at
+            for key, inner in shape.items():
+                assert_shape(value[key], inner, f"{at}.{key}")
+        case list():
+            assert isinstance(value, list), at
+            assert value, at
+            for index, one in enumerate(value):
+                assert_shape(one, shape[0], f"{at}[{index}]")
+        case _:
+            assert value == shape, at
+
+
+@pytest.mark.parametrize("prefixed", [False, True], ids=["root", "prefix"])
+@pytest.mark.parametrize("path", PAIRS, ids=lambda path: path.stem)
+async def test_the_reply_has_the_shape_of_the_original(serve, path, prefixed):
+    pair = json.loads(path.read_text())
+    url = f"/{pair['dialect']}{pair['path']}" if prefixed else pair["path"]
+    async with serve() as client:
+        reply = await client.request(pair["method"], url, json=pair["body"])
+
+    assert reply.status_code == pair["status"]
+    assert pair["origin"]
+    assert_shape(reply.json(), pair["reply"])
+
+
+async def test_float_and_base64_are_the_same_vectors_in_input_order(serve):
+    texts = ["a", "b", "a b"]
+    expected = (await HashEncoder().encode(Encode(model="hash", items=tuple(Text(text) for text in texts)))).dense
+    async with serve() as client:
+        asked = [{"input": texts, "encoding_format": form} for form in ("float", "base64")]
+        floats, packed = [(await client.post("/v1/embeddings", json=body)).json()["data"] for body in asked]
+
+    assert np.array_equal(np.array([row["embedding"] for row in floats], np.float32), expected)
+    assert np.array_equal(np.stack([unpacked(row["embedding"]) for row in packed]), expected)
+    assert [row["index"] for row in floats] == [0, 1, 2]
+
+
+def unpacked(text):
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+async def test_usage_counts_tokens(serve):
+    async with serve() as client:
+        reply = await client.post("/v1/embeddings", json={"input": ["one two three", "four"]})
+
+    assert reply.json()["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+
+
+async def test_truncation_and_identity_are_headers(serve):
+    spec = hash_spec(max_tokens=4)
+    async with serve(lambda: HashEncoder([spec])) as client:
+        reply = await client.post("/v1/embeddings", json={"input": ["a b c d e f", "a"], "dimensions": 8})
+
+    seen = {name: reply.headers[f"x-embedstack-{name}"] for name in ("truncated", "dropped-tokens", "model", "space")}
+    assert seen == {"truncated": "1", "dropped-tokens": "2", "model": "hash", "space": spec.space}
+    assert reply.headers["x-embedstack-fingerprint"] == spec.fingerprint("float32", 8)
+
+
+async def test_a_big_reply_is_written_aside_and_is_whole(serve):
+    spec = hash_spec(dim=1024)
+    async with serve(lambda: HashEncoder([spec])) as client:
+        reply = await client.post("/embed", json={"inputs": ["a"] * 100})
+
+    assert np.array(reply.json()).shape == (100, 1024)

@@ -1,0 +1,188 @@
+"""The server's own pages, and the table of paths that they describe."""
+
+import json
+import re
+
+import pytest
+
+from embedstack.dialects import open_dialects
+from embedstack.server.openapi import describe
+from embedstack.server.table import places
+
+pytestmark = pytest.mark.anyio
+
+ROOT = {
+    ("POST", "/v1/embeddings"): "openai",
+    ("GET", "/v1/models"): "openai",
+    ("GET", "/v1/models/{id}"): "openai",
+    ("POST", "/embed"): "tei",
+    ("POST", "/rerank"): "tei",
+    ("POST", "/embed/text"): "model-worker",
+    ("GET", "/health"): "model-worker",
+}
+COLLISIONS: dict[tuple[str, str], list[str]] = {}  # a path that several dialects have, and who: the first wins
+
+
+def claims() -> list[tuple[tuple[str, str], str]]:
+    dialects = open_dialects()
+    posts = [(("POST", route.path), dialect.name) for dialect in dialects for route in dialect.routes]
+    return posts + [(("GET", page.path), dialect.name) for dialect in dialects for page in dialect.pages]
+
+
+def test_the_root_serves_every_path_of_every_dialect_by_precedence():
+    served = {(place.method, place.path): place.dialect.name for place in places(open_dialects()) if place.at_root}
+
+    assert served == ROOT
+
+
+def test_every_collision_is_listed_with_its_winner():
+    claimed: dict[tuple[str, str], list[str]] = {}
+    for path, dialect in claims():
+        claimed.setdefault(path, []).append(dialect)
+
+    assert {path: names for path, names in claimed.items() if len(names) > 1} == COLLISIONS
+
+
+def test_the_first_dialect_wins_a_path_that_two_have():
+    first, second = open_dialects()[:2]
+    second.routes = (*second.routes, first.routes[0])
+
+    table = places([second, first])
+    assert next(place for place in table if place.path == "/v1/embeddings").dialect is second
+
+
+def test_under_its_prefix_a_dialect_has_all_its_paths():
+    table = {(place.method, place.path) for place in places(open_dialects())}
+
+    prefixes = {dialect.name: dialect.prefix for dialect in open_dialects()}
+    assert {(method, prefixes[name] + path) for (method, path), name in claims()} <= table
+
+
+# ------------------------------------------------------------------------------------------------ description
+
+
+def references(value: object) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
+        return own.union(*(references(inner) for inner in value.values()))
+    if isinstance(value, list):
+        return set().union(*(references(inner) for inner in value))
+    return set()
+
+
+async def test_the_description_is_openapi_3_1_and_every_reference_leads_somewhere(serve):
+    async with serve() as client:
+        description = (await client.get("/openapi.json")).json()
+
+    assert description["openapi"].startswith("3.1.")
+    known = {f"#/components/schemas/{name}" for name in description["components"]["schemas"]}
+    assert references(description)
+    assert references(description) <= known
+
+
+def test_every_operation_has_a_name_of_its_own_and_its_path_parameters():
+    operations = [
+        (path, operation)
+        for path, methods in describe(places(open_dialects()))["paths"].items()
+        for operation in methods.values()
+    ]
+
+    names = [operation["operationId"] for _, operation in operations]
+    assert len(names) == len(set(names))
+    for path, operation in operations:
+        declared = {row["name"] for row in operation["parameters"] if row["in"] == "path"}
+        assert declared == set(re.findall(r"{(\w+)}", path))
+
+
+async def test_every_example_of_the_description_is_answered(serve):
+    async with serve() as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        bodies = {
+            path: one["post"]["requestBody"]["content"]["application/json"]["example"]
+            for path, one in paths.items()
+            if "post" in one
+        }
+        replies = {path: await client.post(path, json=body) for path, body in bodies.items()}
+
+    assert len(replies) == 8
+    assert {reply.status_code for reply in replies.values()} == {200}
+
+
+async def test_the_docs_show_a_curl_for_every_root_path_and_load_nothing(serve):
+    async with serve() as client:
+        reply = await client.get("/docs")
+
+    assert all(f"curl http://server{path}" in reply.text for _, path in ROOT)
+    assert "prefers-color-scheme:dark" in reply.text
+    assert not re.search(r"<script|<link|src=|@import|url\(", reply.text)
+    assert "default-src 'none'" in reply.headers["content-security-policy"]
+
+
+async def test_the_docs_escape_the_host_that_the_reader_names(serve):
+    async with serve() as client:
+        reply = await client.get("/docs", headers={"host": "<script>alert(1)</script>"})
+
+    assert "<script" not in reply.text
+
+
+async def test_every_link_inside_the_docs_leads_somewhere(serve):
+    async with serve() as client:
+        text = (await client.get("/docs")).text
+        pages = {path: (await client.get(path)).status_code for path in re.findall(r"href=(/[\w.]+)", text)}
+
+    assert set(re.findall(r"href='#(\w+)'", text)) <= set(re.findall(r"id='(\w+)'", text))
+    assert pages
+    assert set(pages.values()) == {200}
+
+
+async def test_the_root_leads_to_the_docs(serve):
+    async with serve() as client:
+        reply = await client.get("/")
+
+    assert (reply.status_code, reply.headers["location"]) == (307, "/docs")
+
+
+# ------------------------------------------------------------------------------------------------ metrics
+
+
+async def test_metrics_count_requests_items_tokens_and_cuts(serve):
+    async with serve() as client:
+        await client.post("/v1/embeddings", json={"input": ["a b", " ".join("x" * 300)]})
+        await client.post("/v1/embeddings", json={"input": []})
+        await client.post("/nowhere")
+        text = (await client.get("/metrics")).text
+
+    where = 'dialect="openai",route="/v1/embeddings"'
+    lines = text.splitlines()
+    for line in (
+        f'embedstack_requests_total{{{where},status="200"}} 1.0',
+        f'embedstack_requests_total{{{where},status="400"}} 1.0',
+        'embedstack_requests_total{dialect="(none)",route="(none)",status="404"} 1.0',
+        f"embedstack_items_total{{{where}}} 2.0",
+        f"embedstack_tokens_total{{{where}}} 258.0",
+        f"embedstack_truncated_items_total{{{where}}} 1.0",
+        f"embedstack_request_seconds_count{{{where}}} 2.0",
+        "embedstack_requests_in_flight 0.0",
+        "embedstack_ready 1.0",
+    ):
+        assert line in lines
+
+
+async def test_metrics_tell_the_build_and_the_memory(serve):
+    async with serve() as client:
+        text = (await client.get("/metrics")).text
+
+    assert "embedstack_build_info{" in text
+    assert float(re.search(r'embedstack_memory_bytes{kind="resident"} (\S+)', text)[1]) > 1_000_000
+
+
+async def test_two_apps_in_one_process_count_apart(serve):
+    async with serve() as one, serve() as other:
+        await one.post("/embed", json={"inputs": "a"})
+        metrics = [(await client.get("/metrics")).text for client in (one, other)]
+
+    assert ['route="/embed",status="200"' in text for text in metrics] == [True, False]
+
+
+def test_the_description_is_plain_json():
+    assert json.loads(json.dumps(describe(places(open_dialects()))))
