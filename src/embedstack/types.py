@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -47,7 +48,7 @@ class Architecture:
     norm_eps: float = 1e-12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model as data: everything that decides a vector, and what a caller may ask of it."""
 
@@ -72,7 +73,7 @@ class ModelSpec:
     cuts: tuple[int, ...] = ()  # Matryoshka widths the model was trained for
     licence: str = "unknown"
 
-    @property
+    @cached_property
     def space(self) -> str:
         """32 hex digits that are equal exactly when two vectors may be compared."""
         decides = {name: value for name, value in _stated(self).items() if name not in _NOT_IN_SPACE}

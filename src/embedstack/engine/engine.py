@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import pairwise
 from threading import Thread
 from typing import TypeVar, cast
@@ -137,7 +138,9 @@ class Engine:
         if not name:
             raise Unsupported(f"no model for the task {task!r} is loaded; loaded: {', '.join(self._models)}")
         if name not in self._names:
-            raise UnknownModel(f"model {name!r} is not loaded; loaded: {', '.join(self._models)}")
+            near = get_close_matches(name, self._names, n=1, cutoff=0.4)
+            hint = f"did you mean {self._names[near[0]].spec.name!r}? " if near else ""
+            raise UnknownModel(f"model {name!r} is not loaded; {hint}loaded: {', '.join(self._models)}")
         loaded = self._names[name]
         if loaded.spec.task != task:
             raise Unsupported(f"{loaded.spec.name!r} is for the task {loaded.spec.task!r}, not {task!r}")

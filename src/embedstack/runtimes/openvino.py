@@ -130,9 +130,12 @@ class OpenVinoOps(Ops[ov.Output]):
 
 def _shared(values: Floats) -> ov.Output:
     """A constant over the memory map itself; OpenVINO asks for a writable array, though it only reads."""
-    window = values.view()
-    window.flags.writeable = True
-    return op.constant(window, shared_memory=True)
+    values.flags.writeable = True
+    return op.constant(values, shared_memory=True)
+
+
+def _named(made: Mapping[Output, ov.Output]) -> dict[str, ov.Output]:
+    return {str(name): node for name, node in made.items()}
 
 
 class Graph:
@@ -183,10 +186,10 @@ class OpenVinoRuntime:
             return Graph(ops, make(ops), HINTS[self.precision], threads, self.lanes)
 
         def head(name: Output) -> Graph:
-            return compiled(lambda ops: {**finish(ops, spec, ops.hidden(spec), frozenset({name}))})
+            return compiled(lambda ops: _named(finish(ops, spec, ops.hidden(spec), frozenset({name}))))
 
         if len(spec.outputs) == 1:
-            self._trunk = compiled(lambda ops: {**outputs(ops, spec, frozenset(spec.outputs))})
+            self._trunk = compiled(lambda ops: _named(outputs(ops, spec, frozenset(spec.outputs))))
             self._heads: dict[Output, Graph] = {}
         else:
             self._trunk = compiled(lambda ops: {"hidden": encoder(ops, spec)})

@@ -1,0 +1,131 @@
+"""A model folder -> its JSON files with every field's type checked, and the list of its weight files."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedstack.errors import ConfigError
+
+HEADS = {"sparse": "sparse_linear.pt", "multi": "colbert_linear.pt"}
+_CONTAINERS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_PLAIN_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """One JSON object and where it is from. A field that is null counts as absent."""
+
+    path: Path
+    values: Mapping[str, object]
+
+    def __contains__(self, name: str) -> bool:
+        return self.values.get(name) is not None
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        value = self.values.get(name)
+        value = default if value is None else value
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise self.wrong(name, "a whole number")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        value = self.values.get(name)
+        value = default if value is None else value
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.wrong(name, "a number")
+        return float(value)
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self.values.get(name)
+        value = default if value is None else value
+        if not isinstance(value, str):
+            raise self.wrong(name, "a string")
+        return value
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        value = self.values.get(name)
+        value = default if value is None else value
+        if not isinstance(value, bool):
+            raise self.wrong(name, "true or false")
+        return value
+
+    def texts(self, name: str) -> list[str]:
+        value = self.values.get(name)
+        value = [] if value is None else [value] if isinstance(value, str) else value
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.wrong(name, "a list of strings")
+        return value
+
+    def table(self, name: str) -> "Fields":
+        value = self.values.get(name)
+        value = {} if value is None else value
+        if not isinstance(value, dict):
+            raise self.wrong(name, "an object")
+        return Fields(self.path, value)
+
+    def wrong(self, name: str, wanted: str) -> ConfigError:
+        found = f"is {self.values[name]!r}, not {wanted}" if name in self.values else f"is missing; it must be {wanted}"
+        return ConfigError(f"{str(self.path)!r}: {name!r} {found}; pull the model again or mend the file")
+
+
+def read_json(path: Path) -> object:
+    """The value in a file.
+
+    Raises:
+        ConfigError: not there, or no JSON; the message names the place.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{str(path)!r} is not there; the folder must hold a whole model, so pull it again"
+        ) from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(f"{str(path)!r} is no JSON at {place} ({error.msg}); pull the model again") from error
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{str(path)!r} is no JSON ({error}); pull the model again") from error
+
+
+def read_fields(path: Path) -> Fields:
+    """The object in a file."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ConfigError(f"{str(path)!r} holds {type(value).__name__}, not an object; pull the model again")
+    return Fields(path, value)
+
+
+def read_fields_if_there(path: Path) -> Fields:
+    """The object in a file, empty where there is no file."""
+    return read_fields(path) if path.is_file() else Fields(path, {})
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """Every file that tensors are read from: one container or its shards, then the heads beside it.
+
+    safetensors is taken before torch's own format where a folder has both.
+
+    Raises:
+        ConfigError: no weights, or a shard is missing.
+    """
+    container = next((folder / name for name in _CONTAINERS if (folder / name).is_file()), None)
+    if container is None:
+        raise ConfigError(f"{str(folder)!r} holds no weights; it needs model.safetensors or pytorch_model.bin")
+    main = _shards(container) if container.suffix == ".json" else (container,)
+    return *main, *(folder / head for head in HEADS.values() if (folder / head).is_file())
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    names = sorted({str(name) for name in read_fields(index).table("weight_map").values.values()})
+    if not names:
+        raise ConfigError(f"{str(index)!r} names no shards; pull the model again")
+    for name in names:
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ConfigError(f"{str(index)!r} names {name!r}, which is no file of the folder; pull the model again")
+        if not (index.parent / name).is_file():
+            raise ConfigError(
+                f"{str(index.parent / name)!r} is not there, though the index names it; pull the model again"
+            )
+    return tuple(index.parent / name for name in names)

@@ -1,0 +1,267 @@
+"""A repository -> its files in a folder: from the user's own Hugging Face cache, or from the Hub itself."""
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.file_download import http_get
+
+from embedstack.catalog.access import Access, require_space
+from embedstack.catalog.catalog import COMMIT, Wanted, unknown
+from embedstack.catalog.digests import git_blob_of, sha256_of
+from embedstack.catalog.folder import HEADS, weight_files
+from embedstack.catalog.network import SkippedError, require_answer
+from embedstack.catalog.recipe import SETTINGS_NAMES
+from embedstack.catalog.spec import draft
+from embedstack.catalog.store import Manifest, Store, wrong_digest
+from embedstack.errors import ConfigError, EmbedstackError, Unsupported
+
+_SMALL = re.compile(
+    r"config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|modules\.json"
+    r"|config_sentence_transformers\.json|README\.md|LICEN[CS]E(\.\w+)?"
+    r"|\d+_\w+/config\.json"  # the modules of sentence-transformers
+    "|" + "|".join(re.escape(name) for name in SETTINGS_NAMES)
+)
+_WEIGHTS = (  # the first form that a repository has is taken
+    re.compile(r"model\.safetensors"),
+    re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
+    re.compile(r"pytorch_model\.bin"),
+    re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
+)
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A file of a repository, as the Hub describes it."""
+
+    name: str
+    size: int
+    digest: str  # sha256 of a large file, git's blob id of a small one, empty where the endpoint gives none
+
+    def matches(self, path: Path) -> str:
+        """The sha256 of a file on disk.
+
+        Raises:
+            Mismatch: it is not the file that is listed.
+        """
+        sha256 = sha256_of(path)
+        found = git_blob_of(path) if len(self.digest) == 40 else sha256
+        if self.digest and found != self.digest:
+            raise wrong_digest(path, self.digest, found)
+        return sha256
+
+
+def chosen(names: Iterable[str]) -> list[str]:
+    """Of a repository's files those that a model here reads, weights last: one form of them, not all."""
+    names = sorted(names)
+    small = [name for name in names if _SMALL.fullmatch(name)]
+    weights = next((found for form in _WEIGHTS if (found := [n for n in names if form.fullmatch(n)])), [])
+    return [*small, *(name for name in HEADS.values() if name in names), *weights]
+
+
+# ------------------------------------------------------------------------------------------------ the Hub
+
+
+def from_hub(wanted: Wanted, store: Store, access: Access) -> str:
+    """Fetch from the Hub into the store; the commit. An interrupted fetch goes on where it stopped.
+
+    Raises:
+        SkippedError: the endpoint does not answer or fails.
+        UnknownModel, ConfigError: there is no such model, or it is gated.
+        Mismatch: a file differs from what the Hub or the catalog names.
+        Unsupported: told from the small files, before the weights are fetched.
+    """
+    require_answer(access.endpoint)
+    commit, files = _listing(wanted, access)
+    if store.has(wanted, commit):
+        return commit
+    partial = store.partial(wanted.repo, commit)
+    missing = sum(f.size for f in files) - sum(_bytes_here(partial / f.name) for f in files)
+    require_space(partial, missing, wanted.repo)
+    access.say(
+        f"fetching {wanted.repo}@{commit[:8]} ({len(files)} files, {missing / 1e6:.0f} MB) from {access.endpoint}"
+    )
+    found: dict[str, str] = {}
+    is_checked = False
+    for file in files:
+        if not is_checked and not _SMALL.fullmatch(file.name):
+            _check_early(partial, wanted, commit)
+            is_checked = True
+        found[file.name] = _fetched(file, partial, wanted, commit, access)
+    return store.accept(
+        partial, Manifest(repo=wanted.repo, revision=commit, source=access.endpoint, files=found), wanted
+    )
+
+
+def _listing(wanted: Wanted, access: Access) -> tuple[str, list[Listed]]:
+    api = huggingface_hub.HfApi(endpoint=access.endpoint, token=access.token or False)
+    try:
+        info = api.model_info(wanted.repo, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_S)
+    except HfHubHTTPError as error:
+        raise _refused(error, wanted, access) from error
+    except Exception as error:  # the library lets through the errors of whichever HTTP client it uses
+        raise SkippedError(f"{access.endpoint} gave no list of files ({_short(error)})") from error
+    if not info.sha or not COMMIT.fullmatch(info.sha):
+        raise SkippedError(f"{access.endpoint} named no commit for {wanted.repo}")
+    files = {
+        s.rfilename: Listed(s.rfilename, s.size or 0, s.lfs.sha256 if s.lfs else s.blob_id or "")
+        for s in info.siblings or ()
+    }
+    names = chosen(files)
+    if not any(form.fullmatch(name) for name in names for form in _WEIGHTS):
+        raise ConfigError(
+            f"{wanted.repo!r} has no model.safetensors and no pytorch_model.bin; take the repository it was made from"
+        )
+    return info.sha, [files[name] for name in names]
+
+
+def _refused(error: HfHubHTTPError, wanted: Wanted, access: Access) -> Exception:
+    """What an HTTP error of the Hub means for the caller."""
+    page = f"{access.endpoint}/{wanted.repo}"
+    if isinstance(error, GatedRepoError):
+        return ConfigError(
+            f"{wanted.repo!r} is gated; accept its terms at {page} and set HF_TOKEN to a token of that account"
+        )
+    if wanted.entry is not None and isinstance(error, RepositoryNotFoundError | RevisionNotFoundError):
+        return SkippedError(f"{access.endpoint} has no {wanted.repo}@{wanted.revision}")
+    if isinstance(error, RevisionNotFoundError):
+        return unknown(wanted.name, f"has no revision {wanted.revision!r} at {page}")
+    if isinstance(error, RepositoryNotFoundError):
+        return unknown(wanted.name, f"is not at {access.endpoint}, or it is private and HF_TOKEN does not open it")
+    return SkippedError(f"{access.endpoint} failed ({_short(error)})")
+
+
+def _fetched(file: Listed, partial: Path, wanted: Wanted, commit: str, access: Access) -> str:
+    """Bring one file, unless it is there; its sha256."""
+    path = partial / file.name
+    if path.is_file() and path.stat().st_size == file.size:
+        return _proven(file, path)
+    unfinished = path.with_name(f"{path.name}.incomplete")
+    unfinished.parent.mkdir(exist_ok=True)
+    if _bytes_here(path) > file.size:
+        unfinished.unlink()
+    url = huggingface_hub.hf_hub_url(wanted.repo, file.name, revision=commit, endpoint=access.endpoint)
+    _stream(url, unfinished, file, access)
+    sha256 = _proven(file, unfinished)
+    unfinished.replace(path)
+    return sha256
+
+
+def _stream(url: str, unfinished: Path, file: Listed, access: Access) -> None:
+    """Append what is missing.
+
+    hf_hub_download is not used, because since 1.0 it starts a file anew after every interruption and some of the files
+    here have two gigabytes; this is the function that it streams by, with the range of what is missing.
+    """
+    headers = {"Accept-Encoding": "identity"}  # a range of compressed bytes cannot be appended
+    if access.token:
+        headers["Authorization"] = f"Bearer {access.token}"  # the client drops it where a redirect leaves the host
+    with unfinished.open("ab") as out:
+        try:
+            have = unfinished.stat().st_size
+            http_get(url, out, resume_size=have, headers=headers, expected_size=file.size, displayed_filename=file.name)
+        except OSError as error:
+            if error.errno is not None:
+                raise  # the disk's own error
+            raise SkippedError(f"{file.name} broke off ({_short(error)}); start again to go on from there") from error
+        except Exception as error:  # the errors of whichever HTTP client the library uses
+            raise SkippedError(f"{file.name} broke off ({_short(error)}); start again to go on from there") from error
+
+
+def _proven(file: Listed, path: Path) -> str:
+    try:
+        return file.matches(path)
+    except EmbedstackError:
+        path.unlink()
+        raise
+
+
+def _check_early(partial: Path, wanted: Wanted, commit: str) -> None:
+    """Refuse what no graph of ours computes before its weights are fetched."""
+    try:
+        draft(partial, name=wanted.name, revision=commit, entry=wanted.entry)
+    except (Unsupported, ConfigError):
+        shutil.rmtree(partial)
+        raise
+
+
+def _bytes_here(path: Path) -> int:
+    unfinished = path.with_name(f"{path.name}.incomplete")
+    return next((p.stat().st_size for p in (path, unfinished) if p.exists()), 0)
+
+
+def _short(error: BaseException) -> str:
+    """The first line, without what follows a question mark, where signed links carry their key."""
+    lines = str(error).strip().splitlines()
+    return re.sub(r"\?\S*", "", lines[0])[:200] if lines else type(error).__name__
+
+
+# ------------------------------------------------------------------------------------------------ the user's cache
+
+
+def from_hub_cache(wanted: Wanted, store: Store, access: Access) -> str:
+    """Take a model that other Hugging Face tools have fetched already; hard links where the disk allows.
+
+    Raises:
+        SkippedError: it is not there, or only in part.
+    """
+    config = huggingface_hub.try_to_load_from_cache(wanted.repo, "config.json", revision=wanted.revision)
+    if not isinstance(config, str):
+        raise SkippedError("it is not in the Hugging Face cache")
+    snapshot = Path(config).parent
+    names = chosen(str(path.relative_to(snapshot).as_posix()) for path in snapshot.rglob("*") if path.is_file())
+    _require_whole(snapshot, names, wanted)
+    if store.has(wanted, snapshot.name):
+        return snapshot.name
+    partial = store.partial(wanted.repo, snapshot.name)
+    found = {name: _taken(snapshot / name, partial / name) for name in names}
+    manifest = Manifest(repo=wanted.repo, revision=snapshot.name, source="the Hugging Face cache", files=found)
+    return store.accept(partial, manifest, wanted)
+
+
+def _require_whole(snapshot: Path, names: list[str], wanted: Wanted) -> None:
+    """Refuse a snapshot from which a tool took only what it needed: without its prompts, a model is another.
+
+    A file that is not there must be known not to exist; .gitattributes, which no tool reads, shows that all was taken.
+    """
+    if not COMMIT.fullmatch(snapshot.name):
+        raise SkippedError("the Hugging Face cache does not name its commit")
+    try:
+        weight_files(snapshot)
+    except ConfigError as error:
+        raise SkippedError("the Hugging Face cache has it without its weights") from error
+    if (snapshot / ".gitattributes").is_file():
+        return
+    for name in (
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "modules.json",
+        "config_sentence_transformers.json",
+        *HEADS.values(),
+    ):
+        known = huggingface_hub.try_to_load_from_cache(wanted.repo, name, revision=wanted.revision)
+        if name not in names and known is None:
+            raise SkippedError(f"the Hugging Face cache has it only in part ({name} is not there)")
+
+
+def _taken(source: Path, target: Path) -> str:
+    blob = source.resolve()
+    is_named = (
+        blob.parent.name == "blobs"
+    )  # a blob's name is its digest; where links are not possible there are no blobs
+    try:
+        sha256 = Listed(source.name, 0, blob.name if is_named else "").matches(blob)
+    except EmbedstackError as error:
+        raise SkippedError(f"the Hugging Face cache is damaged ({error})") from error
+    target.parent.mkdir(exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(blob)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(blob, target)
+    return sha256

@@ -1,0 +1,92 @@
+"""A user's name for a model -> its folder on this machine and its spec, fetched first where needed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedstack.catalog.access import HUB, Access, to_stderr, writing
+from embedstack.catalog.catalog import Entry, Wanted, parse
+from embedstack.catalog.digests import Digests
+from embedstack.catalog.spec import read_spec
+from embedstack.catalog.store import Manifest, Store, prove, read_manifest, wanted_of
+from embedstack.errors import ConfigError
+from embedstack.types import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A model on this machine."""
+
+    folder: Path
+    spec: ModelSpec
+    source: str  # where its files are from
+
+
+def find(
+    name: str,
+    *,
+    cache_dir: Path,
+    offline: bool = False,
+    hf_endpoint: str = HUB,
+    hf_token: str = "",
+    say: Callable[[str], None] = to_stderr,
+) -> Located:
+    """The model that a name means, fetched if it is not here.
+
+    Args:
+        name: a catalog name or alias, a Hugging Face id `org/name`, `org/name@revision`, or a folder.
+        say: takes a line for the person who waits.
+    Raises:
+        UnknownModel, ConfigError, Mismatch, Unsupported: the message says what to do.
+    """
+    wanted = parse(name)
+    if isinstance(wanted, Path):
+        return in_folder(wanted, Digests(cache_dir))
+    store = Store(cache_dir)
+    here = in_store(wanted, store)
+    if here is not None:
+        return here
+    access = Access(endpoint=hf_endpoint.rstrip("/"), token=hf_token, say=say)
+    with writing(cache_dir):
+        return _fetched(wanted, store, access, offline=offline)
+
+
+def in_store(wanted: Wanted, store: Store) -> Located | None:
+    """The model from our own cache, its files proven; None if it is not there."""
+    commit = store.revision(wanted)
+    if commit is None:
+        return None
+    folder = store.folder(wanted.repo, commit)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise ConfigError(
+            f"{str(folder)!r} has no manifest; run: embedstack models rm {wanted.name}, then pull it again"
+        )
+    return _proven(folder, manifest, wanted.name, wanted.entry, store.digests)
+
+
+def in_folder(folder: Path, digests: Digests) -> Located:
+    """The model in any folder. One that embedstack pulled or bundled keeps its identity and is proven."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        spec = read_spec(folder, name=folder.name, revision="local", digests=digests)
+        return Located(folder, spec, "a folder")
+    wanted = wanted_of(manifest)
+    return _proven(folder, manifest, wanted.name, wanted.entry, digests)
+
+
+def _proven(folder: Path, manifest: Manifest, name: str, entry: Entry | None, digests: Digests) -> Located:
+    prove(folder, manifest.files, digests)
+    spec = read_spec(folder, name=name, revision=manifest.revision, digests=digests, entry=entry)
+    return Located(folder, spec, manifest.source)
+
+
+def _fetched(wanted: Wanted, store: Store, access: Access, *, offline: bool) -> Located:
+    from embedstack.catalog.fetch import fetch  # loads the Hub's client, which start-up does without
+
+    with store.lock(wanted.repo, access.say):
+        if store.revision(wanted) is None:  # another process may have brought it meanwhile
+            fetch(wanted, store, access, offline=offline)
+    here = in_store(wanted, store)
+    assert here is not None
+    return here

@@ -1,0 +1,243 @@
+"""The sentence-transformers files of a folder -> how hidden states become a vector or a score, read and never guessed.
+
+Sources: sentence_transformers 6.2, `sentence_transformer/modules/pooling.py` and `cross_encoder/model.py`; files of
+earlier versions are read too, since most repositories have them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedstack.catalog.catalog import Entry
+from embedstack.catalog.folder import Fields, read_fields, read_fields_if_there, read_json
+from embedstack.errors import ConfigError, Unsupported
+from embedstack.types import Head, Pooling, ScoreActivation, Task
+
+_POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
+_LEGACY_POOLINGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_CLASSIFIER = "ForSequenceClassification"
+_HEADS: Mapping[str, Head] = {
+    "BertForSequenceClassification": "bert",
+    "RobertaForSequenceClassification": "roberta",
+    "XLMRobertaForSequenceClassification": "roberta",
+    "CamembertForSequenceClassification": "roberta",
+}
+_ACTIVATIONS: Mapping[str, ScoreActivation] = {"Sigmoid": "sigmoid", "Identity": "identity"}
+_TASKS = ("feature-extraction", "sequence-classification")
+SETTINGS_NAMES = tuple(f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "xlm-roberta", "camembert"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What stands between the last layer and the caller."""
+
+    task: Task
+    pooling: Pooling = "cls"
+    normalize: bool = False
+    head: Head = "none"
+    labels: int = 0
+    score_activation: ScoreActivation = "sigmoid"
+    prompts: Mapping[str, str]
+    max_seq_length: int | None  # the limit that the recipe states, special tokens included
+    lower_case: bool = False  # texts are put in lower case before the tokeniser
+
+
+def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None) -> Recipe:
+    """The recipe that the folder states, with what the catalog adds.
+
+    Raises:
+        ConfigError: the folder states none.
+        Unsupported: it states one that no graph of ours computes; the message names the part.
+    """
+    modules = _modules(folder, name)
+    architecture = (config.texts("architectures") or [""])[0]
+    settings = _settings(folder, name)
+    if architecture.endswith(_CLASSIFIER) and "Pooling" not in modules:
+        return _reranker(folder, config, name, settings)
+    if modules:
+        return _embedder(folder, config, modules, name, entry, settings)
+    if entry is None or entry.pooling is None:
+        raise ConfigError(
+            f"{name!r} has no modules.json, so how it makes a vector is not stated, and it is never guessed; "
+            "add modules.json and 1_Pooling/config.json to a copy of it, as sentence-transformers saves them, "
+            "and give that folder"
+        )
+    return Recipe(
+        task="embed",
+        pooling=entry.pooling,
+        normalize=entry.normalize is not False,
+        prompts=_prompts(folder, name, entry),
+        max_seq_length=_max_seq_length(settings),
+        lower_case=settings.flag("do_lower_case"),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ embedders
+
+
+def _embedder(
+    folder: Path, config: Fields, modules: Mapping[str, str], name: str, entry: Entry | None, settings: Fields
+) -> Recipe:
+    if list(modules) not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        other = next((m for m in modules if m not in ("Transformer", "Pooling", "Normalize")), " -> ".join(modules))
+        raise Unsupported(f"{name!r} is built with {other}; embedstack has Transformer -> Pooling -> Normalize")
+    if modules["Transformer"]:
+        raise Unsupported(f"{name!r} keeps its encoder in {modules['Transformer']!r}; it must lie in the folder itself")
+    if "Normalize" in modules:
+        _check_normalize(folder / modules["Normalize"] / "config.json", name)
+    pooling = _pooling(read_fields(folder / modules["Pooling"] / "config.json"), config.integer("hidden_size"), name)
+    return Recipe(
+        task="embed",
+        pooling=entry.pooling if entry and entry.pooling else pooling,
+        normalize=entry.normalize if entry and entry.normalize is not None else "Normalize" in modules,
+        prompts=_prompts(folder, name, entry),
+        max_seq_length=_max_seq_length(settings),
+        lower_case=settings.flag("do_lower_case"),
+    )
+
+
+def _modules(folder: Path, name: str) -> dict[str, str]:
+    """Kind -> path of each module, in order; empty where there is no modules.json."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return {}
+    rows = read_json(path)
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"{str(path)!r} holds no list of modules; pull the model again")
+    modules: dict[str, str] = {}
+    for row in rows:
+        fields = Fields(path, row)
+        kind, place = _kind(fields.text("type"), name), fields.text("path")
+        if kind in modules:
+            raise Unsupported(f"{name!r} has two {kind} modules; embedstack has Transformer -> Pooling -> Normalize")
+        if Path(place).is_absolute() or ".." in Path(place).parts:
+            raise ConfigError(f"{str(path)!r} names {place!r}, which is outside the folder; pull the model again")
+        modules[kind] = place
+    return modules
+
+
+def _kind(type_name: str, name: str) -> str:
+    """The last part of the class path; packages have moved between versions, class names have not."""
+    package, _, kind = type_name.rpartition(".")
+    if package.partition(".")[0] != "sentence_transformers":
+        raise Unsupported(
+            f"{name!r} is built with {type_name!r}, code of its own; embedstack runs no code from a model"
+        )
+    return kind
+
+
+def _pooling(fields: Fields, hidden: int, name: str) -> Pooling:
+    for key in ("embedding_dimension", "word_embedding_dimension"):
+        if fields.integer(key, hidden) != hidden:
+            raise fields.wrong(key, f"{hidden}, the hidden_size of config.json")
+    if not fields.flag("include_prompt", default=True):
+        raise Unsupported(
+            f"{name!r} leaves its prompt out of the pooling (include_prompt=false); embedstack cannot yet"
+        )
+    named = fields.texts("pooling_mode")
+    modes = named or [mode for key, mode in _LEGACY_POOLINGS.items() if fields.flag(key)]
+    if not modes:
+        raise ConfigError(f"{str(fields.path)!r} states no pooling; set pooling_mode to one of: {', '.join(_POOLINGS)}")
+    if len(modes) > 1:
+        raise Unsupported(
+            f"{name!r} joins several poolings ({', '.join(modes)}); embedstack has one of: {', '.join(_POOLINGS)}"
+        )
+    if modes[0] not in _POOLINGS:
+        raise Unsupported(f"{name!r} pools by {modes[0]!r}; embedstack has: {', '.join(_POOLINGS)}")
+    return _POOLINGS[modes[0]]
+
+
+def _check_normalize(path: Path, name: str) -> None:
+    read = read_fields_if_there(path).text("module_input_name", "sentence_embedding")
+    if read != "sentence_embedding":
+        raise Unsupported(f"{name!r} normalises {read!r}; embedstack normalises the pooled vector only")
+
+
+def _settings(folder: Path, name: str) -> Fields:
+    """The Transformer module's own settings, under the name that the repository gives the file."""
+    path = next((folder / n for n in SETTINGS_NAMES if (folder / n).is_file()), folder / SETTINGS_NAMES[0])
+    settings = read_fields_if_there(path)
+    for key in ("processing_kwargs", "query_length", "document_length", "query_expansion"):
+        if settings.values.get(key):
+            raise Unsupported(f"{name!r} sets {key} in {path.name}; embedstack cannot follow that yet")
+    if (kind := settings.text("transformer_task", _TASKS[0])) not in _TASKS:
+        raise Unsupported(
+            f"{name!r} sets transformer_task={kind!r} in {path.name}; embedstack has: {', '.join(_TASKS)}"
+        )
+    return settings
+
+
+def _max_seq_length(settings: Fields) -> int | None:
+    return settings.integer("max_seq_length") if "max_seq_length" in settings else None
+
+
+def _prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]:
+    """Prompts by role; query and document are left out where they are empty, since these roles always exist."""
+    fields = read_fields_if_there(folder / "config_sentence_transformers.json")
+    if "truncate_dim" in fields:
+        raise Unsupported(
+            f"{name!r} sets truncate_dim in {fields.path.name}; remove it there and ask for the width per request"
+        )
+    stated = fields.table("prompts")
+    prompts = {role: stated.text(role) for role in stated.values}
+    default = fields.text("default_prompt_name")
+    # sentence-transformers looks for a document prompt under these names, in this order
+    named = next((n for n in ("document", "passage", "corpus", default) if n in prompts), None)
+    if named is not None:
+        prompts["document"] = prompts[named]
+    prompts.update(entry.prompts if entry else {})
+    return {role: text for role, text in sorted(prompts.items()) if text or role not in ("query", "document")}
+
+
+# ------------------------------------------------------------------------------------------------ rerankers
+
+
+def _reranker(folder: Path, config: Fields, name: str, settings: Fields) -> Recipe:
+    architecture = config.texts("architectures")[0]
+    if architecture not in _HEADS:
+        raise Unsupported(f"{name!r} is a {architecture}; embedstack has: {', '.join(_HEADS)}")
+    labels = _labels(config)
+    if labels != 1:
+        raise Unsupported(
+            f"{name!r} has {labels} labels; a reranker has exactly one, and classifiers are not served yet"
+        )
+    saved = read_fields_if_there(folder / "config_sentence_transformers.json")
+    if any(saved.table("prompts").values.values()):
+        raise Unsupported(f"{name!r} puts prompts before its pairs; embedstack cannot follow that yet")
+    return Recipe(
+        task="rerank",
+        head=_HEADS[architecture],
+        labels=labels,
+        score_activation=_activation(config, saved, name),
+        prompts={},
+        max_seq_length=_max_seq_length(settings),
+        lower_case=settings.flag("do_lower_case"),
+    )
+
+
+def _labels(config: Fields) -> int:
+    """How many logits there are; a config that states nothing means 2, as in transformers."""
+    if "id2label" in config:
+        return len(config.table("id2label").values)
+    return config.integer("num_labels", 2)
+
+
+def _activation(config: Fields, saved: Fields, name: str) -> ScoreActivation:
+    """Where three generations of sentence-transformers keep it, the newest first; sigmoid where none does."""
+    stated = (
+        saved.text("activation_fn")
+        or config.table("sentence_transformers").text("activation_fn")
+        or config.text("sbert_ce_default_activation_function")
+        or "torch.nn.modules.activation.Sigmoid"
+    )
+    kind = stated.rpartition(".")[2]
+    if kind not in _ACTIVATIONS:
+        raise Unsupported(f"{name!r} turns logits into scores by {stated!r}; embedstack has: {', '.join(_ACTIVATIONS)}")
+    return _ACTIVATIONS[kind]

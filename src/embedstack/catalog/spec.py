@@ -1,0 +1,227 @@
+"""A Hugging Face folder -> ModelSpec: the model as data, or a refusal that names the part we cannot compute."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from embedstack.catalog.catalog import Entry
+from embedstack.catalog.digests import Digests
+from embedstack.catalog.folder import HEADS, Fields, read_fields, read_fields_if_there, weight_files
+from embedstack.catalog.recipe import Recipe, read_recipe
+from embedstack.errors import ConfigError, Unsupported
+from embedstack.types import Activation, Architecture, ModelSpec, Output
+
+_PAD_IDS = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
+"""The families and the padding id that each one's config means where it states none (transformers 5.23)."""
+_ACTIVATIONS: Mapping[str, Activation] = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "swish": "silu",
+    "tanh": "tanh",
+}
+_LEAST_TOKENS = 3  # one token between the two special ones
+_NO_LEXICAL_WEIGHT = ("cls_token", "eos_token", "pad_token", "unk_token")
+"""Source: FlagEmbedding 1.4, `inference/embedder/encoder_only/m3.py`, `unused_tokens`."""
+_LICENCE = re.compile(r"^license:[ \t]*['\"]?([\w.+-]+)", re.MULTILINE)
+
+
+def read_spec(folder: Path, *, name: str, revision: str, digests: Digests, entry: Entry | None = None) -> ModelSpec:
+    """The model in a folder, weights and tokeniser named by their digests.
+
+    Args:
+        entry: the catalog's block, where it has one.
+    Raises:
+        ConfigError: a file is missing, broken or states no recipe.
+        Unsupported: a family, module or switch that no graph of ours computes.
+    """
+    spec = draft(folder, name=name, revision=revision, entry=entry)
+    _require_outputs(spec, folder, entry)
+    weights = [path.name for path in weight_files(folder)]
+    found = digests.of(folder, [*weights, "tokenizer.json"])
+    return replace(spec, weights=_digest_of(found[w] for w in weights), tokenizer=found["tokenizer.json"])
+
+
+def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None) -> ModelSpec:
+    """The spec without digests: all that can be told, and refused, before the weights are there."""
+    config = read_fields(folder / "config.json")
+    architecture = read_architecture(config, name)
+    recipe = read_recipe(folder, config, name, entry)
+    tokenizer = _tokenizer(folder, name)
+    outputs = _outputs(folder, architecture, recipe)
+    return ModelSpec(
+        name=name,
+        revision=revision,
+        task=recipe.task,
+        architecture=architecture,
+        outputs=outputs,
+        dim=architecture.hidden if recipe.task == "embed" else 0,
+        max_tokens=_max_tokens(folder, architecture, recipe),
+        weights="",
+        tokenizer="",
+        pooling=recipe.pooling,
+        normalize=recipe.normalize,
+        lowercase=recipe.lower_case and not tokenizer.lowers,
+        head=recipe.head,
+        labels=recipe.labels,
+        score_activation=recipe.score_activation,
+        prompts=recipe.prompts,
+        sparse_ignore=_ids_without_weight(folder, tokenizer) if "sparse" in outputs else (),
+        licence=entry.licence if entry else _licence(folder),
+    )
+
+
+def read_architecture(config: Fields, name: str) -> Architecture:
+    """The fields that the graph reads, and a refusal of every switch that would change it."""
+    family = config.text("model_type")
+    if family not in _PAD_IDS:
+        raise Unsupported(f"{name!r} is of the family {family!r}; embedstack has: {', '.join(_PAD_IDS)}")
+    _refuse_switches(config, name)
+    act = config.text("hidden_act", "gelu")
+    if act not in _ACTIVATIONS:
+        raise Unsupported(f"{name!r} uses the activation {act!r}; embedstack has: {', '.join(_ACTIVATIONS)}")
+    hidden, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
+    if not heads or hidden % heads:
+        raise config.wrong("num_attention_heads", f"a divisor of hidden_size={hidden}")
+    return Architecture(
+        family=family,
+        layers=config.integer("num_hidden_layers"),
+        hidden=hidden,
+        heads=heads,
+        intermediate=config.integer("intermediate_size"),
+        vocab=config.integer("vocab_size"),
+        positions=config.integer("max_position_embeddings"),
+        position_offset=0 if family == "bert" else config.integer("pad_token_id", _PAD_IDS[family]) + 1,
+        segments=config.integer("type_vocab_size", 2),
+        activation=_ACTIVATIONS[act],
+        norm_eps=config.number("layer_norm_eps", 1e-12),
+    )
+
+
+def _refuse_switches(config: Fields, name: str) -> None:
+    places = config.text("position_embedding_type", "absolute")
+    if places != "absolute":
+        raise Unsupported(f"{name!r} uses {places!r} positions (position_embedding_type); embedstack has absolute ones")
+    if config.flag("is_decoder"):
+        raise Unsupported(f"{name!r} is a decoder (is_decoder=true); embedstack has encoders")
+    if "quantization_config" in config:
+        raise Unsupported(f"{name!r} holds quantised weights (quantization_config); take the original")
+    if any(key.startswith("AutoModel") for key in config.table("auto_map").values):
+        raise Unsupported(f"{name!r} brings its own model code (auto_map); embedstack runs no code from a model")
+
+
+def _max_tokens(folder: Path, architecture: Architecture, recipe: Recipe) -> int:
+    tokenizer = read_fields_if_there(folder / "tokenizer_config.json")
+    limits = [architecture.positions - architecture.position_offset]
+    if recipe.max_seq_length:
+        limits.append(recipe.max_seq_length)
+    if "model_max_length" in tokenizer:
+        limits.append(int(tokenizer.number("model_max_length", 0)))  # written as 1e30 where there is no limit
+    if min(limits) < _LEAST_TOKENS:
+        raise ConfigError(
+            f"{str(folder)!r} leaves room for {min(limits)} tokens; mend max_seq_length or model_max_length"
+        )
+    return min(limits)
+
+
+def _outputs(folder: Path, architecture: Architecture, recipe: Recipe) -> tuple[Output, ...]:
+    if recipe.task == "rerank":
+        return ("score",)
+    has_heads = architecture.family == "xlm-roberta" and recipe.pooling == "cls"
+    heads: list[Output] = ["sparse", "multi"] if has_heads else []
+    return "dense", *(head for head in heads if (folder / HEADS[head]).is_file())
+
+
+def _require_outputs(spec: ModelSpec, folder: Path, entry: Entry | None) -> None:
+    """A head that the catalog promises and the folder lacks is an error, not a smaller model."""
+    for output in entry.outputs if entry else ():
+        if output not in spec.outputs:
+            path = str(folder / HEADS.get(output, "modules.json"))
+            raise ConfigError(f"{spec.name!r} gives {output} vectors, but {path!r} is not there; pull the model again")
+
+
+def _digest_of(digests: Iterable[str]) -> str:
+    """One digest over all weight files; what they are called and how they are ordered does not matter."""
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------ the tokeniser
+
+
+class _Token(msgspec.Struct):
+    id: int
+    content: str
+
+
+class _Normalizer(msgspec.Struct):
+    type: str
+    lowercase: bool = False
+    normalizers: "list[_Normalizer]" = []
+
+    @property
+    def lowers(self) -> bool:
+        """Whether the texts leave it in lower case. Source: tokenizers 0.23, `BertNormalizer` and `Lowercase`."""
+        return self.lowercase or self.type == "Lowercase" or any(inner.lowers for inner in self.normalizers)
+
+
+class _Tokenizer(msgspec.Struct):
+    """The parts of tokenizer.json that decide a spec; the vocabulary is skipped, since it is large."""
+
+    added_tokens: list[_Token] = []
+    normalizer: _Normalizer | None = None
+
+    @property
+    def lowers(self) -> bool:
+        """Whether it lowers by itself, as sentence-transformers asks before it adds that."""
+        return self.normalizer is not None and self.normalizer.lowers
+
+
+def _tokenizer(folder: Path, name: str) -> _Tokenizer:
+    path = folder / "tokenizer.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Tokenizer)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{name!r} has no tokenizer.json, which is all that embedstack reads of a tokeniser; "
+            "make one in a copy of it with: transformers.AutoTokenizer.from_pretrained(copy).save_pretrained(copy)"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{str(path)!r} is no tokenizer ({error}); pull the model again") from error
+
+
+def _ids_without_weight(folder: Path, tokenizer: _Tokenizer) -> tuple[int, ...]:
+    names = {**_special(folder / "special_tokens_map.json"), **_special(folder / "tokenizer_config.json")}
+    ids = {token.content: token.id for token in tokenizer.added_tokens}
+    missing = [kind for kind in _NO_LEXICAL_WEIGHT if names.get(kind) not in ids]
+    if missing:
+        path = str(folder / "tokenizer.json")
+        raise ConfigError(f"{path!r} has no {missing[0]}, which sparse vectors leave out; pull the model again")
+    return tuple(sorted({ids[names[kind]] for kind in _NO_LEXICAL_WEIGHT}))
+
+
+def _special(path: Path) -> dict[str, str]:
+    """Kind of special token -> its text; written as a string or as an object."""
+    fields = read_fields_if_there(path)
+    found: dict[str, str] = {}
+    for kind in _NO_LEXICAL_WEIGHT:
+        if kind in fields:
+            is_plain = isinstance(fields.values[kind], str)
+            found[kind] = fields.text(kind) if is_plain else fields.table(kind).text("content")
+    return found
+
+
+def _licence(folder: Path) -> str:
+    """What the model card's front matter states."""
+    card = folder / "README.md"
+    head = card.read_text("utf-8", "replace")[:65536] if card.is_file() else ""
+    front = head.partition("\n---")[0] if head.startswith("---") else ""
+    found = _LICENCE.search(front)
+    return found[1] if found else "unknown"

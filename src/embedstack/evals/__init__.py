@@ -1,0 +1,1 @@
+"""Vectors and rankings -> how good they are."""
