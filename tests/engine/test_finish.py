@@ -1,0 +1,60 @@
+"""Rows become vectors and scores."""
+
+import numpy as np
+import pytest
+
+from embedstack.engine import finish
+from embedstack.errors import Unsupported
+from embedstack.types import Architecture, ModelSpec
+
+
+def spec(**change: object) -> ModelSpec:
+    shape = Architecture(family="bert", layers=1, hidden=8, heads=1, intermediate=8, vocab=9, positions=9)
+    given = {"dim": 8, "outputs": ("dense",), **change}
+    return ModelSpec(
+        name="m", revision="r", task="embed", architecture=shape, max_tokens=9, weights="w", tokenizer="t", **given
+    )  # type: ignore[arg-type]
+
+
+def test_a_vector_is_cut_before_it_is_normalised() -> None:
+    rows = np.array([[3, 4, 100, 7]], np.float32)
+
+    assert finish.dense(rows, 2, normalize=True) == pytest.approx(np.array([[0.6, 0.8]]))
+    assert finish.dense(rows, 2, normalize=False) == pytest.approx(np.array([[3, 4]]))
+
+
+def test_a_row_of_zeros_stays_zero() -> None:
+    assert not finish.unit(np.zeros((1, 3), np.float32)).any()
+
+
+def test_a_width_that_the_model_was_not_trained_for_is_refused_with_the_allowed_ones() -> None:
+    with pytest.raises(Unsupported, match="allowed: 4, 8"):
+        finish.check_dim(5, spec(cuts=(4,)))
+
+
+@pytest.mark.parametrize("dim", [None, 8, 4])
+def test_a_trained_width_is_given(dim: int | None) -> None:
+    assert finish.check_dim(dim, spec(cuts=(4,))) == (dim or 8)
+
+
+def test_sparse_keeps_the_largest_weight_of_each_token_and_no_special_or_zero() -> None:
+    weights = np.array([[9], [0.5], [0.2], [0.7], [0], [8]], np.float32)
+
+    made = finish.sparse(weights, np.array([0, 40, 12, 40, 13, 2], np.int32), ignore=(0, 2))
+
+    assert made.ids.tolist() == [12, 40]
+    assert made.weights == pytest.approx([0.2, 0.7])
+
+
+def test_multi_drops_the_first_token_and_keeps_the_last() -> None:
+    rows = np.array([[9, 9], [3, 4], [0, 2]], np.float32)
+
+    assert finish.multi(rows, normalize=True) == pytest.approx(np.array([[0.6, 0.8], [0, 1]]))
+
+
+def test_scores_follow_the_models_activation() -> None:
+    logits = np.array([[0.0], [100.0], [-1000.0]], np.float32)
+
+    assert finish.scores(logits, spec(), raw=False) == pytest.approx([0.5, 1, 0])
+    assert finish.scores(logits, spec(), raw=True) == pytest.approx([0, 100, -1000])
+    assert finish.scores(logits, spec(score_activation="identity"), raw=False) == pytest.approx([0, 100, -1000])
