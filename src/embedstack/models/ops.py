@@ -22,13 +22,19 @@ if TYPE_CHECKING:
 class Tensor(Protocol):
     """A value in a runtime: an array, or a node of a graph that is being built. Shapes broadcast as numpy's do."""
 
-    def __add__(self, other: Self | float) -> Self: ...
-    def __sub__(self, other: Self | float) -> Self: ...
-    def __mul__(self, other: Self | float) -> Self: ...
-    def __truediv__(self, other: Self | float) -> Self: ...
+    def __add__(self, other: Self) -> Self: ...
+    def __sub__(self, other: Self) -> Self: ...
+    def __mul__(self, other: Self) -> Self: ...
+    def __truediv__(self, other: Self) -> Self: ...
 
 
 X = TypeVar("X", bound=Tensor)
+
+
+class Expression(Protocol):
+    """Something written in operations, whichever runtime they are of."""
+
+    def __call__(self, ops: Ops[X]) -> X: ...
 
 
 class At(str):
@@ -65,6 +71,10 @@ class Ops(ABC, Generic[X]):
         """(tokens,) place of each token in its own item, counted from `offset`."""
 
     # ------------------------------------------------------------------ primitives: arithmetic (and + - * /)
+
+    @abstractmethod
+    def number(self, value: float) -> X:
+        """A constant, which a graph holds in its own precision."""
 
     @abstractmethod
     def matmul(self, x: X, weight: X) -> X:
@@ -116,7 +126,7 @@ class Ops(ABC, Generic[X]):
     def layer_norm(self, x: X, at: str, width: int, eps: float) -> X:
         """Each row to mean 0 and variance 1, then scaled and shifted. Source: arXiv:1607.06450."""
         centred = x - self.mean(x)
-        unit = centred / self.sqrt(self.mean(centred * centred) + eps)
+        unit = centred / self.sqrt(self.mean(centred * centred) + self.number(eps))
         return unit * self.weight(f"{at}.weight", width) + self.weight(f"{at}.bias", width)
 
     def activate(self, x: X, name: Activation) -> X:
@@ -135,13 +145,14 @@ class Ops(ABC, Generic[X]):
 
     def gelu(self, x: X) -> X:
         """x * Phi(x), exactly. Source: arXiv:1606.08415."""
-        return x * 0.5 * (self.erf(x * math.sqrt(0.5)) + 1.0)
+        return x * self.number(0.5) * (self.erf(x * self.number(math.sqrt(0.5))) + self.number(1))
 
     def gelu_tanh(self, x: X) -> X:
         """The tanh approximation of gelu, `gelu_new` in transformers. Source: arXiv:1606.08415, section 2."""
-        inner = (x + x * x * x * 0.044715) * math.sqrt(2.0 / math.pi)
-        return x * 0.5 * (self.tanh(inner) + 1.0)
+        inner = (x + x * x * x * self.number(0.044715)) * self.number(math.sqrt(2 / math.pi))
+        return x * self.number(0.5) * (self.tanh(inner) + self.number(1))
 
     def silu(self, x: X) -> X:
         """x * sigmoid(x), and sigmoid(x) = (1 + tanh(x / 2)) / 2, which cannot overflow."""
-        return x * 0.5 * (self.tanh(x * 0.5) + 1.0)
+        half = self.number(0.5)
+        return x * half * (self.tanh(x * half) + self.number(1))

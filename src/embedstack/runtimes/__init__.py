@@ -5,8 +5,9 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from embedstack.errors import ConfigError
+from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
-from embedstack.types import Batch, ModelSpec, Output, Precision, Vectors
+from embedstack.types import Batch, Floats, ModelSpec, Output, Precision, Vectors
 
 
 class Runtime(Protocol):
@@ -31,13 +32,20 @@ class Runtime(Protocol):
         """Give the memory back."""
         ...
 
+    @staticmethod
+    def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
+        """One expression over one batch in float32 or better: how `check_ops` sees the operations one by one."""
+        ...
+
 
 class OpenRuntime(Protocol):
-    """A row of RUNTIMES, once loaded."""
+    """A row of RUNTIMES, once loaded: the class."""
 
     def __call__(self, spec: ModelSpec, weights: Weights, *, precision: str, threads: int) -> Runtime:
         """Build; `precision` is auto or a Precision, `threads` is 0 for all that this process may use."""
         ...
+
+    def evaluate(self, expression: Expression, weights: Weights, batch: Batch) -> Floats: ...
 
 
 RUNTIMES: Mapping[str, str] = {

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from embedstack.errors import ConfigError
 from embedstack.models import family, outputs
-from embedstack.models.ops import Ops
+from embedstack.models.ops import Expression, Ops
 from embedstack.models.weights import Weights
-from embedstack.types import Batch, ModelSpec, Output, Pooling, Precision, Vectors
+from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
 
 Array = NDArray[np.float64]
 
@@ -34,6 +34,9 @@ class NumpyOps(Ops[Array]):
 
     def positions(self, offset: int) -> Array:
         return np.concatenate([np.arange(b - a) + offset for a, b in self._spans()])
+
+    def number(self, value: float) -> Array:
+        return np.array(value)
 
     def matmul(self, x: Array, weight: Array) -> Array:
         product: Array = x @ weight.T
@@ -112,3 +115,8 @@ class NumpyRuntime:
 
     def close(self) -> None:
         """See Runtime."""
+
+    @staticmethod
+    def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
+        """See Runtime."""
+        return expression(NumpyOps(weights, batch)).astype(np.float32)

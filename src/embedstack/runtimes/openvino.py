@@ -11,7 +11,7 @@ from openvino import opset15 as op
 from embedstack.errors import RuntimeFailed
 from embedstack.models import encoder, family, outputs
 from embedstack.models.heads import finish
-from embedstack.models.ops import Ops
+from embedstack.models.ops import Expression, Ops
 from embedstack.models.weights import Weights
 from embedstack.runtimes.processor import choose_precision, usable_threads
 from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
@@ -39,6 +39,9 @@ class OpenVinoOps(Ops[ov.Output]):
     def positions(self, offset: int) -> ov.Output:
         places = self._input("places", [-1], ov.Type.i32)
         return op.add(places, op.constant(np.int32(offset))) if offset else places
+
+    def number(self, value: float) -> ov.Output:
+        return op.constant(np.float32(value))
 
     def matmul(self, x: ov.Output, weight: ov.Output) -> ov.Output:
         return op.matmul(x, weight, False, True)
@@ -209,6 +212,12 @@ class OpenVinoRuntime:
         """See Runtime."""
         self._heads.clear()
         del self._trunk
+
+    @staticmethod
+    def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
+        """See Runtime."""
+        ops = OpenVinoOps(weights)
+        return Graph(ops, {"made": expression(ops)}, HINTS["float32"], threads=1, lanes=1).run(lay_out(batch))["made"]
 
 
 def lay_out(batch: Batch) -> Inputs:

@@ -1,0 +1,103 @@
+"""Every runtime: its operations against numpy in float64, and the promises of the protocol."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.tiny import CASES, write
+
+from embedstack.catalog import find
+from embedstack.errors import ConfigError, Unsupported
+from embedstack.models.weights import open_weights
+from embedstack.runtimes import RUNTIMES, open_runtime
+from embedstack.runtimes.openvino import OpenVinoOps, lay_out
+from embedstack.testing.check_ops import check_ops
+from embedstack.testing.check_runtime import check_runtime
+from embedstack.types import Batch
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@pytest.mark.parametrize("lengths", [(1,), (7, 7, 7), (1, 9, 2, 9, 5)])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_every_operation_equals_numpys(runtime: str, lengths: tuple[int, ...]) -> None:
+    assert check_ops(runtime, lengths) == []
+
+
+def test_an_operation_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenVinoOps, "gelu", OpenVinoOps.gelu_tanh)
+
+    assert [line.split(":")[0] for line in check_ops("openvino")] == ["activate gelu"]
+
+
+@pytest.mark.parametrize("case", ["bert-mean", "bert-classifier", "bge_m3_tiny"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_keeps_its_promises(runtime: str, case: str, tmp_path: Path) -> None:
+    folder = GOLDEN / case if case == "bge_m3_tiny" else write(CASES[case], tmp_path / case)
+    spec = find(str(folder), cache_dir=tmp_path).spec
+
+    assert check_runtime(runtime, spec, open_weights(folder)) == []
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_tensor_that_no_graph_reads_is_refused(runtime: str, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    spec = find(str(folder), cache_dir=tmp_path).spec
+    extra = {"encoder.layer.0.gate.weight": np.ones((2, 2), np.float32)}
+    save_file({**load_file(folder / "model.safetensors"), **extra}, folder / "model.safetensors")
+
+    with pytest.raises(ConfigError, match=r"encoder\.layer\.0\.gate\.weight"):
+        open_runtime(runtime)(spec, open_weights(folder), precision="auto", threads=1)
+
+
+@pytest.mark.parametrize("fault", ["missing", "another shape"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_tensor_that_is_not_as_the_config_says_is_refused(runtime: str, fault: str, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    spec = find(str(folder), cache_dir=tmp_path).spec
+    tensors = load_file(folder / "model.safetensors")
+    name = "encoder.layer.1.output.dense.weight"
+    tensors = {**tensors, name: tensors[name][:, :-1].copy()} if fault == "another shape" else tensors
+    save_file({k: v for k, v in tensors.items() if k != name or fault != "missing"}, folder / "model.safetensors")
+
+    with pytest.raises(ConfigError, match=r"encoder\.layer\.1\.output\.dense\.weight"):
+        open_runtime(runtime)(spec, open_weights(folder), precision="auto", threads=1)
+
+
+def test_a_head_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    spec = find(str(folder), cache_dir=tmp_path).spec
+    runtime = open_runtime("numpy")(spec, open_weights(folder), precision="auto", threads=1)
+    one = Batch(np.ones(1, np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32))
+
+    with pytest.raises(Unsupported, match="no sparse output"):
+        runtime.run(one, frozenset({"sparse"}))
+
+
+def test_an_unknown_runtime_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="numpy, openvino"):
+        open_runtime("tensorflow")
+
+
+def test_a_missing_package_names_the_line_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RUNTIMES, "onnx", "embedstack_has_no_such_module:Onnx")  # type: ignore[index]
+
+    with pytest.raises(ConfigError, match=r"pip install 'embedstack\[onnx\]'"):
+        open_runtime("onnx")
+
+
+def test_the_layout_of_a_ragged_batch() -> None:
+    batch = Batch(np.arange(5, dtype=np.int32), np.zeros(5, np.int32), np.array([0, 2, 5], np.int32))
+
+    made = lay_out(batch)
+
+    assert made["grid"].tolist() == [[0, 1, 0], [2, 3, 4]]
+    assert made["slots"].tolist() == [0, 1, 3, 4, 5]
+    assert made["places"].tolist() == [0, 1, 0, 1, 2]
+    assert made["mask"][:, 0, 0].tolist() == [[0, 0, -np.inf], [0, 0, 0]]
+    assert made["firsts"].tolist() == [0, 2]
+    assert made["lasts"].tolist() == [1, 4]
