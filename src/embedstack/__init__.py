@@ -1,9 +1,9 @@
 """Embedstack: own your embedding stack.
 
-    import embedstack
+import embedstack
 
-    model = embedstack.load("all-MiniLM-L6-v2")
-    vectors = model.encode(["a text", "another"], role="document").dense
+model = embedstack.load("all-MiniLM-L6-v2")
+vectors = model.encode(["a text", "another"], role="document").dense
 """
 
 from importlib import import_module

@@ -11,6 +11,7 @@ from support.tiny import CASES, write
 
 import embedstack
 from embedstack.api import Model
+from embedstack.catalog import find
 from embedstack.engine.engine import Engine
 from embedstack.types import Encode, Text
 
@@ -128,16 +129,27 @@ def test_float32_is_within_its_fidelity_of_float64(minilm: Model, minilm_folder:
     assert (minilm.encode(texts).dense * judged).sum(axis=1).min() >= 0.999999
 
 
+FINGERPRINTS = read("fingerprints.json")
+
+
 @pytest.mark.weights
-def test_an_unchanged_fingerprint_has_unchanged_vectors(minilm: Model) -> None:
-    """A change of the graph that moves a vector must raise its family's version, which changes the fingerprint."""
-    said = read("fingerprints.json")
+def test_the_default_models_fingerprint_stands_for_these_vectors(minilm: Model) -> None:
+    """With `test_minilm_equals_sentence_transformers` this pairs a fingerprint with vectors.
 
-    made = {row["fingerprint"]: minilm.encode(row["text"], role=row["role"]) for row in said["pairs"]}
+    A change of code that moves a vector must raise the family's version in the catalog, and with it the fingerprint;
+    then the change log tells users that stored vectors must be made again.
+    """
+    assert minilm.encode("hello world").fingerprint == FINGERPRINTS["all-MiniLM-L6-v2"]
 
-    for row in said["pairs"]:
-        assert made[row["fingerprint"]].fingerprint == row["fingerprint"]
-        assert np.abs(made[row["fingerprint"]].dense[0] - np.array(row["vector"])).max() <= 2e-6
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_small_models_fingerprint_stands_for_its_golden_vectors(name: str, tmp_path: Path) -> None:
+    """The vectors are those of transformers.npz and bge_m3.json."""
+    folder = GOLDEN / "bge_m3_tiny" if name == "bge-m3" else write(CASES[name], tmp_path / name)
+
+    spec = find(str(folder), cache_dir=tmp_path).spec
+
+    assert spec.fingerprint("float32") == FINGERPRINTS[name]
 
 
 def test_engine_is_used_by_several_loops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

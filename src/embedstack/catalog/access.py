@@ -42,7 +42,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             problem = f"the disk of {str(folder)!r} is full ({_free_bytes(folder)} bytes are free)"
             raise ConfigError(f"{problem}; {_MAKE_ROOM}, then start again to go on") from error
         if error.errno in _CLOSED:
@@ -52,7 +52,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 _MAKE_ROOM = "make room or set EMBEDSTACK_CACHE_DIR to a folder on another disk"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 _CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 

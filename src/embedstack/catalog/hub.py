@@ -10,7 +10,7 @@ import huggingface_hub
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.file_download import http_get
 
-from embedstack.catalog.access import Access, require_space
+from embedstack.catalog.access import FULL, Access, require_space
 from embedstack.catalog.catalog import COMMIT, Wanted, unknown
 from embedstack.catalog.digests import git_blob_of, sha256_of
 from embedstack.catalog.folder import HEADS, weight_files
@@ -165,11 +165,9 @@ def _stream(url: str, unfinished: Path, file: Listed, access: Access) -> None:
         try:
             have = unfinished.stat().st_size
             http_get(url, out, resume_size=have, headers=headers, expected_size=file.size, displayed_filename=file.name)
-        except OSError as error:
-            if error.errno is not None:
-                raise  # the disk's own error
-            raise SkippedError(f"{file.name} broke off ({_short(error)}); start again to go on from there") from error
-        except Exception as error:  # the errors of whichever HTTP client the library uses
+        except Exception as error:  # the errors of whichever HTTP client the library uses, and of the disk
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             raise SkippedError(f"{file.name} broke off ({_short(error)}); start again to go on from there") from error
 
 

@@ -17,7 +17,6 @@ from embedstack.catalog.network import SkippedError, require_answer
 from embedstack.catalog.store import Manifest, Store
 from embedstack.errors import Mismatch
 
-_PUBLIC_INDEX = "https://pypi.org/simple"  # pip's default: https://pip.pypa.io/en/stable/cli/pip_install/#cmdoption-i
 _STDERR = 2
 _TARGET = ("install", "--no-deps", "--only-binary", ":all:", "--require-hashes")
 
@@ -109,20 +108,29 @@ def _require_index() -> None:
 
 def _indexes() -> list[str]:
     """Every place that pip would look in, from its own settings."""
-    command = [sys.executable, "-m", "pip", "config", "list"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
-    return indexes_of(listed)
+    helped = _told_by_pip("install", "--help")
+    default = re.search(r"Python Package Index\s+\(default\s+(\S+?)\)", helped)
+    return indexes_of(_told_by_pip("config", "list"), default[1] if default else "")
 
 
-def indexes_of(listed: str) -> list[str]:
-    """The places in the output of `pip config list`, whose last line for a name is the one that counts."""
+def _told_by_pip(*arguments: str) -> str:
+    command = [sys.executable, "-m", "pip", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
+
+
+def indexes_of(listed: str, default: str) -> list[str]:
+    """The places in the output of `pip config list`, whose last line for a name is the one that counts.
+
+    Args:
+        default: the index that pip looks in where none is set.
+    """
     values: dict[str, list[str]] = {}
     for line in listed.splitlines():
         key, _, value = line.partition("=")
         name = key.rpartition(".")[2]
         if name in ("index-url", "extra-index-url", "find-links", "no-index") and value:
             values[name] = str(ast.literal_eval(value)).split()
-    main = [] if values.get("no-index") else values.get("index-url", [_PUBLIC_INDEX])
+    main = [] if values.get("no-index") else values.get("index-url", [default])
     return [*main, *values.get("extra-index-url", []), *values.get("find-links", [])]
 
 

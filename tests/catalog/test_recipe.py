@@ -1,0 +1,321 @@
+"""The recipe is read from the folder, and what we cannot compute is refused by its name."""
+
+from pathlib import Path
+
+import pytest
+from model_folders import as_json, minilm, modules, pooling, reranker, without, write
+
+from embedstack.catalog.catalog import Entry, entry_of
+from embedstack.catalog.folder import read_fields
+from embedstack.catalog.recipe import Recipe, read_recipe
+from embedstack.errors import ConfigError, EmbedstackError, Unsupported
+
+
+def read(tmp_path: Path, files: dict[str, bytes], entry: Entry | None = None) -> Recipe:
+    folder = write(tmp_path, files)
+    return read_recipe(folder, read_fields(folder / "config.json"), "org/model", entry)
+
+
+def refusal(tmp_path: Path, files: dict[str, bytes]) -> EmbedstackError:
+    with pytest.raises(EmbedstackError) as caught:
+        read(tmp_path, files)
+    return caught.value
+
+
+def pooled(**fields: object) -> dict[str, bytes]:
+    return {**minilm(), "1_Pooling/config.json": as_json(fields)}
+
+
+def prompted(**fields: object) -> dict[str, bytes]:
+    return {**minilm(), "config_sentence_transformers.json": as_json(fields)}
+
+
+# ------------------------------------------------------------------------------------------------ pooling
+
+LEGACY = [("cls_token", "cls"), ("mean_tokens", "mean"), ("max_tokens", "max"), ("lasttoken", "last")]
+
+
+@pytest.mark.parametrize(("stated", "ours"), LEGACY)
+def test_pooling_is_read_from_flags(tmp_path: Path, stated: str, ours: str) -> None:
+    assert read(tmp_path, {**minilm(), "1_Pooling/config.json": pooling(stated)}).pooling == ours
+
+
+@pytest.mark.parametrize(
+    ("stated", "ours"), [("cls", "cls"), (["mean"], "mean"), ("max", "max"), ("lasttoken", "last")]
+)
+def test_pooling_is_read_from_its_name(tmp_path: Path, stated: object, ours: str) -> None:
+    assert read(tmp_path, pooled(embedding_dimension=384, pooling_mode=stated)).pooling == ours
+
+
+REFUSED = {
+    "mean_sqrt_len": ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len_tokens"),
+    "weightedmean": ({"pooling_mode": "weightedmean"}, "weightedmean"),
+    "several flags": ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True}, "cls, mean"),
+    "several names": ({"pooling_mode": ["cls", "max"]}, "cls, max"),
+    "without its prompt": ({"pooling_mode": "mean", "include_prompt": False}, "include_prompt"),
+}
+
+
+@pytest.mark.parametrize(("fields", "named"), REFUSED.values(), ids=REFUSED)
+def test_a_pooling_that_is_not_ours_is_refused_by_name(tmp_path: Path, fields: dict[str, object], named: str) -> None:
+    error = refusal(tmp_path, pooled(**fields))
+
+    assert isinstance(error, Unsupported)
+    assert named in error.message
+
+
+@pytest.mark.parametrize("fields", [{}, {"pooling_mode_cls_token": False}])
+def test_a_folder_that_states_no_pooling_is_not_guessed(tmp_path: Path, fields: dict[str, object]) -> None:
+    assert isinstance(refusal(tmp_path, pooled(**fields)), ConfigError)
+
+
+def test_a_pooling_of_another_width_is_an_error(tmp_path: Path) -> None:
+    error = refusal(tmp_path, pooled(word_embedding_dimension=768, pooling_mode="mean"))
+
+    assert isinstance(error, ConfigError)
+    assert "768" in error.message
+
+
+# ------------------------------------------------------------------------------------------------ modules
+
+
+@pytest.mark.parametrize("package", ["sentence_transformers.models", "sentence_transformers.base.modules.transformer"])
+def test_modules_are_known_by_the_last_part_of_their_path(tmp_path: Path, package: str) -> None:
+    recipe = read(
+        tmp_path, {**minilm(), "modules.json": modules("Transformer", "Pooling", "Normalize", package=package)}
+    )
+
+    assert (recipe.pooling, recipe.normalize) == ("mean", True)
+
+
+def test_without_a_normalize_module_vectors_keep_their_length(tmp_path: Path) -> None:
+    assert read(tmp_path, {**minilm(), "modules.json": modules("Transformer", "Pooling")}).normalize is False
+
+
+@pytest.mark.parametrize("kind", ["Dense", "LayerNorm", "Router", "SpladePooling", "CLIPModel"])
+def test_another_module_is_refused_by_name(tmp_path: Path, kind: str) -> None:
+    error = refusal(tmp_path, {**minilm(), "modules.json": modules("Transformer", "Pooling", kind)})
+
+    assert isinstance(error, Unsupported)
+    assert kind in error.message
+
+
+def test_two_dense_modules_are_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, {**minilm(), "modules.json": modules("Transformer", "Pooling", "Dense", "Dense")})
+
+    assert isinstance(error, Unsupported)
+    assert "Dense" in error.message
+
+
+@pytest.mark.parametrize("kinds", [("Transformer",), ("Pooling", "Transformer"), ("Transformer", "Normalize")])
+def test_modules_in_another_order_are_refused(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    assert isinstance(refusal(tmp_path, {**minilm(), "modules.json": modules(*kinds)}), Unsupported)
+
+
+def test_a_module_of_the_models_own_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, {**minilm(), "modules.json": modules("Transformer", "Pooling", package="custom_st")})
+
+    assert isinstance(error, Unsupported)
+    assert "custom_st.Transformer" in error.message
+
+
+def test_an_encoder_in_a_folder_of_its_own_is_refused(tmp_path: Path) -> None:
+    rows = modules("Transformer", "Pooling").replace(b'"path": ""', b'"path": "0_Transformer"')
+
+    error = refusal(tmp_path, {**minilm(), "modules.json": rows})
+
+    assert isinstance(error, Unsupported)
+    assert "0_Transformer" in error.message
+
+
+def test_a_module_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    rows = modules("Transformer", "Pooling").replace(b"1_Pooling", b"../secret")
+
+    assert isinstance(refusal(tmp_path, {**minilm(), "modules.json": rows}), ConfigError)
+
+
+@pytest.mark.parametrize("broken", [b"{}", b"[]", b"[1]", b"nonsense", b'[{"type": 3}]'])
+def test_broken_modules_are_an_error(tmp_path: Path, broken: bytes) -> None:
+    error = refusal(tmp_path, {**minilm(), "modules.json": broken})
+
+    assert isinstance(error, EmbedstackError)
+    assert error.exit_code == 2
+
+
+def test_without_modules_the_recipe_is_not_guessed(tmp_path: Path) -> None:
+    error = refusal(tmp_path, without(minilm(), "modules.json"))
+
+    assert isinstance(error, ConfigError)
+    assert "never guessed" in error.message
+    assert "modules.json" in error.message
+
+
+def test_without_modules_the_catalog_may_state_the_pooling(tmp_path: Path) -> None:
+    entry = Entry(
+        name="x", repo="org/x", revision="r", licence="MIT", about="", size_mb=1, task="embed", pooling="last"
+    )
+
+    recipe = read(tmp_path, without(minilm(), "modules.json"), entry)
+
+    assert (recipe.pooling, recipe.normalize) == ("last", True)
+
+
+def test_a_normalize_of_something_else_is_refused(tmp_path: Path) -> None:
+    error = refusal(
+        tmp_path, {**minilm(), "2_Normalize/config.json": as_json({"module_input_name": "token_embeddings"})}
+    )
+
+    assert isinstance(error, Unsupported)
+
+
+@pytest.mark.parametrize("key", ["processing_kwargs", "query_length", "document_length", "query_expansion"])
+def test_encoder_settings_that_change_the_tokens_are_refused(tmp_path: Path, key: str) -> None:
+    error = refusal(tmp_path, {**minilm(), "sentence_bert_config.json": as_json({key: {"text": 1}})})
+
+    assert isinstance(error, Unsupported)
+    assert key in error.message
+
+
+def test_another_transformer_task_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, {**minilm(), "sentence_bert_config.json": as_json({"transformer_task": "fill-mask"})})
+
+    assert isinstance(error, Unsupported)
+
+
+# ------------------------------------------------------------------------------------------------ prompts
+
+
+def test_prompts_are_read_by_role(tmp_path: Path) -> None:
+    recipe = read(tmp_path, prompted(prompts={"query": "q: ", "document": "d: ", "clustering": ""}))
+
+    assert recipe.prompts == {"query": "q: ", "document": "d: ", "clustering": ""}
+
+
+def test_the_default_prompt_is_the_documents_where_none_is_named_so(tmp_path: Path) -> None:
+    recipe = read(tmp_path, prompted(prompts={"query": "q: ", "base": "b: "}, default_prompt_name="base"))
+
+    assert recipe.prompts["document"] == "b: "
+
+
+def test_the_default_prompt_gives_way_to_the_documents_own(tmp_path: Path) -> None:
+    recipe = read(tmp_path, prompted(prompts={"document": "d: ", "base": "b: "}, default_prompt_name="base"))
+
+    assert recipe.prompts["document"] == "d: "
+
+
+@pytest.mark.parametrize("name", ["passage", "corpus"])
+def test_a_document_prompt_may_have_another_name(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path, prompted(prompts={"query": "q: ", name: "p: "})).prompts["document"] == "p: "
+
+
+def test_the_catalog_adds_the_prompts_that_a_repository_lacks(tmp_path: Path) -> None:
+    recipe = read(tmp_path, minilm(), entry_of("multilingual-e5-small"))
+
+    assert recipe.prompts == {"query": "query: ", "document": "passage: "}
+
+
+@pytest.mark.parametrize("prompts", [["query"], {"query": 3}])
+def test_broken_prompts_are_an_error(tmp_path: Path, prompts: object) -> None:
+    assert isinstance(refusal(tmp_path, prompted(prompts=prompts)), ConfigError)
+
+
+def test_a_cut_in_the_files_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, prompted(truncate_dim=128))
+
+    assert isinstance(error, Unsupported)
+    assert "truncate_dim" in error.message
+
+
+# ------------------------------------------------------------------------------------------------ rerankers
+
+HEADS = [
+    ("BertForSequenceClassification", "bert"),
+    ("RobertaForSequenceClassification", "roberta"),
+    ("XLMRobertaForSequenceClassification", "roberta"),
+    ("CamembertForSequenceClassification", "roberta"),
+]
+
+
+def classifier(architecture: str, **config: object) -> dict[str, bytes]:
+    files = reranker()
+    files["config.json"] = minilm(architectures=[architecture], id2label={"0": "LABEL_0"}, **config)["config.json"]
+    return files
+
+
+@pytest.mark.parametrize(("architecture", "head"), HEADS)
+def test_the_head_follows_the_architecture(tmp_path: Path, architecture: str, head: str) -> None:
+    recipe = read(tmp_path, classifier(architecture))
+
+    assert (recipe.task, recipe.head, recipe.labels) == ("rerank", head, 1)
+
+
+def test_another_classifier_is_refused_by_name(tmp_path: Path) -> None:
+    error = refusal(tmp_path, classifier("ElectraForSequenceClassification"))
+
+    assert isinstance(error, Unsupported)
+    assert "ElectraForSequenceClassification" in error.message
+
+
+@pytest.mark.parametrize(
+    ("config", "labels"), [({"id2label": {"0": "a", "1": "b", "2": "c"}}, 3), ({"id2label": None}, 2)]
+)
+def test_a_classifier_of_several_labels_is_refused(tmp_path: Path, config: dict[str, object], labels: int) -> None:
+    files = reranker()
+    files["config.json"] = minilm(architectures=["BertForSequenceClassification"], **config)["config.json"]
+
+    error = refusal(tmp_path, files)
+
+    assert isinstance(error, Unsupported)
+    assert f"{labels} labels" in error.message
+
+
+IDENTITY, SIGMOID = "torch.nn.modules.linear.Identity", "torch.nn.modules.activation.Sigmoid"
+ACTIVATIONS = {
+    "nothing stated": ({}, "sigmoid"),
+    "identity": ({"sentence_transformers": {"activation_fn": IDENTITY}}, "identity"),
+    "sigmoid": ({"sentence_transformers": {"activation_fn": SIGMOID}}, "sigmoid"),
+    "legacy": ({"sbert_ce_default_activation_function": IDENTITY}, "identity"),
+    "both": (
+        {"sentence_transformers": {"activation_fn": SIGMOID}, "sbert_ce_default_activation_function": IDENTITY},
+        "sigmoid",
+    ),
+}
+
+
+@pytest.mark.parametrize(("config", "activation"), ACTIVATIONS.values(), ids=ACTIVATIONS)
+def test_the_score_activation_is_read_from_the_config(
+    tmp_path: Path, config: dict[str, object], activation: str
+) -> None:
+    assert read(tmp_path, classifier("BertForSequenceClassification", **config)).score_activation == activation
+
+
+def test_another_score_activation_is_refused(tmp_path: Path) -> None:
+    config = {"sentence_transformers": {"activation_fn": "torch.nn.modules.activation.Tanh"}}
+
+    error = refusal(tmp_path, classifier("BertForSequenceClassification", **config))
+
+    assert isinstance(error, Unsupported)
+    assert "Tanh" in error.message
+
+
+def test_a_reranker_as_version_6_saves_it_is_read(tmp_path: Path) -> None:
+    files = classifier("BertForSequenceClassification") | {
+        "modules.json": modules("Transformer", package="sentence_transformers.base.modules.transformer"),
+        "sentence_bert_config.json": as_json({"transformer_task": "sequence-classification"}),
+        "config_sentence_transformers.json": as_json({"activation_fn": IDENTITY, "prompts": {}}),
+    }
+
+    recipe = read(tmp_path, files)
+
+    assert (recipe.task, recipe.score_activation) == ("rerank", "identity")
+
+
+def test_a_reranker_with_prompts_is_refused(tmp_path: Path) -> None:
+    files = classifier("BertForSequenceClassification")
+    files["config_sentence_transformers.json"] = as_json({"prompts": {"query": "q: "}})
+
+    assert isinstance(refusal(tmp_path, files), Unsupported)
+
+
+def test_a_classifier_with_a_pooling_is_an_embedder(tmp_path: Path) -> None:
+    assert read(tmp_path, minilm(architectures=["BertForSequenceClassification"])).task == "embed"
