@@ -1,5 +1,6 @@
 """What many tests need: the real weights of the default model, or leave to use others in their place."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,54 @@ def minilm_folder() -> Path:
 def drawn_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn weights stand in for published ones, so the catalog's digests of those are not asked for."""
     monkeypatch.setattr(Wanted, "sha256", property(lambda wanted: {}))
+
+
+@pytest.fixture(scope="session")
+def labelled_sets() -> Path:
+    """The folder of labelled sets, which are not part of the project."""
+    folder = os.environ.get("EMBEDSTACK_TEST_DATA")
+    if not folder:
+        pytest.skip("EMBEDSTACK_TEST_DATA is not set")
+    return Path(folder)
+
+
+# ------------------------------------------------------------------------------------------------ skips
+
+LISTED = (
+    "PyTorch is not installed",
+    "FlagEmbedding is not installed",
+    "EMBEDSTACK_TEST_DATA is not set",
+    "no native bfloat16 on this processor",
+    "needs a device that is always full",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-skips",
+        nargs="?",
+        const="listed",
+        choices=("listed", "none"),
+        help="fail on a skipped test whose reason is not on the short list (or, with =none, on any)",
+    )
+
+
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    if call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception):
+        reason = str(call.excinfo.value)
+        strict = item.config.getoption("--strict-skips")
+        if strict == "none" or (strict == "listed" and not any(listed in reason for listed in LISTED)):
+            item.config.stash.setdefault(UNLISTED, []).append(f"{item.nodeid}: {reason}")
+
+
+UNLISTED = pytest.StashKey[list[str]]()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.stash.get(UNLISTED, []):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in terminalreporter.config.stash.get(UNLISTED, []):
+        terminalreporter.write_line(f"SKIPPED WITHOUT LEAVE {line}", red=True)

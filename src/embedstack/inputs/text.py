@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import tokenizers
@@ -30,6 +31,14 @@ class TextInput:
         self._spec = spec
         self._max_text_chars = max_text_chars
         self._has_segments = spec.architecture.segments > 1
+        self._before, self._after = self._frame()
+
+    def _frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The special tokens that stand before and after a text."""
+        framed = self._tokenizer.encode("a")
+        inside = [place for place, is_special in enumerate(framed.special_tokens_mask) if not is_special]
+        first, end = (inside[0], inside[-1] + 1) if inside else (len(framed.ids), len(framed.ids))
+        return tuple(framed.ids[:first]), tuple(framed.ids[end:])
 
     def encode(
         self, items: Sequence[Item], max_tokens: int | None = None, truncate: Truncate = "right"
@@ -37,11 +46,14 @@ class TextInput:
         """One encoding per item, in order.
 
         Args:
-            max_tokens: a limit below the model's own, special tokens included.
+            max_tokens: a limit below the model's own, special tokens included; one above it changes nothing.
+            truncate: which end is cut from an item over the limit; its special tokens are kept.
         Raises:
             BadRequest: an empty text, a lone surrogate, an unknown role, a token id out of range.
             TooLong: over the limit and `truncate` is refuse; or over `max_text_chars` in any case.
         """
+        if truncate not in get_args(Truncate):
+            raise BadRequest(f"truncate={truncate!r} is unknown; use one of: {', '.join(get_args(Truncate))}")
         limit = self._limit(max_tokens, is_pair=any(isinstance(item, Pair) for item in items))
         whole = self._tokenise(items)
         return [
@@ -53,11 +65,11 @@ class TextInput:
 
     def _limit(self, max_tokens: int | None, *, is_pair: bool) -> int:
         least = self._tokenizer.num_special_tokens_to_add(is_pair) + (2 if is_pair else 1)
-        if max_tokens is not None and max_tokens < least:
-            raise BadRequest(
-                f"max_tokens={max_tokens} leaves no room for a text; {self._spec.name!r} needs at least {least}"
-            )
-        return min(self._spec.max_tokens, max_tokens or self._spec.max_tokens)
+        limit = self._spec.max_tokens if max_tokens is None else min(max_tokens, self._spec.max_tokens)
+        if limit < least:
+            what = "a pair" if is_pair else "a text"
+            raise BadRequest(f"max_tokens={limit} leaves no room for {what}; {self._spec.name!r} needs {least} or more")
+        return limit
 
     def _tokenise(self, items: Sequence[Item]) -> dict[int, tokenizers.Encoding]:
         """All texts in one call of the library, which works on all cores without the interpreter's lock."""
@@ -90,7 +102,7 @@ class TextInput:
     def _fit(self, item: Item, encoding: tokenizers.Encoding, limit: int, truncate: Truncate, place: int) -> Encoding:
         tokens = len(encoding.ids)
         if tokens > limit:
-            self._may_cut(tokens, limit, truncate, place)
+            self._may_cut(item, tokens, limit, truncate, place)
             encoding = self._cut(item, limit, truncate, place)
         return self._encoding(encoding, dropped=tokens - len(encoding.ids))
 
@@ -117,14 +129,23 @@ class TextInput:
                 f"text {place} has a token id outside 0..{vocab - 1}, the vocabulary of {self._spec.name!r}"
             )
         if len(ids) > limit:
-            self._may_cut(len(ids), limit, truncate, place)
-            ids = ids[-limit:] if truncate == "left" else ids[:limit]
+            self._may_cut(item, len(ids), limit, truncate, place)
+            ids = self._cut_ids(ids, limit, truncate)
         return Encoding(np.array(ids, np.int32), dropped=len(item.ids) - len(ids))
 
-    def _may_cut(self, tokens: int, limit: int, truncate: Truncate, place: int) -> None:
+    def _cut_ids(self, ids: tuple[int, ...], limit: int, truncate: Truncate) -> tuple[int, ...]:
+        """As a text is cut: the special tokens stay, where the ids have them."""
+        before = self._before if ids[: len(self._before)] == self._before else ()
+        after = self._after if ids[-len(self._after) :] == self._after else ()
+        inside, room = ids[len(before) : len(ids) - len(after)], limit - len(before) - len(after)
+        return before + (inside[-room:] if truncate == "left" else inside[:room]) + after
+
+    def _may_cut(self, item: Item, tokens: int, limit: int, truncate: Truncate, place: int) -> None:
         if truncate == "refuse":
+            what = f"document {place} with its query" if isinstance(item, Pair) else f"text {place}"
             raise TooLong(
-                f"text {place} has {tokens} tokens, the limit is {limit} for {self._spec.name!r}; allow truncation or split it"
+                f"{what} has {tokens} tokens, the limit is {limit} for {self._spec.name!r}; "
+                "send truncate=right or left, or split it"
             )
 
     def _encoding(self, encoding: tokenizers.Encoding, dropped: int) -> Encoding:
