@@ -44,7 +44,7 @@ for line in sys.stdin:
     np.save(sys.argv[2], vectors); print(took, flush=True)
 """
 FIRST_VECTOR = "import embedstack; embedstack.load().encode('one text')"
-BARE_IMPORTS = "import numpy, openvino, tokenizers, msgspec, platformdirs, dotenv, asyncio"
+BARE_IMPORTS = "import sys; sys.modules['openvino_telemetry'] = None; import numpy, openvino, tokenizers, msgspec, platformdirs, dotenv, asyncio"
 
 
 class Contender:
@@ -54,7 +54,12 @@ class Contender:
         self.vectors = texts.with_name(f"{abs(hash(program + argument))}.npy")
         command = [python, "-c", program + LOOP, str(texts), str(self.vectors), argument]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
         )
         assert self.process.stdout.readline().strip() == "ready", f"{python} did not start"
 
@@ -118,14 +123,16 @@ def fidelity(texts: list[str]) -> dict[str, object]:
     return {
         "texts": len(some),
         "cosine_to_float64": {"min": float(cosines.min()), "mean": float(cosines.mean())},
-        "alone_to_in_batch": {"min": float(neighbours.min()), "largest_difference": float(np.abs(made[::8] - alone).max())},
+        "alone_to_in_batch": {
+            "min": float(neighbours.min()),
+            "largest_difference": float(np.abs(made[::8] - alone).max()),
+        },
     }
 
 
 def matmul_limit(threads: int) -> float:
     """GFLOP/s of the model's largest product alone (1024 x 384 times 384 x 1536, float32) in OpenVINO."""
-    import openvino as ov
-    from openvino import opset15 as op
+    from embedstack.runtimes.openvino import op, ov
 
     x = op.parameter([1024, 384], ov.Type.f32)
     weight = op.constant(np.random.default_rng(0).normal(0, 1, (1536, 384)).astype(np.float32))
@@ -200,7 +207,9 @@ def machine() -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", required=True, help="a Python that has sentence-transformers")
-    parser.add_argument("--data", type=Path, default=os.environ.get("EMBEDSTACK_TEST_DATA"), help="the folder of labelled sets")
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("EMBEDSTACK_TEST_DATA"), help="the folder of labelled sets"
+    )
     parser.add_argument("--out", type=Path, help="where to write the JSON; stdout if left out")
     given = parser.parse_args()
     import embedstack.settings

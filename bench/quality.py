@@ -66,7 +66,9 @@ def peer(python: str, folder: Path) -> Encode:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", required=True, help="a Python that has sentence-transformers")
-    parser.add_argument("--data", type=Path, default=os.environ.get("EMBEDSTACK_TEST_DATA"), help="the folder of labelled sets")
+    parser.add_argument(
+        "--data", type=Path, default=os.environ.get("EMBEDSTACK_TEST_DATA"), help="the folder of labelled sets"
+    )
     parser.add_argument("--precision", action="append", help="may be repeated; default: auto")
     parser.add_argument("--out", type=Path, help="where to write the JSON; stdout if left out")
     given = parser.parse_args()
@@ -77,7 +79,12 @@ def main() -> None:
 
     folder = find("all-MiniLM-L6-v2", cache_dir=read_settings().cache_dir).folder
     theirs = peer(given.peer, folder)
-    scores = {"sentence-transformers": {"xquad_en_ndcg@10": xquad(given.data, theirs), "stsb_en_spearman": stsb(given.data, theirs)}}
+    scores = {
+        "sentence-transformers": {
+            "xquad_en_ndcg@10": xquad(given.data, theirs),
+            "stsb_en_spearman": stsb(given.data, theirs),
+        }
+    }
     for wish in given.precision or ["auto"]:
         with embedstack.load(precision=wish) as model:
             name = f"embedstack {choose_precision(wish)[0]}"

@@ -59,7 +59,11 @@ def test_a_command_that_is_shown_is_one(path: Path) -> None:
 
 @pytest.mark.weights
 def test_the_readmes_python_runs() -> None:
-    (block,) = [code for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL) if "load(" in code]
+    (block,) = [
+        code
+        for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+        if "load(" in code
+    ]
     code = block.split("reranker")[0]  # the reranker's weights are on the Hub alone
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -4,10 +4,11 @@ This is the only file that reads the environment.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import msgspec
 from dotenv import dotenv_values
@@ -18,11 +19,22 @@ from embedstack.types import Truncate
 
 PREFIX = "EMBEDSTACK_"
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
+NOT_OURS = frozenset({"EMBEDSTACK_TEST_DATA"})  # where the benchmarks find their labelled texts
+WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-def knob(default: Any, help: str, *, env: str | None = None, secret: bool = False) -> Any:  # noqa: A002
-    """One row of the table: its default, the line users read, and another tool's variable where that is the custom."""
-    return field(default=default, metadata={"help": help, "env": env, "secret": secret}, repr=not secret)
+def knob(default: Any, text: str, *, least: int = 0, env: str | None = None, secret: bool = False) -> Any:
+    """One row of the table.
+
+    Args:
+        text: the line that users read.
+        least: the smallest whole number that makes sense.
+        env: another tool's variable, where that is the custom.
+        secret: never shown.
+    """
+    return field(
+        default=default, metadata={"help": text, "least": least, "env": env, "secret": secret}, repr=not secret
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +51,15 @@ class Settings:
         "auto", "auto is bfloat16 where the processor has it natively, else float32"
     )
     threads: int = knob(0, "processor threads for the model; 0 reads the affinity and the container's quota")
-    batch_tokens: int = knob(1024, "tokens that one run of the model takes; small batches stay in the cache")
+    batch_tokens: int = knob(
+        1024, "tokens that one run of the model takes; small batches stay in the processor's cache", least=1
+    )
     truncate: Truncate = knob("right", "a text over the model's limit: cut it (left, right; reported) or refuse it")
     token_ids: bool = knob(False, "accept arrays of token ids and read them as the model's own vocabulary")
     vector_cache_mb: int = knob(0, "memory for a cache of finished vectors; 0 switches it off")
-    max_items: int = knob(2048, "most items in one request")
-    max_body_mb: int = knob(32, "largest request body")
-    max_text_chars: int = knob(1_000_000, "longest text, before it is tokenised")
+    max_items: int = knob(2048, "most items in one request", least=1)
+    max_body_mb: int = knob(32, "largest request body", least=1)
+    max_text_chars: int = knob(1_000_000, "longest text, before it is tokenised", least=1)
     drain_s: int = knob(30, "seconds that running requests get after SIGTERM")
     log_level: Literal["debug", "info", "warning", "error"] = knob("info", "how much is written to stderr")
     cache_dir: Path = knob(user_cache_path("embedstack"), "where models are kept")
@@ -59,7 +73,7 @@ def read_settings(
     env_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings in force: a flag beats the environment, which beats the file.
+    """The settings in force: a flag beats the environment, which beats the file. What is set to nothing is not set.
 
     Args:
         flags: values by field name; None means that the flag was not given.
@@ -68,21 +82,18 @@ def read_settings(
     Raises:
         ConfigError: a value of the wrong type, or an unknown `EMBEDSTACK_` name.
     """
-    environ = os.environ if environ is None else environ
-    if env_file is not None and not env_file.is_file():
-        raise ConfigError(f"env file {str(env_file)!r} is not there; check --env-file")
-    in_file = {k: v for k, v in dotenv_values(env_file or Path(".env")).items() if v is not None}
-    named = {**in_file, **environ}
-    _refuse_unknown(named)
+    flags = flags or {}
+    sources = (os.environ if environ is None else environ, _read_file(env_file))
+    for source in sources:
+        _refuse_unknown(source)
     types = get_type_hints(Settings)
     values: dict[str, object] = {}
     for row in fields(Settings):
-        if flags and flags.get(row.name) is not None:
-            values[row.name] = _convert(f"--{row.name.replace('_', '-')}", flags[row.name], types[row.name], row)
-        else:
-            name = next((n for n in environment_names(row) if named.get(n)), None)
-            if name is not None:
-                values[row.name] = _convert(name, named[name], types[row.name], row)
+        name, value = f"--{row.name.replace('_', '-')}", flags.get(row.name)
+        if value is None:
+            name, value = next(_found(row, sources), ("", None))
+        if value is not None:
+            values[row.name] = _convert(name, value, types[row.name], row)
     return Settings(**values)  # type: ignore[arg-type]
 
 
@@ -96,43 +107,61 @@ def example() -> str:
     """The text of `.env.example`."""
     lines = ["# every setting with its default; copy to .env and uncomment what you change"]
     for row in fields(Settings):
-        default = "" if row.name == "cache_dir" else _as_text(row.default)
-        lines += ["", f"# {row.metadata['help']}", f"# {environment_names(row)[0]}={default}"]
+        lines += ["", f"# {row.metadata['help']}", f"# {environment_names(row)[0]}={_default(row)}"]
     return "\n".join(lines) + "\n"
 
 
+def _read_file(path: Path | None) -> Mapping[str, str]:
+    if path is not None and not path.is_file():
+        raise ConfigError(f"env file {str(path)!r} is not there; check --env-file")
+    path = path or Path(".env")
+    try:
+        # not interpolated: what is written is what is set, also in a token that holds a `$`
+        return {name: value for name, value in dotenv_values(path, interpolate=False).items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"env file {str(path)!r} cannot be read ({error}); it must be UTF-8 text") from error
+
+
+def _found(row: "Field[Any]", sources: tuple[Mapping[str, str], ...]) -> Iterator[tuple[str, str]]:
+    """Name and value, the strongest first."""
+    return ((name, source[name]) for source in sources for name in environment_names(row) if source.get(name))
+
+
 def _convert(name: str, value: object, wanted: Any, row: "Field[Any]") -> object:
-    if wanted is bool and isinstance(value, str):
-        value = {
-            "1": True,
-            "true": True,
-            "yes": True,
-            "on": True,
-            "0": False,
-            "false": False,
-            "no": False,
-            "off": False,
-        }.get(value.strip().lower(), value)
     if wanted is Path:
         return Path(str(value)).expanduser()
+    if wanted is bool and isinstance(value, str):
+        value = WORDS.get(value.strip().lower(), value)
     try:
         converted = msgspec.convert(value, wanted, strict=False)
     except msgspec.ValidationError as error:
-        shown = "***" if row.metadata["secret"] else repr(value)
-        raise ConfigError(
-            f"{name}={shown} does not fit ({error}); {row.metadata['help']}; example: {_as_text(row.default)}"
-        ) from error
-    if wanted is int and isinstance(converted, int) and converted < 0:
-        raise ConfigError(f"{name}={value!r} is below 0; {row.metadata['help']}; example: {_as_text(row.default)}")
+        raise _wrong(name, value, row, f"is not {_kind(wanted)}") from error
+    if wanted is int and isinstance(converted, int) and converted < row.metadata["least"]:
+        raise _wrong(name, value, row, f"is below {row.metadata['least']}")
     return converted
 
 
-def _as_text(default: object) -> str:
-    return "" if default is MISSING else str(default).lower() if isinstance(default, bool) else str(default)
+def _kind(wanted: Any) -> str:
+    plain = {bool: "true or false", int: "a whole number", str: "text"}
+    return plain.get(wanted) or f"one of: {', '.join(get_args(wanted))}"
+
+
+def _wrong(name: str, value: object, row: "Field[Any]", why: str) -> ConfigError:
+    shown = "***" if row.metadata["secret"] else repr(value)
+    return ConfigError(f"{name}={shown} {why}; {row.metadata['help']}; example: {_default(row)}")
+
+
+def _default(row: "Field[Any]") -> str:
+    """As a user would write it; the cache's place depends on the machine and is left out."""
+    if row.name == "cache_dir":
+        return ""
+    return str(row.default).lower() if isinstance(row.default, bool) else str(row.default)
 
 
 def _refuse_unknown(named: Mapping[str, str]) -> None:
-    known = {n for row in fields(Settings) for n in environment_names(row)} | {PREFIX + "TEST_DATA"}
+    known = [name for row in fields(Settings) for name in environment_names(row)]
     for name in named:
-        if name.startswith(PREFIX) and name not in known:
-            raise ConfigError(f"{name} is no setting; the settings are listed by: embedstack doctor --settings")
+        if name.startswith(PREFIX) and name not in known and name not in NOT_OURS:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"{name} is no setting; {hint}all of them: embedstack serve --help")

@@ -1,5 +1,8 @@
 """Every runtime: its operations against numpy in float64, and the promises of the protocol."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +104,27 @@ def test_the_layout_of_a_ragged_batch() -> None:
     assert made["mask"][:, 0, 0].tolist() == [[0, 0, -np.inf], [0, 0, 0]]
     assert made["firsts"].tolist() == [0, 2]
     assert made["lasts"].tolist() == [1, 4]
+
+
+WATCHED = """
+import sys
+sys.addaudithook(lambda event, given: print(event, given, flush=True) if event.startswith("socket.") and given and
+                 event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto") else None)
+import embedstack
+with embedstack.load(sys.argv[1]) as model:
+    model.encode("a text")
+"""
+
+
+def test_nothing_is_sent_anywhere(tmp_path: Path) -> None:
+    """Importing OpenVINO alone would look up Google Analytics and write an id into the home folder."""
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    environment = {**os.environ, "HOME": str(tmp_path / "home"), "EMBEDSTACK_CACHE_DIR": str(tmp_path / "cache")}
+    (tmp_path / "home").mkdir()
+
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, str(folder)], capture_output=True, text=True, check=True, env=environment
+    )
+
+    assert done.stdout == ""
+    assert list((tmp_path / "home").iterdir()) == []

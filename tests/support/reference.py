@@ -1,6 +1,6 @@
 """The pages that are made, not written: docs/reference.md, .env.example, and the README's table of measurements.
 
-    python tests/support/reference.py      # writes them; a test says when they are out of date
+python tests/support/reference.py      # writes them; a test says when they are out of date
 """
 
 import json
@@ -37,7 +37,9 @@ def reference() -> str:
 def settings() -> list[str]:
     rows = ["| setting | default | variable | |", "|---|---|---|---|"]
     for row in fields(Settings):
-        default = "the user's cache folder" if row.name == "cache_dir" else f"`{row.default}`" if row.default != "" else ""
+        default = (
+            "the user's cache folder" if row.name == "cache_dir" else f"`{row.default}`" if row.default != "" else ""
+        )
         names = ", ".join(f"`{name}`" for name in environment_names(row))
         rows.append(f"| `--{row.name.replace('_', '-')}` | {default} | {names} | {row.metadata['help']} |")
     about = "A flag beats the environment, which beats `.env` (or the file that `--env-file` names)."
@@ -60,7 +62,11 @@ def _command(command: click.Command, path: str, parent: click.Context) -> list[s
     options = [p for p in command.params if isinstance(p, click.Option) and not own & set(p.opts)]
     rows = [f"| `{', '.join([*p.opts, *p.secondary_opts])}` | {p.help or ''} |" for p in options]
     table = ["\n".join(["| option | |", "|---|---|", *rows])] if rows else []
-    made = [f"### `{' '.join([path, *command.collect_usage_pieces(context)])}`", command.get_short_help_str(200), *table]
+    made = [
+        f"### `{' '.join([path, *command.collect_usage_pieces(context)])}`",
+        command.get_short_help_str(200),
+        *table,
+    ]
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             below = command.get_command(context, name)
@@ -76,9 +82,17 @@ def routes() -> list[str]:
     for place in table:
         if not place.at_root:
             path = place.serves.path
-            short = f"`{place.method} {path}`" if winners[place.method, path] == place.dialect.name else f"({winners[place.method, path]})"
+            short = (
+                f"`{place.method} {path}`"
+                if winners[place.method, path] == place.dialect.name
+                else f"({winners[place.method, path]})"
+            )
             about = place.serves.summary
-            rows.append(f"| {short} | `{place.path}` | {about}{' ' if isinstance(place.serves, Page) else ''} |".replace("  |", " |"))
+            rows.append(
+                f"| {short} | `{place.path}` | {about}{' ' if isinstance(place.serves, Page) else ''} |".replace(
+                    "  |", " |"
+                )
+            )
     own = ", ".join(f"`GET {page}`" for page in OWN_PAGES)
     return ["## Routes", "\n".join(rows), f"And the server's own: {own}."]
 
@@ -88,7 +102,9 @@ def error_table() -> list[str]:
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, errors.EmbedstackError) and kind is not errors.EmbedstackError:
             about = (kind.__doc__ or "").splitlines()[0]
-            rows.append(f"| `{kind.__name__}` | {kind.status} | `{kind.code}` | {'yes' if kind.retry else 'no'} | {kind.exit_code} | {about} |")
+            rows.append(
+                f"| `{kind.__name__}` | {kind.status} | `{kind.code}` | {'yes' if kind.retry else 'no'} | {kind.exit_code} | {about} |"
+            )
     return ["## Errors", "A dialect may send the status and the words of its original instead.", "\n".join(rows)]
 
 

@@ -1,12 +1,11 @@
 """The processor's runtime: the graph is built in memory from the weights file and compiled by OpenVINO."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset15 as op
 
 from embedstack.errors import RuntimeFailed
 from embedstack.models import encoder, family, outputs
@@ -15,6 +14,17 @@ from embedstack.models.ops import Expression, Ops
 from embedstack.models.weights import Weights
 from embedstack.runtimes.processor import choose_precision, usable_threads
 from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
+
+# `import openvino` (2026.4.1, tools/ovc/__init__.py) sends an event to Google Analytics unless its telemetry package is
+# absent. So it is made to look absent; this can go when importing sends nothing.
+_hidden = sys.modules.get("openvino_telemetry")
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+import openvino as ov  # noqa: E402
+from openvino import opset15 as op  # noqa: E402
+
+del sys.modules["openvino_telemetry"]
+if _hidden is not None:
+    sys.modules["openvino_telemetry"] = _hidden
 
 HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 Inputs = Mapping[str, NDArray[np.generic]]
