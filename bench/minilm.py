@@ -1,9 +1,9 @@
 """The default model beside sentence-transformers, in one run: texts per second, fidelity, start-up and memory.
 
-    python bench/minilm.py --peer /path/to/python/with/sentence-transformers --data DATA --out bench/results/minilm.json
+    python bench/minilm.py --peer PYTHON --data DATA --out bench/results/minilm.json
 
-DATA holds xquad/xquad.en.json. The texts are its 240 paragraphs and its first 272 questions. Each contender is a process
-of its own that stays alive; rounds are interleaved, so that a noisy minute hits both.
+PYTHON has sentence-transformers. DATA holds xquad/xquad.en.json: the texts are its 240 paragraphs and its first 272
+questions. Each contender is a process that stays alive; rounds are interleaved, so that a noisy minute hits both.
 """
 
 import argparse
@@ -44,7 +44,10 @@ for line in sys.stdin:
     np.save(sys.argv[2], vectors); print(took, flush=True)
 """
 FIRST_VECTOR = "import embedstack; embedstack.load().encode('one text')"
-BARE_IMPORTS = "import sys; sys.modules['openvino_telemetry'] = None; import numpy, openvino, tokenizers, msgspec, platformdirs, dotenv, asyncio"
+BARE_IMPORTS = """
+import sys; sys.modules['openvino_telemetry'] = None
+import numpy, openvino, tokenizers, msgspec, platformdirs, dotenv, asyncio
+"""
 
 
 class Contender:
@@ -204,6 +207,12 @@ def machine() -> dict[str, object]:
     }
 
 
+def peer_versions(python: str) -> str:
+    code = "import sentence_transformers as s, torch as t; print(s.__version__, t.__version__)"
+    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    return f"sentence-transformers {said[0]}, torch {said[1]}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", required=True, help="a Python that has sentence-transformers")
@@ -222,17 +231,14 @@ def main() -> None:
     made = {
         "machine": machine(),
         "command": "python bench/minilm.py --peer PYTHON --data DATA --out bench/results/minilm.json",
-        "peer": subprocess.run(
-            [given.peer, "-c", "import sentence_transformers as s, torch as t; print(f'sentence-transformers {s.__version__}, torch {t.__version__}')"],
-            capture_output=True, text=True, check=True,
-        ).stdout.strip(),
+        "peer": peer_versions(given.peer),
         "texts": len(texts),
         "speed": speed(texts, given.peer, folder, environment),
         "matmul_limit_gflops": matmul_limit(usable_threads()),
         "fidelity": fidelity(texts),
         "start": start_up(environment),
         "memory": memory(texts, environment),
-    }  # fmt: skip
+    }
     text = json.dumps(made, indent=2) + "\n"
     given.out.write_text(text) if given.out else print(text)
 

@@ -1,8 +1,8 @@
 """Labelled sets through a model: XQuAD-en retrieval (nDCG@10) and STS-B test (Spearman), beside sentence-transformers.
 
-    python bench/quality.py --peer /path/to/python/with/sentence-transformers --data DATA --out bench/results/quality.json
+    python bench/quality.py --peer PYTHON --data DATA --out bench/results/quality.json
 
-DATA holds xquad/xquad.en.json and stsb/stsb-en-test.csv.
+PYTHON has sentence-transformers. DATA holds xquad/xquad.en.json and stsb/stsb-en-test.csv.
 """
 
 import argparse
@@ -10,18 +10,15 @@ import csv
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parent))
-from minilm import machine
-
 from embedstack.evals.metrics import ndcg, retrieve, spearman
 from embedstack.types import Floats
+from minilm import machine
 
 THEIRS = """
 import sys, json, numpy as np

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.reference import ROOT, pages
 
 from embedstack import errors
 from embedstack.cli import COMMANDS
+from support.reference import ROOT, pages
 
 SOURCES = sorted(path for path in (ROOT / "src/embedstack").rglob("*.py") if path.name != "__init__.py")
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -2,57 +2,91 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from functools import cache
 from threading import Thread
 from types import TracebackType
 from typing import TypeVar
 
-from embedstack.catalog import find
+from embedstack.catalog import Located, find
 from embedstack.catalog.access import to_stderr
 from embedstack.catalog.catalog import entry_of
 from embedstack.engine.engine import Engine, Loaded
+from embedstack.errors import BadRequest, ConfigError, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.runtimes import open_runtime
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
-from embedstack.types import Encode, Encoded, ModelSpec, Output, Pair, Score, Scored, Text, Truncate
+from embedstack.types import Encode, Encoded, ModelSpec, Output, Pair, Score, Scored, Task, Text, Truncate
 
 T = TypeVar("T")
+Say = Callable[[str], None]
+SMALL_RERANKER = "ms-marco-MiniLM-L6-v2"
+EXAMPLES: dict[Task, str] = {"embed": DEFAULT_MODEL, "rerank": SMALL_RERANKER}
 
 
-def open_engine(settings: Settings, say: Callable[[str], None] = to_stderr) -> Engine:
-    """Every model of the settings, fetched if needed, on this machine's processor.
+def open_engine(settings: Settings, names: Sequence[str] | None = None, say: Say = to_stderr) -> Engine:
+    """Models on this machine's processor, fetched if needed.
 
+    Args:
+        names: catalog names, Hugging Face ids or folders; those of the settings if None.
+        say: takes a line for the person who waits.
     Raises:
         ConfigError, UnknownModel, Mismatch, Unsupported: the message says what to do.
     """
-    names = [name.strip() for name in settings.models.split(",") if name.strip()]
+    wanted = model_names(settings) if names is None else names
     return Engine(
-        [_open(name, settings, say) for name in dict.fromkeys(names or [DEFAULT_MODEL])],
+        [_open(located, aliases, settings, say) for located, aliases in _locate(wanted, settings, say)],
         batch_tokens=settings.batch_tokens,
         cache_bytes=settings.vector_cache_mb * 1_000_000,
     )
 
 
-def _open(name: str, settings: Settings, say: Callable[[str], None]) -> Loaded:
-    located = find(
-        name,
-        cache_dir=settings.cache_dir,
-        offline=settings.offline,
-        hf_endpoint=settings.hf_endpoint,
-        hf_token=settings.hf_token,
-        say=say,
-    )
-    began = time.monotonic()
+def model_names(settings: Settings) -> list[str]:
+    """The models that the settings name, at least one."""
+    names = [name.strip() for name in settings.models.split(",") if name.strip()]
+    if not names:
+        raise ConfigError(f"models={settings.models!r} names no model; example: {DEFAULT_MODEL}")
+    return names
+
+
+def _locate(names: Sequence[str], settings: Settings, say: Say) -> list[tuple[Located, tuple[str, ...]]]:
+    """Each model once, with every name it was asked for by."""
+    found: dict[str, tuple[Located, tuple[str, ...]]] = {}
+    for name in names:
+        located = find(
+            name,
+            cache_dir=settings.cache_dir,
+            offline=settings.offline,
+            hf_endpoint=settings.hf_endpoint,
+            hf_token=settings.hf_token,
+            say=say,
+        )
+        before, aliases = found.get(located.spec.name, (located, ()))
+        if before.folder != located.folder:
+            raise ConfigError(
+                f"{str(before.folder)!r} and {str(located.folder)!r} are both called {located.spec.name!r}; "
+                "rename one of the folders"
+            )
+        found[located.spec.name] = located, (*aliases, name)
+    return list(found.values())
+
+
+def _open(located: Located, aliases: tuple[str, ...], settings: Settings, say: Say) -> Loaded:
+    began, spec = time.monotonic(), located.spec
+    text = TextInput(located.folder, spec, max_text_chars=settings.max_text_chars)
     runtime = open_runtime(settings.runtime)(
-        located.spec, open_weights(located.folder), precision=settings.precision, threads=settings.threads
+        spec, open_weights(located.folder), precision=settings.precision, threads=settings.threads
     )
-    say(f"{located.spec.name}: {settings.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
-    entry = entry_of(located.spec.name)
-    text = TextInput(located.folder, located.spec, max_text_chars=settings.max_text_chars)
-    return Loaded(located.spec, text, runtime, aliases=(name, *(entry.spellings if entry else ())))
+    say(f"{spec.name}: {settings.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
+    return Loaded(spec, text, runtime, aliases=(*aliases, *_spellings(spec)))
+
+
+def _spellings(spec: ModelSpec) -> tuple[str, ...]:
+    """The catalog's names for this very revision; a user's own folder has none, whatever it is called."""
+    entry = entry_of(spec.name)
+    return entry.spellings if entry and entry.revision == spec.revision else ()
 
 
 def load(
@@ -71,8 +105,8 @@ def load(
     Raises:
         ConfigError, UnknownModel, Mismatch, Unsupported: the message says what to do.
     """
-    flags = {"models": name, "runtime": runtime, "precision": precision, "threads": threads, "offline": offline}
-    return Model(open_engine(read_settings(flags), say=_silent))
+    flags = {"runtime": runtime, "precision": precision, "threads": threads, "offline": offline}
+    return Model(open_engine(read_settings(flags), [name], say=_silent))
 
 
 def _silent(line: str) -> None:
@@ -80,10 +114,15 @@ def _silent(line: str) -> None:
 
 
 class Model:
-    """One model, for scripts. Every method has an `_async` twin for event loops; both may be used from any thread."""
+    """One model, for scripts. Every method has an `_async` twin for event loops; both may be used from any thread.
+
+    Args:
+        engine: holds the model, the first if there are more; it is closed with this object.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._is_open = True
         self.spec: ModelSpec = engine.models()[0]
 
     def encode(
@@ -91,7 +130,7 @@ class Model:
         texts: str | Sequence[str],
         *,
         role: str = "document",
-        outputs: Sequence[Output] = ("dense",),
+        outputs: Output | Sequence[Output] = "dense",
         dim: int | None = None,
         max_tokens: int | None = None,
         truncate: Truncate = "right",
@@ -102,11 +141,14 @@ class Model:
         Args:
             texts: one text or many.
             role: query or document, or another of the model's prompts.
-            outputs: dense, sparse, multi: those that the model has.
+            outputs: one or more of dense, sparse, multi: those that the model has.
             dim: a width that the model was trained for (Matryoshka).
             max_tokens: a limit below the model's own.
             truncate: which end is cut from a text over the limit, or refuse it.
             normalize: bring rows to length 1; the model's own rule if None.
+        Raises:
+            BadRequest: an empty text, not a string, an unknown role. TooLong: `truncate` is refuse.
+            Unsupported: a reranker; an output or a width that the model does not have.
         """
         return _wait(self.encode_async(
             texts, role=role, outputs=outputs, dim=dim, max_tokens=max_tokens, truncate=truncate, normalize=normalize
@@ -117,35 +159,73 @@ class Model:
         texts: str | Sequence[str],
         *,
         role: str = "document",
-        outputs: Sequence[Output] = ("dense",),
+        outputs: Output | Sequence[Output] = "dense",
         dim: int | None = None,
         max_tokens: int | None = None,
         truncate: Truncate = "right",
         normalize: bool | None = None,
     ) -> Encoded:
         """As `encode`."""
-        items = tuple(Text(text, role) for text in ([texts] if isinstance(texts, str) else texts))
+        self._require("embed")
         return await self._engine.encode(Encode(
-            model="", items=items, outputs=frozenset(outputs), dim=dim,
+            model=self.spec.name, items=tuple(Text(text, role) for text in _texts(texts)),
+            outputs=frozenset([outputs] if isinstance(outputs, str) else outputs), dim=dim,
             max_tokens=max_tokens, truncate=truncate, normalize=normalize,
         ))  # fmt: skip
 
-    def score(self, query: str, documents: Sequence[str], *, raw_scores: bool = False) -> Scored:
+    def score(
+        self,
+        query: str,
+        documents: str | Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+        raw_scores: bool = False,
+    ) -> Scored:
         """The relevance of each document to the query, in input order; `.order` sorts them.
 
         Args:
+            max_tokens: a limit for a query with its document, below the model's own.
+            truncate: which end is cut from them, the longer first, or refuse.
             raw_scores: logits instead of the model's own activation.
+        Raises:
+            BadRequest: an empty text, not a string. TooLong: `truncate` is refuse.
+            Unsupported: not a reranker.
         """
-        return _wait(self.score_async(query, documents, raw_scores=raw_scores))
+        return _wait(self.score_async(
+            query, documents, max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores
+        ))  # fmt: skip
 
-    async def score_async(self, query: str, documents: Sequence[str], *, raw_scores: bool = False) -> Scored:
+    async def score_async(
+        self,
+        query: str,
+        documents: str | Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+        raw_scores: bool = False,
+    ) -> Scored:
         """As `score`."""
-        items = tuple(Pair(query, document) for document in documents)
-        return await self._engine.score(Score(model="", items=items, raw_scores=raw_scores))
+        self._require("rerank")
+        _check(query, "the query")
+        return await self._engine.score(Score(
+            model=self.spec.name, items=tuple(Pair(query, document) for document in _texts(documents)),
+            max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores,
+        ))  # fmt: skip
+
+    def _require(self, task: Task) -> None:
+        if self.spec.task != task:
+            made, verb = {"embed": ("embedding", "score"), "rerank": ("reranking", "encode")}[self.spec.task]
+            raise Unsupported(
+                f"{self.spec.name!r} is made for {made} and cannot {verb}; take another model, "
+                f"for example {EXAMPLES[task]!r}"
+            )
 
     def close(self) -> None:
-        """Give the memory back."""
-        self._engine.close()
+        """Give the memory back; more than once does no harm."""
+        if self._is_open:
+            self._is_open = False
+            self._engine.close()
 
     def __enter__(self) -> "Model":
         return self
@@ -154,6 +234,18 @@ class Model:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _texts(given: str | Iterable[str]) -> list[str]:
+    texts = [given] if isinstance(given, str) else list(given)
+    for place, text in enumerate(texts):
+        _check(text, f"text {place}")
+    return texts
+
+
+def _check(text: object, what: str) -> None:
+    if not isinstance(text, str):
+        raise BadRequest(f"{what} is {type(text).__name__}, not a string; send text")
 
 
 def _wait(work: Coroutine[object, object, T]) -> T:

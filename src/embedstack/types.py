@@ -23,7 +23,7 @@ Precision = Literal["float64", "float32", "bfloat16"]
 Truncate = Literal["refuse", "left", "right"]
 Priority = Literal["interactive", "bulk"]
 Vectors: TypeAlias = Mapping[Output, Floats]
-"""What a runtime gives for a batch: dense (items, dim), sparse (tokens, 1), multi (tokens, dim), score (items, labels)."""
+"""What a runtime gives: dense (items, dim), sparse (tokens, 1), multi (tokens, dim), score (items, labels)."""
 
 DENSE: frozenset[Output] = frozenset({"dense"})
 

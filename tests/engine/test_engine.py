@@ -4,17 +4,16 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tiny import CASES, write
 
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine, Loaded
 from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, RuntimeFailed, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.types import Batch, Encode, Output, Pair, Score, Text, Vectors
+from support.tiny import CASES, write
 
 
 class Adding:
@@ -46,7 +45,7 @@ class Adding:
 
 
 @pytest.fixture(scope="session")
-def loaded_parts(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+def loaded_parts(tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("engine")
     return {
         name: (folder := write(CASES[name], root / name), find(str(folder), cache_dir=root / "cache").spec)
@@ -55,12 +54,12 @@ def loaded_parts(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
 
 
 @pytest.fixture
-def runtime(loaded_parts) -> Adding:  # noqa: ANN001
+def runtime(loaded_parts) -> Adding:
     return Adding(loaded_parts["bert-mean"][1].dim)
 
 
 @pytest.fixture
-def engine(loaded_parts, runtime: Adding):  # noqa: ANN001, ANN201
+def engine(loaded_parts, runtime: Adding):
     models = [
         Loaded(spec, TextInput(folder, spec), runtime, aliases=("mean",) if "mean" in name else ())
         for name, (folder, spec) in loaded_parts.items()
@@ -115,7 +114,7 @@ def test_an_idle_device_starts_at_once_and_what_arrives_meanwhile_runs_together(
 
 
 def test_identical_texts_in_flight_are_computed_once(engine: Engine, runtime: Adding) -> None:
-    async def story():  # noqa: ANN202
+    async def story():
         runtime.gate.clear()
         blocker = asyncio.create_task(engine.encode(wish("music")))
         await until_running(runtime)
@@ -151,7 +150,7 @@ def test_a_caller_that_hangs_up_costs_nothing(engine: Engine, runtime: Adding) -
 
 
 def test_who_shares_an_item_with_a_caller_that_hangs_up_still_gets_it(engine: Engine, runtime: Adding) -> None:
-    async def story():  # noqa: ANN202
+    async def story():
         runtime.gate.clear()
         blocker = asyncio.create_task(engine.encode(wish("music")))
         await until_running(runtime)
@@ -185,7 +184,7 @@ def test_a_deadline_ends_the_wait(engine: Engine, runtime: Adding) -> None:
 
 
 def test_an_error_reaches_only_the_request_that_caused_it(engine: Engine, runtime: Adding) -> None:
-    async def story():  # noqa: ANN202
+    async def story():
         runtime.gate.clear()
         blocker = asyncio.create_task(engine.encode(wish("music")))
         await until_running(runtime)
@@ -220,7 +219,7 @@ def test_a_batch_that_is_too_large_for_the_device_is_split(engine: Engine, runti
 
 def test_a_number_that_is_not_finite_is_an_error_and_never_a_vector(
     engine: Engine, runtime: Adding, monkeypatch
-) -> None:  # noqa: ANN001
+) -> None:
     monkeypatch.setattr(
         runtime, "run", lambda batch, outputs: {"dense": np.full((len(batch), runtime.dim), np.nan, np.float32)}
     )
@@ -279,7 +278,7 @@ def test_a_whole_request_is_packed_the_same_way_whoever_else_calls(engine: Engin
     assert asyncio.run(story(0)) == asyncio.run(story(7))
 
 
-def test_a_cached_text_does_not_run_again(loaded_parts) -> None:  # noqa: ANN001
+def test_a_cached_text_does_not_run_again(loaded_parts) -> None:
     folder, spec = loaded_parts["bert-mean"]
     runtime = Adding(spec.dim)
     engine = Engine([Loaded(spec, TextInput(folder, spec), runtime)], cache_bytes=1_000_000)
@@ -292,12 +291,12 @@ def test_a_cached_text_does_not_run_again(loaded_parts) -> None:  # noqa: ANN001
     engine.close()
 
 
-def test_what_waits_is_refused_when_the_engine_stops(loaded_parts) -> None:  # noqa: ANN001
+def test_what_waits_is_refused_when_the_engine_stops(loaded_parts) -> None:
     folder, spec = loaded_parts["bert-mean"]
     runtime = Adding(spec.dim)
     engine = Engine([Loaded(spec, TextInput(folder, spec), runtime)])
 
-    async def story():  # noqa: ANN202
+    async def story():
         runtime.gate.clear()
         running = asyncio.create_task(engine.encode(wish("music")))
         await until_running(runtime)
@@ -360,7 +359,7 @@ def test_usage_counts_real_tokens_and_cuts(engine: Engine) -> None:
 def test_a_thousand_callers_at_once_each_get_their_own(engine: Engine) -> None:
     words = [f"{a} {b} {c}" for a in "abcdefghij" for b in "abcdefghij" for c in "abcdefghij"]
 
-    async def story():  # noqa: ANN202
+    async def story():
         return await asyncio.gather(*(engine.encode(wish(word, normalize=False)) for word in words))
 
     made = asyncio.run(story())

@@ -12,7 +12,7 @@ def waiting(
     caller: str = "",
     arrived: float = 0.0,
     plan: int = 0,
-):  # noqa: ANN201
+):
     return Waiting(group, sorted(lengths, reverse=True), priority, caller, arrived, plan)  # type: ignore[arg-type]
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import judges
-from support.tiny import CASES, write
 
 import embedstack
 from embedstack.api import Model
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine
 from embedstack.types import Encode, Text
+from support import judges
+from support.tiny import CASES, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -61,7 +61,7 @@ def test_the_recorded_m3_is_what_flagembedding_says_now(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES.values() if case.has_classifier], ids=lambda case: case.name)
-def test_pairs_equal_the_cross_encoder(case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+def test_pairs_equal_the_cross_encoder(case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
     said = read("cross_encoder.json")
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import judges
-from support.tiny import CASES, Case, ragged, write
 
 from embedstack.catalog import find
 from embedstack.models.weights import Weights, open_weights
 from embedstack.runtimes import RUNTIMES, open_runtime
 from embedstack.runtimes.openvino import OpenVinoRuntime
 from embedstack.types import Batch, ModelSpec
+from support import judges
+from support.tiny import CASES, Case, ragged, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TOLERANCE = 1e-5  # of the largest number of the reference: what float32 products of this size may differ by
@@ -136,7 +136,7 @@ def other_pooling(spec: ModelSpec) -> ModelSpec:
     return dataclasses.replace(spec, pooling="cls" if spec.pooling == "mean" else "mean")
 
 
-def architecture(**change: object):  # noqa: ANN201
+def architecture(**change: object):
     return lambda spec: dataclasses.replace(spec, architecture=dataclasses.replace(spec.architecture, **change))
 
 

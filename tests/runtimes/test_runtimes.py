@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.tiny import CASES, write
 
 from embedstack.catalog import find
 from embedstack.errors import ConfigError, Unsupported
@@ -17,6 +16,7 @@ from embedstack.runtimes.openvino import OpenVinoOps, lay_out
 from embedstack.testing.check_ops import check_ops
 from embedstack.testing.check_runtime import check_runtime
 from embedstack.types import Batch
+from support.tiny import CASES, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

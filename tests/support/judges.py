@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+
 from support.tiny import CASES, Case, ragged, write
 
 TEXTS = [
@@ -57,7 +58,7 @@ def transformers_outputs(folder: Path, case: Case) -> dict[str, np.ndarray]:
     return {"dense": _pooled(made.last_hidden_state, mask, case.pooling).numpy()}
 
 
-def _pooled(hidden, mask, how):  # noqa: ANN001, ANN202
+def _pooled(hidden, mask, how):
     from sentence_transformers.models import Pooling
 
     names = {"cls": "cls", "mean": "mean", "max": "max", "last": "lasttoken"}

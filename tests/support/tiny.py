@@ -14,8 +14,9 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 WORDS = [
-    *"a an the of and to in is are was what which how many who where when why does do it he she they panda bear china".split(),
-    *"river city king queen war music paper light water stone tree bird sun moon star night day year man woman child".split(),
+    *"a an the of and to in is are was what which how many who where when why does do it he she they".split(),
+    *"panda bear china river city king queen war music paper light water stone tree bird".split(),
+    *"sun moon star night day year man woman child".split(),
     *"##s ##ing ##ed ##er ##ly un re ? . , !".split(),
     *"abcdefghijklmnopqrstuvwxyz0123456789",
 ]  # fmt: skip

@@ -65,8 +65,9 @@ def _depends_on_neighbours(runtime: Runtime, spec: ModelSpec, batch: Batch, made
     name = spec.outputs[0]
     alone = np.concatenate([runtime.run(_item(batch, n), frozenset({name}))[name] for n in range(len(batch))])
     off = np.abs(_unit(alone) - _unit(made[name])).max()
-    if off > TOLERANCE[runtime.precision]:
-        yield f"an item alone differs by {off:.1e} from itself in a batch, {TOLERANCE[runtime.precision]:.0e} is allowed"
+    allowed = TOLERANCE[runtime.precision]
+    if off > allowed:
+        yield f"an item alone differs by {off:.1e} from itself in a batch, {allowed:.0e} is allowed"
 
 
 def _unit(rows: Floats) -> Floats:
