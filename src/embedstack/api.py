@@ -13,7 +13,7 @@ from embedstack.catalog import Located, find
 from embedstack.catalog.access import to_stderr
 from embedstack.catalog.catalog import entry_of
 from embedstack.engine.engine import Engine, Loaded
-from embedstack.errors import BadRequest, ConfigError, Unsupported
+from embedstack.errors import BadRequest, ConfigError, NotReady, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.runtimes import open_runtime
@@ -166,9 +166,9 @@ class Model:
         normalize: bool | None = None,
     ) -> Encoded:
         """As `encode`."""
-        self._require("embed")
+        self._check("embed")
         return await self._engine.encode(Encode(
-            model=self.spec.name, items=tuple(Text(text, role) for text in _texts(texts)),
+            model=self.spec.name, items=tuple(Text(text, role) for text in _texts(texts, "text")),
             outputs=frozenset([outputs] if isinstance(outputs, str) else outputs), dim=dim,
             max_tokens=max_tokens, truncate=truncate, normalize=normalize,
         ))  # fmt: skip
@@ -206,14 +206,16 @@ class Model:
         raw_scores: bool = False,
     ) -> Scored:
         """As `score`."""
-        self._require("rerank")
-        _check(query, "the query")
+        self._check("rerank")
+        asked = _text(query, "the query")
         return await self._engine.score(Score(
-            model=self.spec.name, items=tuple(Pair(query, document) for document in _texts(documents)),
+            model=self.spec.name, items=tuple(Pair(asked, text) for text in _texts(documents, "document")),
             max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores,
         ))  # fmt: skip
 
-    def _require(self, task: Task) -> None:
+    def _check(self, task: Task) -> None:
+        if not self._is_open:
+            raise NotReady(f"{self.spec.name!r} is closed; load it again")
         if self.spec.task != task:
             made, verb = {"embed": ("embedding", "score"), "rerank": ("reranking", "encode")}[self.spec.task]
             raise Unsupported(
@@ -236,16 +238,16 @@ class Model:
         self.close()
 
 
-def _texts(given: str | Iterable[str]) -> list[str]:
-    texts = [given] if isinstance(given, str) else list(given)
-    for place, text in enumerate(texts):
-        _check(text, f"text {place}")
-    return texts
+def _texts(given: object, what: str) -> list[str]:
+    """One or many; what a script hands over is not always what the signature says."""
+    many = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
+    return [_text(one, f"{what} {place}") for place, one in enumerate(many)]
 
 
-def _check(text: object, what: str) -> None:
-    if not isinstance(text, str):
-        raise BadRequest(f"{what} is {type(text).__name__}, not a string; send text")
+def _text(given: object, what: str) -> str:
+    if not isinstance(given, str):
+        raise BadRequest(f"{what} is {type(given).__name__}, not a string; send text")
+    return given
 
 
 def _wait(work: Coroutine[object, object, T]) -> T:

@@ -103,11 +103,19 @@ def environment_names(row: "Field[Any]") -> tuple[str, ...]:
     return (own, row.metadata["env"]) if row.metadata["env"] else (own,)
 
 
+def default_text(row: "Field[Any]") -> str:
+    """A setting's default as a user would write it; the cache's place depends on the machine and is left out."""
+    if row.name == "cache_dir":
+        return ""
+    return str(row.default).lower() if isinstance(row.default, bool) else str(row.default)
+
+
 def example() -> str:
     """The text of `.env.example`."""
     lines = ["# every setting with its default; copy to .env and uncomment what you change"]
     for row in fields(Settings):
-        lines += ["", f"# {row.metadata['help']}", f"# {environment_names(row)[0]}={_default(row)}"]
+        own, *others = environment_names(row)
+        lines += ["", f"# {'; also '.join([row.metadata['help'], *others])}", f"# {own}={default_text(row)}"]
     return "\n".join(lines) + "\n"
 
 
@@ -148,14 +156,7 @@ def _kind(wanted: Any) -> str:
 
 def _wrong(name: str, value: object, row: "Field[Any]", why: str) -> ConfigError:
     shown = "***" if row.metadata["secret"] else repr(value)
-    return ConfigError(f"{name}={shown} {why}; {row.metadata['help']}; example: {_default(row)}")
-
-
-def _default(row: "Field[Any]") -> str:
-    """As a user would write it; the cache's place depends on the machine and is left out."""
-    if row.name == "cache_dir":
-        return ""
-    return str(row.default).lower() if isinstance(row.default, bool) else str(row.default)
+    return ConfigError(f"{name}={shown} {why}; {row.metadata['help']}; example: {default_text(row)}")
 
 
 def _refuse_unknown(named: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ from embedstack.settings import read_settings
 from embedstack.testing.fake import HashEncoder
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--port", type=int, default=0)
 parser.add_argument("--run-s", type=float, default=0.0)
 parser.add_argument("--drain-s", type=int)
 parser.add_argument("--max-body-mb", type=int)
@@ -23,7 +24,12 @@ def open_encoder() -> HashEncoder:
 
 
 try:
-    sys.exit(run(read_settings({"drain_s": given.drain_s, "max_body_mb": given.max_body_mb}), open_encoder))
+    sys.exit(
+        run(
+            read_settings({"port": given.port, "drain_s": given.drain_s, "max_body_mb": given.max_body_mb}),
+            open_encoder,
+        )
+    )
 except EmbedstackError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(error.exit_code)

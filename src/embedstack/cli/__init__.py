@@ -1,13 +1,12 @@
 """Words on a command line become calls; results go to stdout, everything said about them to stderr."""
 
-import os
 import sys
 from importlib import import_module
 
 import click
 
 from embedstack import __version__
-from embedstack.errors import EmbedstackError
+from embedstack.errors import ConfigError, EmbedstackError
 
 COMMANDS = {
     "serve": "embedstack.cli.serve:serve",
@@ -52,13 +51,20 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The `embedstack` command: an error is one line on stderr and its class's exit code."""
+    """The `embedstack` command: an error is one line on stderr and its class's exit code.
+
+    A reader that has seen enough (`| head`) ends it quietly: click takes care of that.
+    """
     try:
         cli()
     except EmbedstackError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # the reader of our output has seen enough (`| head`); Python must not complain about it while it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        _fail(f"stdout cannot be written: {error.strerror or error}", ConfigError.exit_code)
+
+
+def _fail(message: str, exit_code: int) -> None:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(exit_code)

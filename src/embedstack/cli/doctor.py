@@ -1,71 +1,69 @@
 """`embedstack doctor`: what this machine has, and what every setting is."""
 
 import platform
+import re
 import sys
 from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
 import click
 import orjson
 import psutil
 
 from embedstack import __version__
-from embedstack.catalog.catalog import entries
+from embedstack.catalog import entries
 from embedstack.cli.flags import setting_flags, settings_from
-from embedstack.errors import ConfigError
 from embedstack.runtimes import RUNTIMES
 from embedstack.runtimes.processor import choose_precision, usable_threads
 from embedstack.settings import Settings, environment_names
 
 PACKAGES = ("openvino", "tokenizers", "numpy", "huggingface_hub", "uvicorn", "pyarrow", "torch")
+Report = dict[str, dict[str, object]]
 
 
 @click.command()
-@click.option("--settings", "only_settings", is_flag=True, help="only the settings: name, value, variable")
+@click.option("--settings", "only_settings", is_flag=True, help="only the settings: name, value, variables")
 @click.option("--json", "is_json", is_flag=True, help="for machines")
 @setting_flags()
 def doctor(only_settings: bool, is_json: bool, **flags: object) -> None:
     """Show what this machine has, and what every setting is.
 
+    \b
+    embedstack doctor
+    embedstack doctor --settings --port 9000            what the settings are, and the variable of each
+    embedstack doctor --json
+
     Nothing is loaded, fetched or sent. Secrets are masked, so the output can go into a bug report.
     """
     settings = settings_from(flags)
-    report: dict[str, dict[str, object]] = (
-        {} if only_settings else {"machine": machine(settings), "packages": packages()}
-    )
-    report["settings"] = {
-        row.name: _shown(settings, row.name, secret=row.metadata["secret"]) for row in fields(Settings)
-    }
+    report: Report = {} if only_settings else {"machine": machine(settings), "packages": packages()}
+    report["settings"] = {row.name: shown(settings, row.name) for row in fields(Settings)}
     if is_json:
         click.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
-        return
-    for title, lines in report.items():
-        click.echo(title)
-        for name, value in lines.items():
-            click.echo(f"  {name:<18}{value}")
-    names = {row.name: ", ".join(environment_names(row)) for row in fields(Settings)}
-    click.echo(
-        "each setting is also a variable: "
-        + "; ".join(f"{name} {names[name]}" for name in ("port", "hf_token"))
-        + "; …"
-    )
+    else:
+        click.echo("\n\n".join(_table(title, lines) for title, lines in report.items()))
+
+
+def _table(title: str, lines: dict[str, object]) -> str:
+    """Name and value, and for a setting its variables."""
+    variables = {row.name: ", ".join(environment_names(row)) for row in fields(Settings)} if title == "settings" else {}
+    wide = max(len(str(value)) for value in lines.values())
+    rows = (f"  {name:<17} {value!s:<{wide}}  {variables.get(name, '')}".rstrip() for name, value in lines.items())
+    return "\n".join((title, *rows))
 
 
 def machine(settings: Settings) -> dict[str, object]:
     """Facts that decide speed and what can be served."""
-    try:
-        precision = choose_precision(settings.precision)[1]
-    except ConfigError as error:
-        precision = str(error)
     return {
         "embedstack": __version__,
         "python": f"{platform.python_version()} at {sys.executable}",
         "system": platform.platform(),
         "threads": settings.threads or usable_threads(),
-        "precision": precision,
+        "auto_precision": choose_precision("auto")[1],
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "free_disk_gb": round(psutil.disk_usage(str(_existing(settings))).free / 1e9, 1),
+        "free_disk_gb": round(psutil.disk_usage(str(_existing(settings.cache_dir))).free / 1e9, 1),
         "runtimes": ", ".join(RUNTIMES),
         "catalog": ", ".join(entry.name for entry in entries()),
     }
@@ -83,13 +81,15 @@ def _version(name: str) -> str:
         return "installed, version unknown"
 
 
-def _existing(settings: Settings) -> object:
-    """The nearest folder above the cache that is there."""
-    return next(folder for folder in (settings.cache_dir, *settings.cache_dir.absolute().parents) if folder.is_dir())
+def _existing(folder: Path) -> Path:
+    """The nearest folder above that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
 
 
-def _shown(settings: Settings, name: str, *, secret: bool) -> object:
+def shown(settings: Settings, name: str) -> int | str:
+    """A setting's value; a secret, also one inside a URL, is masked."""
     value = getattr(settings, name)
-    if secret:
+    (row,) = (row for row in fields(Settings) if row.name == name)
+    if row.metadata["secret"]:
         return "***" if value else ""
-    return value if isinstance(value, int | bool) else str(value)
+    return value if isinstance(value, int) else re.sub(r"//[^/]*@", "//***@", str(value))

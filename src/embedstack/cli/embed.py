@@ -1,15 +1,18 @@
 """`embedstack embed`: texts become vectors in a file or on stdout."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
-from embedstack.api import Model, open_engine
+from embedstack.api import Model, model_names, open_engine
+from embedstack.catalog.access import to_stderr
 from embedstack.cli.flags import MODEL, setting_flags, settings_from
-from embedstack.cli.texts import in_chunks, read_texts
-from embedstack.cli.vectors import FORMATS, open_writer
-from embedstack.settings import DEFAULT_MODEL
+from embedstack.cli.texts import FIELD, in_chunks, read_texts
+from embedstack.cli.vectors import FORMATS, open_writer, usage
+from embedstack.errors import BadRequest
+from embedstack.types import Encoded, Truncate, Usage
 
 CHUNK = 1024  # texts in hand: enough to group by length, little enough to hold
 
@@ -24,10 +27,8 @@ CHUNK = 1024  # texts in hand: enough to group by length, little enough to hold
     type=click.Path(path_type=Path),
     help="a file of texts, one a line, or .jsonl; may be repeated",
 )
-@click.option("--field", default="text", show_default=True, help="the text's field in .jsonl")
-@click.option(
-    "--model", "-m", "models", default=DEFAULT_MODEL, show_default=True, help="catalog name, Hugging Face id or folder"
-)
+@click.option("--field", help=f"read JSON lines, also from stdin, with the text in this field [default: {FIELD}]")
+@click.option("--model", "-m", help="catalog name, Hugging Face id or folder [default: the first of EMBEDSTACK_MODELS]")
 @click.option(
     "--role",
     default="document",
@@ -35,19 +36,12 @@ CHUNK = 1024  # texts in hand: enough to group by length, little enough to hold
     help="query or document: which of the model's prompts goes in front",
 )
 @click.option("--dim", type=int, help="a shorter width, for models trained for it (Matryoshka)")
-@click.option(
-    "--truncate",
-    type=click.Choice(["right", "left", "refuse"]),
-    default="right",
-    show_default=True,
-    help="what happens to a text over the model's limit",
-)
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="default: by the ending of --output, else jsonl")
 @click.option("--json", "is_json", is_flag=True, help="the same as --format json: one object with identity and usage")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="where to write; stdout if left out")
 @setting_flags(*MODEL)
 def embed(
-    text: tuple[str, ...], files: tuple[Path, ...], field: str, models: str, role: str, dim: int | None, truncate: str,
+    text: tuple[str, ...], files: tuple[Path, ...], field: str | None, model: str | None, role: str, dim: int | None,
     kind: str | None, is_json: bool, output: Path | None, **flags: object,
 ) -> None:  # fmt: skip
     """Turn TEXTs, files or stdin into vectors.
@@ -60,21 +54,35 @@ def embed(
 
     What was cut to fit the model is reported on stderr.
     """
-    settings = settings_from({**flags, "models": models})
-    writer = open_writer("json" if is_json else kind, output)  # a wrong name is told before the model loads
+    if is_json and kind not in (None, "json"):
+        raise BadRequest(f"--json and --format {kind} exclude each other; give one of them")
+    settings = settings_from(flags)
+    # whatever is wrong with the output or the input is told before a model is fetched and loaded
+    writer = open_writer("json" if is_json else kind, output)
     texts = read_texts(text, files, field)
-    truncated = dropped = 0
-    with Model(open_engine(settings, say=_tell)) as model, writer, tqdm(unit=" texts", disable=None, delay=1) as bar:
-        for chunk in in_chunks(texts, CHUNK):
-            encoded = model.encode(chunk, role=role, dim=dim, truncate=truncate)  # type: ignore[arg-type]
+    costs: list[Usage] = []
+    with writer, Model(open_engine(settings, [model or model_names(settings)[0]])) as opened:
+        for chunk, encoded in _encoded(opened, texts, role, dim, settings.truncate):
             writer.write(chunk, encoded)
-            truncated, dropped = truncated + encoded.usage.truncated, dropped + encoded.usage.dropped
+            costs.append(encoded.usage)
+    cost = usage(*costs)
+    if output:
+        to_stderr(f"{output}: {cost['items']} vectors; {opened.spec.name}, fingerprint {encoded.fingerprint}")
+    if cost["truncated"]:
+        limit = f"the model's {opened.spec.max_tokens} tokens"
+        to_stderr(f"{cost['truncated']} texts were longer than {limit}; {cost['dropped']} tokens were cut")
+
+
+def _encoded(
+    model: Model, texts: Iterator[str], role: str, dim: int | None, truncate: Truncate
+) -> Iterator[tuple[list[str], Encoded]]:
+    done = 0
+    with tqdm(unit=" texts", disable=None, delay=1) as bar:
+        for chunk in in_chunks(texts, CHUNK):
+            try:
+                encoded = model.encode(chunk, role=role, dim=dim, truncate=truncate)
+            except BadRequest as error:  # its places count from the beginning of the chunk
+                raise type(error)(f"after {done} texts: {error}" if done else str(error)) from error
+            yield chunk, encoded
+            done += len(chunk)
             bar.update(len(chunk))
-    if truncated:
-        _tell(
-            f"{truncated} texts were longer than the model's {model.spec.max_tokens} tokens; {dropped} tokens were cut"
-        )
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)

@@ -1,13 +1,13 @@
 """The settings table as command line flags."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
-from typing import TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import click
 
-from embedstack.settings import Settings, environment_names, read_settings
+from embedstack.settings import Settings, default_text, environment_names, read_settings
 
 Command = TypeVar("Command", bound=Callable[..., object])
 MODEL = (
@@ -15,6 +15,7 @@ MODEL = (
     "precision",
     "threads",
     "batch_tokens",
+    "truncate",
     "cache_dir",
     "offline",
     "hf_endpoint",
@@ -29,11 +30,7 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         kinds = get_type_hints(Settings)
         for row in reversed([row for row in fields(Settings) if not names or row.name in names]):
-            flag = f"--{row.name.replace('_', '-')}"
-            default = "" if row.metadata["secret"] or row.name == "cache_dir" else f"default {row.default!s}; "
-            text = f"{row.metadata['help']} [{default}{environment_names(row)[0]}]"
-            spelled = f"{flag}/--no-{flag[2:]}" if kinds[row.name] is bool else flag
-            command = click.option(spelled, row.name, default=None, help=text)(command)
+            command = _option(row, kinds[row.name])(command)
         env_file = click.option(
             "--env-file", type=click.Path(path_type=Path), help="read settings from this file instead of .env"
         )
@@ -42,8 +39,19 @@ def setting_flags(*names: str) -> Callable[[Command], Command]:
     return decorate
 
 
+def _option(row: "Field[Any]", kind: Any) -> Callable[[Command], Command]:
+    """Every value is text here: `settings` converts it, so that flags and variables are refused in the same words."""
+    flag = f"--{row.name.replace('_', '-')}"
+    default = f"default {default_text(row)}; " if default_text(row) else ""
+    text = f"{row.metadata['help']} [{default}{', '.join(environment_names(row))}]"
+    if kind is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", row.name, default=None, help=text)
+    shown = {int: "NUMBER", str: "TEXT", Path: "FOLDER"}.get(kind) or "|".join(get_args(kind))
+    return click.option(flag, row.name, metavar=shown, help=text)
+
+
 def settings_from(flags: dict[str, object]) -> Settings:
     """The settings in force; `flags` is what click gave for the options of `setting_flags`."""
-    env_file = flags.pop("env_file", None)
+    env_file = flags.get("env_file")
     assert env_file is None or isinstance(env_file, Path)
     return read_settings(flags, env_file)

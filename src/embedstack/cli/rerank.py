@@ -5,11 +5,12 @@ from pathlib import Path
 import click
 import orjson
 
-from embedstack.api import Model, open_engine
+from embedstack.api import SMALL_RERANKER, Model, open_engine
+from embedstack.catalog.access import to_stderr
 from embedstack.cli.flags import MODEL, setting_flags, settings_from
-from embedstack.cli.texts import read_texts
-
-SMALL_RERANKER = "ms-marco-MiniLM-L6-v2"
+from embedstack.cli.texts import FIELD, read_texts
+from embedstack.cli.vectors import identity, usage
+from embedstack.types import Scored
 
 
 @click.command()
@@ -21,21 +22,21 @@ SMALL_RERANKER = "ms-marco-MiniLM-L6-v2"
     "files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="a file of documents, one a line, or .jsonl",
+    help="a file of documents, one a line, or .jsonl; may be repeated",
 )
-@click.option("--field", default="text", show_default=True, help="the document's field in .jsonl")
+@click.option("--field", help=f"read JSON lines, also from stdin, with the document in this field [default: {FIELD}]")
 @click.option(
-    "--model", "-m", "models", default=SMALL_RERANKER, show_default=True, help="catalog name, Hugging Face id or folder"
+    "--model", "-m", default=SMALL_RERANKER, show_default=True, help="catalog name, Hugging Face id or folder"
 )
 @click.option("--top-n", "-n", type=click.IntRange(min=1), help="show only the best N")
 @click.option("--raw-scores", is_flag=True, help="logits instead of the model's own scale")
 @click.option("--json", "is_json", is_flag=True, help="one object with identity and usage")
 @setting_flags(*MODEL)
 def rerank(
-    query: str, document: tuple[str, ...], files: tuple[Path, ...], field: str, models: str, top_n: int | None,
+    query: str, document: tuple[str, ...], files: tuple[Path, ...], field: str | None, model: str, top_n: int | None,
     raw_scores: bool, is_json: bool, **flags: object,
 ) -> None:  # fmt: skip
-    """Order DOCUMENTs, files or stdin by their relevance to QUERY, best first.
+    """Order DOCUMENTs, files or stdin by their relevance to QUERY, best first: score, place in the input, document.
 
     \b
     embedstack rerank "what is a panda?" "hi" "The giant panda is a bear."
@@ -43,20 +44,21 @@ def rerank(
 
     The default model reads English; bge-reranker-v2-m3 reads over a hundred languages and is 25 times larger.
     """
-    settings = settings_from({**flags, "models": models})
+    settings = settings_from(flags)
     documents = list(read_texts(document, files, field))
-    with Model(open_engine(settings, say=lambda line: click.echo(line, err=True))) as model:
-        scored = model.score(query, documents, raw_scores=raw_scores)
+    with Model(open_engine(settings, [model])) as opened:
+        scored = opened.score(query, documents, truncate=settings.truncate, raw_scores=raw_scores)
     best = scored.order[:top_n]
     if is_json:
-        results = [{"index": i, "score": float(scored.scores[i]), "text": documents[i]} for i in best]
-        whole = {
-            "model": scored.spec.name,
-            "fingerprint": scored.fingerprint,
-            "usage": {"items": scored.usage.items, "tokens": scored.usage.tokens, "truncated": scored.usage.truncated},
-            "results": results,
-        }
-        click.echo(orjson.dumps(whole).decode())
-        return
-    for i in best:
-        click.echo(f"{scored.scores[i]:.4f}\t{i}\t{documents[i]}")
+        click.echo(_json(scored, documents, best))
+    else:
+        for place in best:
+            click.echo(f"{scored.scores[place]:.4f}\t{place}\t{' '.join(documents[place].split())}")
+    if scored.usage.truncated:
+        limit = f"the model's {scored.spec.max_tokens} tokens"
+        to_stderr(f"{scored.usage.truncated} documents with the query were longer than {limit} and were cut")
+
+
+def _json(scored: Scored, documents: list[str], best: list[int]) -> str:
+    results = [{"index": place, "score": float(scored.scores[place]), "text": documents[place]} for place in best]
+    return orjson.dumps({**identity(scored), "usage": usage(scored.usage), "results": results}).decode()

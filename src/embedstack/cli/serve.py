@@ -1,12 +1,12 @@
 """`embedstack serve`: models become an HTTP server."""
 
 import sys
-from dataclasses import replace
 
 import click
 
-from embedstack.api import open_engine
+from embedstack.api import model_names, open_engine
 from embedstack.cli.flags import setting_flags, settings_from
+from embedstack.errors import BadRequest
 from embedstack.server.run import run
 
 
@@ -23,7 +23,8 @@ def serve(model: tuple[str, ...], **flags: object) -> None:
 
     A model is a catalog name (`embedstack models list`), a Hugging Face id or a folder.
     """
-    settings = settings_from(flags)
-    if model:
-        settings = replace(settings, models=",".join(model))
-    sys.exit(run(settings, lambda: open_engine(settings)))
+    if model and flags["models"]:
+        raise BadRequest("models are given twice; name them as arguments or with --models")
+    settings = settings_from({**flags, "models": ",".join(model) or flags["models"]})
+    names = list(model) or model_names(settings)
+    sys.exit(run(settings, lambda: open_engine(settings, names)))
