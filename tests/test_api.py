@@ -167,7 +167,7 @@ def test_a_role_puts_its_prompt_in_front(folders: dict[str, Path], tmp_path: Pat
 
 
 def test_an_unknown_role_is_refused(model: Model) -> None:
-    with pytest.raises(BadRequest, match="role 'title' is unknown to 'bert-mean'; send one of: document, query"):
+    with pytest.raises(BadRequest, match="role 'title' is unknown to 'bert-mean'; send one of: document, none, query"):
         model.encode(TEXTS, role="title")
 
 

@@ -79,15 +79,34 @@ class ModelSpec:
         decides = {name: value for name, value in _stated(self).items() if name not in _NOT_IN_SPACE}
         return _digest({**decides, "architecture": _stated(self.architecture)})
 
-    def fingerprint(self, precision: Precision, dim: int | None = None, *, normalize: bool | None = None) -> str:
-        """32 hex digits for vectors that agree within the stated fidelity: space, precision, width, length.
+    def fingerprint(
+        self,
+        precision: Precision,
+        dim: int | None = None,
+        *,
+        normalize: bool | None = None,
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+    ) -> str:
+        """32 hex digits for vectors that agree within the stated fidelity: space, precision, and how a request cut.
 
         Args:
             dim: the width after cutting; the model's own if None.
             normalize: whether rows were brought to length 1; the model's own rule if None.
+            max_tokens, truncate: what a request asked for; part of it where they can give a long text another vector.
         """
         unit = self.normalize if normalize is None else normalize
-        return _digest({"space": self.space, "precision": precision, "dim": dim or self.dim, "normalize": unit})
+        made: dict[str, object] = {
+            "space": self.space,
+            "precision": precision,
+            "dim": dim or self.dim,
+            "normalize": unit,
+        }
+        if max_tokens is not None and max_tokens < self.max_tokens:
+            made["max_tokens"] = max_tokens
+        if truncate == "left":
+            made["truncate"] = truncate
+        return _digest(made)
 
 
 _NOT_IN_SPACE = {"name", "revision", "licence", "task", "outputs", "cuts", "dim", "architecture"}
@@ -109,7 +128,7 @@ def _digest(decides: Mapping[str, object]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text and the role it plays; `role` names one of the model's prompts, query and document always exist."""
+    """A text and the role it plays: query, document, none (no prompt in front), or another of the model's prompts."""
 
     text: str
     role: str = "document"
@@ -225,7 +244,9 @@ class Encoded:
     def __array__(self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None) -> NDArray[np.generic]:
         if self.dense is None:
             raise TypeError("this result holds no dense vectors; read .sparse or .multi")
-        return np.array(self.dense, dtype=dtype, copy=bool(copy))
+        if copy is False and dtype is not None and dtype != self.dense.dtype:
+            raise ValueError(f"vectors are float32; as {dtype} they need a copy")
+        return np.array(self.dense, dtype=dtype) if copy else np.asarray(self.dense, dtype=dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

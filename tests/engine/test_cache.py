@@ -1,6 +1,7 @@
 """Finished rows, kept while there is room."""
 
 import numpy as np
+import pytest
 
 from embedstack.engine.cache import Cache
 
@@ -18,7 +19,7 @@ def test_what_was_put_is_found() -> None:
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    cache = Cache(1300)  # two rows of 400 bytes and their entries
+    cache = Cache(2100)  # two rows of 400 bytes and their entries
     cache.put("a", row(1))
     cache.put("b", row(2))
     cache.get("a")
@@ -30,7 +31,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_replacing_a_row_does_not_count_it_twice() -> None:
-    cache = Cache(1300)
+    cache = Cache(2100)
     for value in range(50):
         cache.put("a", row(value))
     cache.put("b", row(2))
@@ -40,7 +41,7 @@ def test_replacing_a_row_does_not_count_it_twice() -> None:
 
 
 def test_a_row_larger_than_the_cache_is_not_kept() -> None:
-    cache = Cache(300)
+    cache = Cache(900)
     cache.put("a", row(1, size=1000))
 
     assert cache.get("a") is None
@@ -52,3 +53,11 @@ def test_a_kept_row_does_not_hold_its_batch_in_memory() -> None:
     cache.put("a", {"dense": batch[3:4]})
 
     assert cache.get("a")["dense"].base is None
+
+
+def test_a_kept_row_cannot_be_changed_by_who_gets_it() -> None:
+    cache = Cache(10_000)
+    cache.put("a", row(1))
+
+    with pytest.raises(ValueError, match="read-only"):
+        cache.get("a")["dense"][0, 0] = 9

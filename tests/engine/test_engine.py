@@ -1,6 +1,7 @@
 """Many callers, one device. The runtime here adds up token ids, and can be held, broken and counted."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -9,10 +10,14 @@ import numpy as np
 import pytest
 
 from embedstack.catalog import find
+from embedstack.engine import lane
 from embedstack.engine.engine import Engine, Loaded
+from embedstack.engine.scheduler import Job
 from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, RuntimeFailed, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
-from embedstack.types import Batch, Encode, Output, Pair, Score, Text, Vectors
+from embedstack.models.weights import open_weights
+from embedstack.runtimes import open_runtime
+from embedstack.types import Batch, Encode, Encoding, Output, Pair, Score, Text, Vectors
 from support.tiny import CASES, write
 
 
@@ -157,8 +162,9 @@ def test_who_shares_an_item_with_a_caller_that_hangs_up_still_gets_it(engine: En
         leaving = asyncio.create_task(engine.encode(wish("panda")))
         while engine.waiting_tokens < 3:
             await asyncio.sleep(0)
-        staying = asyncio.create_task(engine.encode(wish("panda")))
-        await asyncio.sleep(0.01)
+        staying = asyncio.create_task(engine.encode(wish("panda", "sun")))
+        while engine.waiting_tokens < 6:
+            await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
         runtime.gate.set()
@@ -265,12 +271,14 @@ def test_a_whole_request_is_packed_the_same_way_whoever_else_calls(engine: Engin
 
     async def story(noise: int) -> list[list[int]]:
         runtime.batches.clear()
+        runtime.running = threading.Semaphore(0)
         runtime.gate.clear()
         blocker = asyncio.create_task(engine.encode(wish("music")))
         await until_running(runtime)
         others = [asyncio.create_task(engine.encode(wish(f"sun {c}"))) for c in "abcdefghij"[:noise]]
         job = asyncio.create_task(engine.encode(wish(*texts, whole=True)))
-        await asyncio.sleep(0.05)
+        while engine.waiting_tokens < sum(range(3, 32)) + 4 * noise:
+            await asyncio.sleep(0)
         runtime.gate.set()
         await asyncio.gather(blocker, job, *others)
         return [batch for batch in runtime.batches if batch not in ([3], [4] * noise)]
@@ -323,7 +331,7 @@ def test_what_waits_is_refused_when_the_engine_stops(loaded_parts) -> None:
     ("change", "error", "words"),
     [
         ({"model": "bert-meen"}, UnknownModel, "did you mean 'bert-mean'"),
-        ({"model": "bert-classifier"}, Unsupported, "for the task 'rerank'"),
+        ({"model": "bert-classifier"}, Unsupported, "is for rerank, not for embed"),
         ({"dim": 5}, Unsupported, "allowed: 32"),
         ({"outputs": frozenset({"sparse"})}, Unsupported, "no sparse output"),
         ({"items": (Text(""),)}, BadRequest, "text 0 is empty"),
@@ -342,10 +350,13 @@ def test_a_wish_that_cannot_be_met_is_refused(engine: Engine, change: dict, erro
 
 
 def test_scores_are_in_input_order(engine: Engine) -> None:
-    made = asyncio.run(engine.score(Score(model="", items=(Pair("sun", "moon"), Pair("sun", "a")), raw_scores=True)))
+    """This runtime's logit is the sum of the ids, so a longer document scores higher."""
+    pairs = (Pair("sun", "moon"), Pair("sun", "moon and star and tree"), Pair("sun", "a"))
 
-    assert made.scores.shape == (2,)
-    assert made.order == sorted(range(2), key=lambda n: -made.scores[n])
+    made = asyncio.run(engine.score(Score(model="", items=pairs, raw_scores=True)))
+
+    assert made.order == [1, 0, 2]
+    assert made.scores[1] > made.scores[0] > made.scores[2]
 
 
 def test_usage_counts_real_tokens_and_cuts(engine: Engine) -> None:
@@ -366,3 +377,146 @@ def test_a_thousand_callers_at_once_each_get_their_own(engine: Engine) -> None:
     again = asyncio.run(engine.encode(wish(*words, normalize=False))).dense
 
     assert np.array_equal(np.concatenate([one.dense for one in made]), again)
+
+
+def test_what_fails_after_the_run_is_an_error_and_not_a_silence(loaded_parts, monkeypatch) -> None:
+    folder, spec = loaded_parts["bert-mean"]
+    engine = Engine([Loaded(spec, TextInput(folder, spec), Adding(spec.dim))], cache_bytes=1000)
+
+    def full(key: object, rows: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(engine._cache, "put", full)
+
+    with pytest.raises(RuntimeFailed, match="MemoryError"):
+        asyncio.run(engine.encode(wish("panda")))
+    assert engine.alive
+    engine.close()
+
+
+def test_a_runtime_that_loses_rows_is_refused(engine: Engine, runtime: Adding, monkeypatch) -> None:
+    monkeypatch.setattr(runtime, "run", lambda batch, outputs: {"dense": np.ones((1, runtime.dim), np.float32)})
+
+    made = asyncio.run(engine.encode(wish("panda")))
+    with pytest.raises(RuntimeFailed, match="1 dense rows for 2"):
+        lane._rows((runtime, made.spec, frozenset({"dense"})), [job(2), job(3)])
+
+
+def job(length: int) -> Job:
+    return Job(Encoding(np.ones(length, np.int32)), None, [])
+
+
+def test_a_lane_that_dies_leaves_nobody_waiting(engine: Engine, runtime: Adding, monkeypatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda given: None)
+
+    def deadly(batch: Batch) -> None:
+        raise SystemExit
+
+    runtime.broken = deadly
+
+    with pytest.raises(RuntimeFailed, match="the engine has died"):
+        asyncio.run(engine.encode(wish("panda")))
+    for thread in engine._lanes:
+        thread.join(20)
+    assert not engine.alive
+    with pytest.raises(NotReady):
+        asyncio.run(engine.encode(wish("panda")))
+
+
+def test_each_caller_gets_an_error_of_its_own(engine: Engine, runtime: Adding) -> None:
+    def broken(batch: Batch) -> None:
+        raise ValueError("no")
+
+    async def story():
+        runtime.gate.clear()
+        tasks = [asyncio.create_task(engine.encode(wish("panda"))) for _ in range(2)]
+        await until_running(runtime)
+        runtime.gate.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    runtime.broken = broken
+    first, second = asyncio.run(story())
+
+    assert first is not second
+    assert isinstance(first.__cause__, ValueError)
+
+
+def test_a_whole_request_is_packed_the_same_way_with_a_cache(loaded_parts) -> None:
+    folder, spec = loaded_parts["bert-mean"]
+    runtime = Adding(spec.dim)
+    engine = Engine([Loaded(spec, TextInput(folder, spec), runtime)], batch_tokens=32, cache_bytes=1_000_000)
+    texts = [" ".join(["panda"] * n) for n in range(1, 12)]
+
+    asyncio.run(engine.encode(wish(*texts, whole=True)))
+    first, runtime.batches = runtime.batches, []
+    asyncio.run(engine.encode(wish(*texts, whole=True)))
+
+    assert runtime.batches == first
+    engine.close()
+
+
+def test_a_deadline_that_has_passed_costs_nothing(engine: Engine, runtime: Adding) -> None:
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(engine.encode(wish("panda", deadline=time.monotonic() - 1)))
+
+    assert runtime.batches == []
+
+
+def test_no_output_is_no_request(engine: Engine) -> None:
+    with pytest.raises(BadRequest, match="no output"):
+        asyncio.run(engine.encode(wish("panda", outputs=frozenset())))
+
+
+def test_a_request_that_cuts_otherwise_has_another_fingerprint(engine: Engine) -> None:
+    changes = ({}, {"max_tokens": 5}, {"truncate": "left"}, {"normalize": False})
+
+    made = [asyncio.run(engine.encode(wish("panda", **change))).fingerprint for change in changes]
+    same = asyncio.run(engine.encode(wish("panda", max_tokens=4000))).fingerprint
+
+    assert len(set(made)) == 4
+    assert same == made[0]
+
+
+def test_an_engine_that_nobody_holds_ends_its_lanes(loaded_parts) -> None:
+    folder, spec = loaded_parts["bert-mean"]
+    engine = Engine([Loaded(spec, TextInput(folder, spec), Adding(spec.dim))])
+    lanes = engine._lanes
+
+    del engine
+    gc.collect()
+
+    for thread in lanes:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in lanes)
+
+
+def test_closing_twice_does_no_harm(loaded_parts) -> None:
+    folder, spec = loaded_parts["bert-mean"]
+    runtime = open_runtime("openvino")(spec, open_weights(folder), precision="float32", threads=1)
+    engine = Engine([Loaded(spec, TextInput(folder, spec), runtime)])
+
+    engine.close()
+    engine.close()
+
+
+def test_two_models_of_one_name_are_refused(loaded_parts) -> None:
+    folder, spec = loaded_parts["bert-mean"]
+    model = Loaded(spec, TextInput(folder, spec), Adding(spec.dim))
+
+    with pytest.raises(BadRequest, match="the same name"):
+        Engine([model, model])
+
+
+def test_vectors_become_arrays_of_any_kind(engine: Engine) -> None:
+    made = asyncio.run(engine.encode(wish("panda")))
+
+    assert np.asarray(made, dtype=np.float64).dtype == np.float64
+    assert np.asarray(made) is made.dense or np.shares_memory(np.asarray(made), made.dense)
+    assert not np.shares_memory(np.array(made), made.dense)
+
+
+def test_a_long_request_is_tokenised_in_groups_that_keep_their_numbers(engine: Engine) -> None:
+    texts = ["panda " * 50_000] * 6 + [""]
+
+    with pytest.raises(BadRequest, match="text 6 is empty"):
+        asyncio.run(engine.encode(wish(*texts)))

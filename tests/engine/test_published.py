@@ -11,6 +11,7 @@ import embedstack
 from embedstack.api import Model
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine
+from embedstack.models.weights import Weights
 from embedstack.types import Encode, Text
 from support import judges
 from support.tiny import CASES, write
@@ -42,6 +43,21 @@ def test_dense_sparse_and_multi_equal_flagembedding(m3: Model) -> None:
     for row, judged in zip(made.multi, said["multi"], strict=True):
         assert row.shape == np.shape(judged)
         assert np.abs(row - np.array(judged)).max() <= 1e-5
+
+
+@pytest.mark.parametrize(("bias", "output"), [("sparse_linear.bias", "sparse"), ("colbert_linear.bias", "multi")])
+def test_the_bias_of_a_head_counts(bias: str, output: str, m3: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    said, take = read("bge_m3.json"), Weights.take
+    zeroed = lambda self, name, shape: take(self, name, shape) * (0 if name == bias else 1)  # noqa: E731
+    monkeypatch.setattr(Weights, "take", zeroed)
+
+    with embedstack.load(str(GOLDEN / "bge_m3_tiny"), runtime="numpy") as wrong:
+        made = wrong.encode(said["texts"], outputs=output)
+
+    rows = made.multi if output == "multi" else [row.weights for row in made.sparse]
+    right = said["multi"] if output == "multi" else [[*row.values()] for row in said["sparse"]]
+    sums = [abs(float(np.sum(row)) - float(np.sum(judged))) for row, judged in zip(rows, right, strict=True)]
+    assert max(sums) > 0.01
 
 
 def test_a_head_that_nobody_asked_for_is_not_given(m3: Model) -> None:

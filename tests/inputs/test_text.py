@@ -84,7 +84,11 @@ def test_query_and_document_exist_in_a_model_without_prompts(bert: TextInput, ro
 def test_an_unknown_role_names_those_that_there_are(with_prompts: TextInput) -> None:
     message = refusal(with_prompts, Text("panda", "passage"))
 
-    assert message == "role 'passage' is unknown to 'bert-mean'; send one of: clustering, document, query"
+    assert message == "role 'passage' is unknown to 'bert-mean'; send one of: clustering, document, none, query"
+
+
+def test_the_role_none_puts_nothing_in_front(with_prompts: TextInput, bert: TextInput) -> None:
+    assert ids(with_prompts, Text("panda", "none")) == ids(bert, Text("panda"))
 
 
 def test_a_prompt_counts_against_the_limit(with_prompts: TextInput) -> None:

@@ -12,7 +12,7 @@ from embedstack.runtimes import RUNTIMES, open_runtime
 from embedstack.runtimes.openvino import OpenVinoRuntime
 from embedstack.types import Batch, ModelSpec
 from support import judges
-from support.tiny import CASES, Case, ragged, write
+from support.tiny import CASES, POSITIONS, Case, offset, ragged, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TOLERANCE = 1e-5  # of the largest number of the reference: what float32 products of this size may differ by
@@ -187,7 +187,8 @@ def test_padding_that_is_not_masked_is_seen(
     from embedstack.runtimes import openvino
 
     plan = openvino.lay_out
-    monkeypatch.setattr(openvino, "lay_out", lambda batch: {**plan(batch), "mask": np.zeros_like(plan(batch)["mask"])})
+    unmasked = {"mask": np.zeros((len(ragged(case)), 1, 1, POSITIONS - offset(case)), np.float32)}
+    monkeypatch.setattr(openvino, "lay_out", lambda *given: {**plan(*given), **unmasked})
     spec, weights = opened(folders[case.name], tmp_path)
 
     made = OpenVinoRuntime(spec, weights, precision="float32", threads=1).run(

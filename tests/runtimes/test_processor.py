@@ -38,6 +38,29 @@ def test_a_quota_of_the_first_version_counts_too(tmp_path: Path) -> None:
     assert usable_threads(root) == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "at"),
+    [
+        ("0::/system.slice/embed.service", "system.slice/cpu.max"),
+        ("0::/a/b", "a/b/cpu.max"),
+        ("4:cpu,cpuacct:/a", "cpu/a/"),
+    ],
+)
+def test_a_quota_on_any_group_above_counts(line: str, at: str, tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"1:memory:/x\n{line}\n")
+    path = tmp_path / "sys/fs/cgroup" / at
+    path.parent.mkdir(parents=True)
+    if at.endswith("cpu.max"):
+        path.write_text("100000 100000\n")
+    else:
+        path.mkdir()
+        (path / "cpu.cfs_quota_us").write_text("100000")
+        (path / "cpu.cfs_period_us").write_text("100000")
+
+    assert usable_threads(tmp_path) == 1
+
+
 def test_a_quota_over_the_affinity_does_not_count(tmp_path: Path) -> None:
     assert usable_threads(cgroup(tmp_path, cpu_max="9900000 100000\n")) == ALLOWED
 

@@ -4,14 +4,14 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from threading import Lock
 
-from embedstack.types import Vectors
+from embedstack.types import Floats, Vectors
 
 
 class Cache:
     """At most `limit_bytes` of rows; 0 keeps nothing. Safe from several threads.
 
-    A key holds the fingerprint and the token ids themselves, never a shorter digest of the text alone: two models, two
-    precisions or two prompts can never answer for each other.
+    A key holds the fingerprint and a digest of the token ids, so that two models, two precisions or two prompts can
+    never answer for each other.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -34,11 +34,18 @@ class Cache:
         with self._lock:
             if key in self._rows:
                 self._size -= _size(self._rows.pop(key))
-            self._rows[key] = {name: row.copy() for name, row in rows.items()}  # not a view that holds its whole batch
+            self._rows[key] = {name: _frozen(row) for name, row in rows.items()}
             self._size += size
             while self._size > self._limit:
                 self._size -= _size(self._rows.popitem(last=False)[1])
 
 
+def _frozen(row: Floats) -> Floats:
+    """A copy, not a view that would hold its whole batch; nobody who gets it can change it."""
+    kept: Floats = row.copy()
+    kept.flags.writeable = False
+    return kept
+
+
 def _size(rows: Vectors) -> int:
-    return sum(row.nbytes for row in rows.values()) + 200  # and about this much for the entry itself
+    return sum(row.nbytes for row in rows.values()) + 600  # and about this much for the key and the entry

@@ -56,7 +56,7 @@ def multi(rows: Floats, *, normalize: bool) -> Floats:
 
     Source: `_process_colbert_vecs` of FlagEmbedding 1.4, inference/embedder/encoder_only/m3.py.
     """
-    return unit(rows[1:]) if normalize else rows[1:]
+    return unit(rows[1:]) if normalize else rows[1:].copy()  # never a view of what others see
 
 
 def scores(logits: Floats, spec: ModelSpec, *, raw: bool) -> Floats:

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Condition
 
-from embedstack.engine.packing import Waiting, choose, whole
+from embedstack.engine.packing import choose, whole
 from embedstack.errors import NotReady
 from embedstack.types import Encoding, Priority, Vectors
 
@@ -21,6 +22,7 @@ class Call:
     arrived: float
     started: float = 0.0
     missing: int = 0
+    jobs: "list[Job]" = field(default_factory=list)  # what it waits for
 
     def receive(self, place: int, rows: Vectors, started: float) -> None:
         """Runs on the loop: one item is there."""
@@ -43,6 +45,7 @@ class Job:
     encoding: Encoding
     key: Hashable
     listeners: list[tuple[Call, int]]
+    lines: "list[Line]" = field(default_factory=list)  # where it waits; the first line to be served takes it
 
 
 @dataclass(slots=True, eq=False)
@@ -55,15 +58,21 @@ class Line:
     caller: str
     arrived: float
     is_whole: bool = False
+    waits_since: float = 0.0
     lengths: list[int] = field(default_factory=list)
-    planned: list[int] = field(default_factory=list)  # sizes of the batches of a whole request
+    plan: list[int] = field(default_factory=list)  # sizes of the batches of a whole request
+
+    @property
+    def planned(self) -> int:
+        """See packing.Waiting."""
+        return self.plan[0] if self.plan else 0
 
     def arrange(self, budget: int) -> None:
         """Longest first, and for a whole request the batches too."""
         if self.is_whole:
             batches = whole([job.encoding.cost for job in self.jobs], budget)
             self.jobs = [self.jobs[place] for batch in batches for place in batch]
-            self.planned = [len(batch) for batch in batches]
+            self.plan = [len(batch) for batch in batches]
         else:
             self.jobs.sort(key=lambda job: -job.encoding.cost)
         self.lengths = [job.encoding.cost for job in self.jobs]
@@ -71,21 +80,14 @@ class Line:
     def pull(self, count: int) -> list[Job]:
         """Take items from the front."""
         pulled, self.jobs = self.jobs[:count], self.jobs[count:]
-        self.lengths, self.planned = self.lengths[count:], self.planned[1:]
+        self.lengths, self.plan = self.lengths[count:], self.plan[1:]
         return pulled
 
-    def drop_unwanted(self) -> list[Job]:
-        """Remove the items that nobody waits for any more, and say which."""
-        gone = [job for job in self.jobs if not job.listeners]
-        if gone:
-            self.jobs = [job for job in self.jobs if job.listeners]
-            self.lengths, self.planned = [job.encoding.cost for job in self.jobs], []
-        return gone
-
-    def seen(self) -> Waiting:
-        """What packing reads of it."""
-        planned = self.planned[0] if self.planned else 0
-        return Waiting(self.group, self.lengths, self.priority, self.caller, self.arrived, planned)
+    def drop(self, unwanted: Iterable[Job]) -> None:
+        """Remove items, wherever they stand."""
+        gone = set(unwanted)
+        self.jobs = [job for job in self.jobs if job not in gone]
+        self.lengths, self.plan = [job.encoding.cost for job in self.jobs], []
 
 
 class Scheduler:
@@ -99,13 +101,16 @@ class Scheduler:
     def __init__(self, budget: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._budget, self._clock = budget, clock
         self._changed = Condition()
-        self._lines: list[Line] = []
+        self._lines: dict[Line, None] = {}  # in order of arrival
         self._shared: dict[Hashable, Job] = {}  # interactive items in flight, for identical texts
-        self._served: dict[str, float] = {}
+        self._served: dict[str, float] = {}  # tokens that each waiting caller has had
+        self._present: Counter[str] = Counter()  # lines of each waiting caller
+        self._floor = 0.0  # where a caller that was not here begins: what the last leader had
         self._is_open = True
+        self.waiting_tokens = 0
 
     def submit(self, line: Line) -> None:
-        """Put a request in the line; items that are in flight already are waited for instead.
+        """Put a request in the line; an item that is in flight already is computed once for all.
 
         Raises:
             NotReady: the engine is stopping.
@@ -115,21 +120,38 @@ class Scheduler:
                 raise NotReady("the engine is stopping; send the request to another replica")
             if not line.is_whole:
                 known = self._shared if line.priority == "interactive" else {}
-                line.jobs = [job for job in line.jobs if not _join(known, job)]
+                waits = (_share(known, job) for job in line.jobs)
+                line.jobs = list(dict.fromkeys(job for job in waits if job is not None))
             line.arrange(self._budget)
             if line.jobs:
-                self._served.setdefault(line.caller, min(self._served.values(), default=0.0))
-                self._lines.append(line)
-                self._changed.notify()
+                self._enter(line)
+
+    def _enter(self, line: Line) -> None:
+        line.waits_since = self._clock()
+        for job in line.jobs:
+            if not job.lines:
+                self.waiting_tokens += job.encoding.cost
+            job.lines.append(line)
+        self._present[line.caller] += 1
+        self._served.setdefault(line.caller, self._floor)
+        self._lines[line] = None
+        self._changed.notify()
 
     def leave(self, call: Call) -> None:
         """The caller hung up: drop what nobody else waits for, before it costs a token."""
         with self._changed:
-            for line in self._lines:
-                for job in line.jobs:
-                    job.listeners = [(who, place) for who, place in job.listeners if who is not call]
-                self._forget_shared(line.drop_unwanted())
-            self._forget_empty()
+            unwanted: dict[Line, list[Job]] = {}
+            for job in call.jobs:
+                job.listeners = [(who, place) for who, place in job.listeners if who is not call]
+                if job.lines and not job.listeners:
+                    self.waiting_tokens -= job.encoding.cost
+                    self._forget_shared([job])
+                    for line in job.lines:
+                        unwanted.setdefault(line, []).append(job)
+                    job.lines.clear()
+            for line, jobs in unwanted.items():
+                line.drop(jobs)
+                self._leave_if_empty(line)
 
     def take(self) -> tuple[Hashable, list[Job]] | None:
         """The next batch, as soon as there is one; None when the engine stops."""
@@ -138,17 +160,30 @@ class Scheduler:
                 if not self._is_open:
                     return None
                 self._changed.wait()
-            batch: list[Job] = []
-            chosen = choose([line.seen() for line in self._lines], self._served, self._clock(), self._budget)
-            group = self._lines[chosen[0][0]].group
-            for place, count in chosen:
-                line = self._lines[place]
-                self._served[line.caller] += sum(line.lengths[:count])
-                batch += line.pull(count)
-            self._forget_empty()
+            lines, now = list(self._lines), self._clock()
+            chosen = [(lines[place], count) for place, count in choose(lines, self._served, now, self._budget)]
+            leader = chosen[0][0]
+            self._floor = max(self._floor, self._served[leader.caller])
+            batch = self._pull(chosen, now)
             if self._lines:
                 self._changed.notify()
-            return group, batch
+            return leader.group, batch
+
+    def _pull(self, chosen: Sequence[tuple[Line, int]], now: float) -> list[Job]:
+        batch: dict[Job, None] = {}
+        for line, count in chosen:
+            self._served[line.caller] += sum(line.lengths[:count])
+            line.waits_since = now
+            batch |= dict.fromkeys(line.pull(count))
+        for job in batch:
+            self.waiting_tokens -= job.encoding.cost
+            lines = job.lines.copy()
+            job.lines.clear()
+            for line in lines:
+                if len(lines) > 1:
+                    line.drop([job])
+                self._leave_if_empty(line)
+        return list(batch)
 
     def finish(self, jobs: Sequence[Job]) -> list[list[tuple[Call, int]]]:
         """The batch is computed: nobody can join its items any more; who waits for each."""
@@ -160,35 +195,38 @@ class Scheduler:
         """Take no more requests; what was still waiting is given back."""
         with self._changed:
             self._is_open = False
-            left = [job for line in self._lines for job in line.jobs]
+            left = list({job: None for line in self._lines for job in line.jobs})
             self._lines.clear()
+            self.waiting_tokens = 0
             self._changed.notify_all()
             return left
 
-    @property
-    def waiting_tokens(self) -> int:
-        """Tokens that no batch has taken yet."""
-        with self._changed:
-            return sum(job.encoding.cost for line in self._lines for job in line.jobs)
-
-    def _forget_shared(self, jobs: Sequence[Job]) -> None:
+    def _forget_shared(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             if self._shared.get(job.key) is job:
                 del self._shared[job.key]
 
-    def _forget_empty(self) -> None:
-        self._lines = [line for line in self._lines if line.jobs]
-        callers = {line.caller for line in self._lines}
-        self._served = {caller: tokens for caller, tokens in self._served.items() if caller in callers}
+    def _leave_if_empty(self, line: Line) -> None:
+        if not line.jobs and line in self._lines:
+            del self._lines[line]
+            self._present[line.caller] -= 1
+            if not self._present[line.caller]:
+                del self._present[line.caller], self._served[line.caller]
 
 
-def _join(known: dict[Hashable, Job], job: Job) -> bool:
-    """Whether an equal item is on its way, which is then waited for.
+def _share(known: dict[Hashable, Job], job: Job) -> Job | None:
+    """The job that waits in the new line: this one, or an equal one that no batch has taken; None if one is running.
 
-    Interactive requests share theirs; a bulk request only has its own, since waiting for another's may take long.
+    An equal job waits in both lines, so that nobody stands behind another caller's long request. Interactive requests
+    share theirs; a bulk request only has its own, since its items may wait long.
     """
-    if job.key in known:
-        known[job.key].listeners += job.listeners
-        return True
-    known[job.key] = job
-    return False
+    if job.key not in known:
+        known[job.key] = job
+        return job
+    (listener,) = job.listeners
+    same = known[job.key]
+    same.listeners.append(listener)
+    call, _ = listener
+    call.jobs.append(same)
+    is_waiting_elsewhere = bool(same.lines)
+    return same if is_waiting_elsewhere else None

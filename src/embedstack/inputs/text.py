@@ -1,6 +1,6 @@
 """Texts, pairs and token ids become encodings: prompt, tokenise, truncate or refuse, count."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -10,6 +10,7 @@ import tokenizers
 from embedstack.errors import BadRequest, ConfigError, TooLong
 from embedstack.types import Encoding, Item, ModelSpec, Pair, Text, Tokens, Truncate
 
+ROLES = ("query", "document", "none")  # always there; the last puts nothing in front
 MAX_TEXT_CHARS = 1_000_000  # a megabyte tokenises in about half a second and holds some 250,000 tokens
 
 
@@ -33,34 +34,36 @@ class TextInput:
         self._has_segments = spec.architecture.segments > 1
         self._before, self._after = self._frame()
 
-    def _frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def _frame(self) -> tuple[list[int], list[int]]:
         """The special tokens that stand before and after a text."""
         framed = self._tokenizer.encode("a")
         inside = [place for place, is_special in enumerate(framed.special_tokens_mask) if not is_special]
         first, end = (inside[0], inside[-1] + 1) if inside else (len(framed.ids), len(framed.ids))
-        return tuple(framed.ids[:first]), tuple(framed.ids[end:])
+        return framed.ids[:first], framed.ids[end:]
 
     def encode(
-        self, items: Sequence[Item], max_tokens: int | None = None, truncate: Truncate = "right"
+        self, items: Sequence[Item], max_tokens: int | None = None, truncate: Truncate = "right", *, first: int = 0
     ) -> list[Encoding]:
         """One encoding per item, in order.
 
         Args:
+            first: the number of the first item in its request, for messages.
             max_tokens: a limit below the model's own, special tokens included; one above it changes nothing.
             truncate: which end is cut from an item over the limit; its special tokens are kept.
         Raises:
-            BadRequest: an empty text, a lone surrogate, an unknown role, a token id out of range.
+            BadRequest: an empty text, one without a token, a lone surrogate, an unknown role, a token id out of range.
             TooLong: over the limit and `truncate` is refuse; or over `max_text_chars` in any case.
         """
         if truncate not in get_args(Truncate):
             raise BadRequest(f"truncate={truncate!r} is unknown; use one of: {', '.join(get_args(Truncate))}")
         limit = self._limit(max_tokens, is_pair=any(isinstance(item, Pair) for item in items))
-        whole = self._tokenise(items)
+        numbered = dict(enumerate(items, first))
+        whole = self._tokenise(numbered)
         return [
             self._given(item, limit, truncate, place)
             if isinstance(item, Tokens)
             else self._fit(item, whole[place], limit, truncate, place)
-            for place, item in enumerate(items)
+            for place, item in numbered.items()
         ]
 
     def _limit(self, max_tokens: int | None, *, is_pair: bool) -> int:
@@ -71,11 +74,10 @@ class TextInput:
             raise BadRequest(f"max_tokens={limit} leaves no room for {what}; {self._spec.name!r} needs {least} or more")
         return limit
 
-    def _tokenise(self, items: Sequence[Item]) -> dict[int, tokenizers.Encoding]:
+    def _tokenise(self, items: Mapping[int, Item]) -> dict[int, tokenizers.Encoding]:
         """All texts in one call of the library, which works on all cores without the interpreter's lock."""
-        places = [place for place, item in enumerate(items) if not isinstance(item, Tokens)]
-        encodings = self._tokenizer.encode_batch_fast([self._prompted(items[place], place) for place in places])
-        return dict(zip(places, encodings, strict=True))
+        prompted = {place: self._prompted(item, place) for place, item in items.items() if not isinstance(item, Tokens)}
+        return dict(zip(prompted, self._tokenizer.encode_batch_fast(list(prompted.values())), strict=True))
 
     def _prompted(self, item: Item, place: int) -> str | tuple[str, str]:
         match item:
@@ -94,34 +96,36 @@ class TextInput:
 
     def _prompt(self, role: str) -> str:
         prompts = self._spec.prompts
-        if role not in prompts and role not in ("query", "document"):
-            known = ", ".join(sorted({"query", "document", *prompts}))
+        if role not in prompts and role not in ROLES:
+            known = ", ".join(sorted({*ROLES, *prompts}))
             raise BadRequest(f"role {role!r} is unknown to {self._spec.name!r}; send one of: {known}")
         return prompts.get(role, "")
 
     def _fit(self, item: Item, encoding: tokenizers.Encoding, limit: int, truncate: Truncate, place: int) -> Encoding:
-        tokens = len(encoding.ids)
+        ids, tokens = encoding.ids, len(encoding.ids)
+        if not tokens:
+            raise BadRequest(f"text {place} has no token for {self._spec.name!r}; leave it out")
         if tokens > limit:
             self._may_cut(item, tokens, limit, truncate, place)
-            encoding = self._cut(item, limit, truncate, place)
-        return self._encoding(encoding, dropped=tokens - len(encoding.ids))
+            if isinstance(item, Pair):
+                encoding = self._cut_pair(item, limit, truncate, place)
+                ids = encoding.ids
+            else:
+                ids = self._cut_ids(ids, limit, truncate)
+        segments = np.array(encoding.type_ids, np.int32) if self._has_segments and isinstance(item, Pair) else None
+        return Encoding(np.array(ids, np.int32), segments, dropped=tokens - len(ids))
 
-    def _cut(self, item: Item, limit: int, truncate: Truncate, place: int) -> tokenizers.Encoding:
+    def _cut_pair(self, item: Pair, limit: int, truncate: Truncate, place: int) -> tokenizers.Encoding:
         """Cut before the special tokens are put around, so that they are all kept."""
-        prompted = self._prompted(item, place)
-        parts = [prompted] if isinstance(prompted, str) else list(prompted)
-        first, *rest = self._tokenizer.encode_batch_fast(parts, add_special_tokens=False)
-        room = limit - self._tokenizer.num_special_tokens_to_add(bool(rest))
-        if rest:
-            keep, other = longest_first(len(first.ids), len(rest[0].ids), room)
-            rest[0].truncate(other, direction=truncate)
-        else:
-            keep = room
-        first.truncate(keep, direction=truncate)
-        return self._tokenizer.post_process(first, rest[0] if rest else None)
+        query, document = self._tokenizer.encode_batch_fast(list(self._prompted(item, place)), add_special_tokens=False)
+        room = limit - self._tokenizer.num_special_tokens_to_add(True)
+        keep, other = longest_first(len(query.ids), len(document.ids), room)
+        query.truncate(keep, direction=truncate)
+        document.truncate(other, direction=truncate)
+        return self._tokenizer.post_process(query, document)
 
     def _given(self, item: Tokens, limit: int, truncate: Truncate, place: int) -> Encoding:
-        ids, vocab = item.ids, self._spec.architecture.vocab
+        ids, vocab = list(item.ids), self._spec.architecture.vocab
         if not ids:
             raise BadRequest(f"text {place} is an empty list of token ids; send at least one")
         if min(ids) < 0 or max(ids) >= vocab:
@@ -133,10 +137,10 @@ class TextInput:
             ids = self._cut_ids(ids, limit, truncate)
         return Encoding(np.array(ids, np.int32), dropped=len(item.ids) - len(ids))
 
-    def _cut_ids(self, ids: tuple[int, ...], limit: int, truncate: Truncate) -> tuple[int, ...]:
-        """As a text is cut: the special tokens stay, where the ids have them."""
-        before = self._before if ids[: len(self._before)] == self._before else ()
-        after = self._after if ids[-len(self._after) :] == self._after else ()
+    def _cut_ids(self, ids: list[int], limit: int, truncate: Truncate) -> list[int]:
+        """Cut the text and keep its special tokens; ids from a caller may be without them."""
+        before = self._before if ids[: len(self._before)] == self._before else []
+        after = self._after if ids[-len(self._after) :] == self._after else []
         inside, room = ids[len(before) : len(ids) - len(after)], limit - len(before) - len(after)
         return before + (inside[-room:] if truncate == "left" else inside[:room]) + after
 
@@ -147,10 +151,6 @@ class TextInput:
                 f"{what} has {tokens} tokens, the limit is {limit} for {self._spec.name!r}; "
                 "send truncate=right or left, or split it"
             )
-
-    def _encoding(self, encoding: tokenizers.Encoding, dropped: int) -> Encoding:
-        segments = np.array(encoding.type_ids, np.int32) if self._has_segments and encoding.n_sequences > 1 else None
-        return Encoding(np.array(encoding.ids, np.int32), segments, dropped)
 
 
 def check_text(text: str, place: str, max_chars: int = MAX_TEXT_CHARS) -> None:

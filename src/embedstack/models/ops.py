@@ -68,7 +68,12 @@ class Ops(ABC, Generic[X]):
 
     @abstractmethod
     def positions(self, offset: int) -> X:
-        """(tokens,) place of each token in its own item, counted from `offset`."""
+        """(tokens,) place of each token in its own item, counted from `offset`.
+
+        Where `offset` is not 0, the id `offset - 1` is the padding token's: it is not counted and stands at
+        `offset - 1`, also where a text spells it out. Source: `create_position_ids_from_input_ids` of
+        transformers 5.23, models/roberta/modeling_roberta.py.
+        """
 
     # ------------------------------------------------------------------ primitives: arithmetic (and + - * /)
 

@@ -33,7 +33,10 @@ class NumpyOps(Ops[Array]):
         return self._batch.segments  # type: ignore[return-value]
 
     def positions(self, offset: int) -> Array:
-        return np.concatenate([np.arange(b - a) + offset for a, b in self._spans()])
+        if not offset:
+            return np.concatenate([np.arange(b - a) for a, b in self._spans()])
+        counted = [self._batch.ids[a:b] != offset - 1 for a, b in self._spans()]
+        return np.concatenate([(offset - 1) + np.cumsum(real) * real for real in counted])
 
     def number(self, value: float) -> Array:
         return np.array(value)

@@ -7,13 +7,13 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
-from embedstack.errors import RuntimeFailed
+from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.models import encoder, family, outputs
 from embedstack.models.heads import finish
 from embedstack.models.ops import Expression, Ops
 from embedstack.models.weights import Weights
 from embedstack.runtimes.processor import choose_precision, usable_threads
-from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
+from embedstack.types import Batch, Floats, Ints, ModelSpec, Output, Pooling, Precision, Vectors
 
 # `import openvino` (2026.4.1, tools/ovc/__init__.py) sends an event to Google Analytics unless its telemetry package is
 # absent. So it is made to look absent; this can go when importing sends nothing.
@@ -36,6 +36,7 @@ class OpenVinoOps(Ops[ov.Output]):
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self.inputs: dict[str, ov.op.Parameter] = {}
+        self.pad: int | None = None  # the id that `positions` does not count
 
     def weight(self, name: str, *shape: int) -> ov.Output:
         return _shared(self.weights.take(name, shape))
@@ -48,7 +49,10 @@ class OpenVinoOps(Ops[ov.Output]):
 
     def positions(self, offset: int) -> ov.Output:
         places = self._input("places", [-1], ov.Type.i32)
-        return op.add(places, op.constant(np.int32(offset))) if offset else places
+        if not offset:
+            return places
+        self.pad = offset - 1
+        return op.add(places, op.constant(np.int32(offset)))
 
     def number(self, value: float) -> ov.Output:
         return op.constant(np.float32(value))
@@ -156,11 +160,15 @@ class Graph:
 
     def __init__(self, ops: OpenVinoOps, made: Mapping[str, ov.Output], hint: str, threads: int, lanes: int) -> None:
         self._inputs = list(ops.inputs)
+        self.pad = ops.pad
         self._outputs = list(made)
         model = ov.Model(list(made.values()), list(ops.inputs.values()))
         # every hint is explicit: left alone, OpenVINO picks bfloat16 by itself where the processor has it
         config = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": threads}
         compiled = ov.Core().compile_model(model, "CPU", config)
+        taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if taken != hint:
+            raise ConfigError(f"OpenVINO computes in {taken} here, not in {hint}; choose another precision")
         self._free: SimpleQueue[ov.InferRequest] = SimpleQueue()
         for _ in range(lanes):
             self._free.put(compiled.create_infer_request())
@@ -201,37 +209,36 @@ class OpenVinoRuntime:
         def head(name: Output) -> Graph:
             return compiled(lambda ops: _named(finish(ops, spec, ops.hidden(spec), frozenset({name}))))
 
+        self._graphs: dict[str, Graph] = {}
         if len(spec.outputs) == 1:
-            self._trunk = compiled(lambda ops: _named(outputs(ops, spec, frozenset(spec.outputs))))
-            self._heads: dict[Output, Graph] = {}
+            self._graphs[spec.outputs[0]] = compiled(lambda ops: _named(outputs(ops, spec, frozenset(spec.outputs))))
         else:
-            self._trunk = compiled(lambda ops: {"hidden": encoder(ops, spec)})
-            self._heads = {name: head(name) for name in spec.outputs}
+            self._graphs["hidden"] = compiled(lambda ops: {"hidden": encoder(ops, spec)})
+            self._graphs |= {name: head(name) for name in spec.outputs}
+        self._pad = next(iter(self._graphs.values())).pad
         weights.refuse_leftovers(family(spec).unread)
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
         """See Runtime."""
-        inputs = lay_out(batch)
-        made = self._trunk.run(inputs)
-        if self._heads:
-            below = {**inputs, "hidden": made["hidden"]}
-            made = {name: self._heads[name].run(below)[name] for name in sorted(wanted)}
-        return {name: made[name] for name in sorted(wanted)}
+        inputs = lay_out(batch, self._pad)
+        if "hidden" in self._graphs:
+            inputs = {**inputs, **self._graphs["hidden"].run(inputs)}
+        return {name: self._graphs[name].run(inputs)[name] for name in sorted(wanted)}
 
     def close(self) -> None:
         """See Runtime."""
-        self._heads.clear()
-        del self._trunk
+        self._graphs.clear()
 
     @staticmethod
     def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
         """See Runtime."""
         ops = OpenVinoOps(weights)
-        return Graph(ops, {"made": expression(ops)}, HINTS["float32"], threads=1, lanes=1).run(lay_out(batch))["made"]
+        graph = Graph(ops, {"made": expression(ops)}, HINTS["float32"], threads=1, lanes=1)
+        return graph.run(lay_out(batch, graph.pad))["made"]
 
 
-def lay_out(batch: Batch) -> Inputs:
-    """What the graph needs to know of where items begin: all of it is a function of the offsets.
+def lay_out(batch: Batch, pad: int | None = None) -> Inputs:
+    """What the graph needs to know of where items begin: a function of the offsets, and of `pad` (see `positions`).
 
     grid (items, length) holds the packed row of each place, absent places repeat the item's first row; slots (tokens,)
     holds the place of each packed row in the flattened grid; mask (items, 1, 1, length) is 0 or minus infinity.
@@ -241,10 +248,13 @@ def lay_out(batch: Batch) -> Inputs:
     ladder = np.arange(length, dtype=np.int32)
     real = ladder < lengths[:, None]
     firsts = np.ascontiguousarray(batch.offsets[:-1])
+    places = np.broadcast_to(ladder, real.shape)[real]
+    if pad is not None and (batch.ids == pad).any():
+        places = _counted(batch, pad)
     return {
         "ids": batch.ids,
         "segments": batch.segments,
-        "places": np.broadcast_to(ladder, real.shape)[real],
+        "places": places,
         "grid": np.where(real, firsts[:, None] + ladder, firsts[:, None]).astype(np.int32),
         "slots": np.flatnonzero(real).astype(np.int32),
         "mask": np.where(real, np.float32(0), np.float32(-np.inf))[:, None, None, :],
@@ -252,3 +262,11 @@ def lay_out(batch: Batch) -> Inputs:
         "firsts": firsts,
         "lasts": batch.offsets[1:] - 1,
     }
+
+
+def _counted(batch: Batch, pad: int) -> Ints:
+    """Places that do not count tokens of the id `pad`, which stand at -1."""
+    counts = np.cumsum(batch.ids != pad)
+    before = np.concatenate([[0], counts])[batch.offsets[:-1]]
+    within = counts - np.repeat(before, np.diff(batch.offsets)) - 1
+    return np.where(batch.ids == pad, -1, within).astype(np.int32)

@@ -18,18 +18,35 @@ def usable_threads(root: Path = Path("/")) -> int:
     `os.cpu_count()` would count the host's cores inside a container.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _quota(root / "sys/fs/cgroup")
-    return max(1, min(allowed, int(quota))) if quota else allowed
+    quotas = [quota for group in _groups(root) if (quota := _quota(group))]
+    return max(1, min(allowed, int(min(quotas)))) if quotas else allowed
+
+
+def _groups(root: Path) -> list[Path]:
+    """The control groups that this process is in, each with those above it; version 2, and version 1's `cpu`."""
+    top = root / "sys/fs/cgroup"
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        lines = []
+    found = {top: None, top / "cpu": None}
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        mounted = top if not kinds else top / "cpu" if "cpu" in kinds.split(",") else None
+        if mounted is not None:
+            inner = mounted / path.lstrip("/")
+            found |= {group: None for group in (inner, *inner.parents) if group.is_relative_to(top)}
+    return list(found)
 
 
 def _quota(group: Path) -> float | None:
-    """Processors that the control group grants: version 2 first, then version 1."""
+    """Processors that one control group grants: version 2 first, then version 1."""
     try:
         limit, period = (group / "cpu.max").read_text().split()
     except (OSError, ValueError):
         try:
-            limit = (group / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (group / "cpu/cpu.cfs_period_us").read_text().strip()
+            limit = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text().strip()
         except OSError:
             return None
     return None if limit in ("max", "-1") else int(limit) / int(period)

@@ -1,0 +1,126 @@
+"""A lane's life: take a batch, run it, hand each caller its rows; a batch that fails is halved."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+
+from embedstack.engine.cache import Cache
+from embedstack.engine.scheduler import Call, Job, Scheduler
+from embedstack.errors import EmbedstackError, RuntimeFailed
+from embedstack.runtimes import Runtime
+from embedstack.types import Batch, ModelSpec, Output, Vectors
+
+log = logging.getLogger(__name__)
+Group = tuple[Runtime, ModelSpec, frozenset[Output]]
+
+
+def work(scheduler: Scheduler, cache: Cache | None) -> None:
+    """Until the scheduler stops. Whatever ends a lane early, nobody is left waiting for it.
+
+    It knows no engine, so that an engine that nobody holds any more can go.
+    """
+    jobs: list[Job] = []
+    try:
+        while (taken := scheduler.take()) is not None:
+            group, jobs = cast("Group", taken[0]), taken[1]
+            _run(scheduler, cache, group, jobs)
+    except BaseException:
+        log.critical("event=lane_died", exc_info=True)
+        fail([*jobs, *scheduler.stop()], "the engine has died; restart it")
+        raise
+
+
+def _run(scheduler: Scheduler, cache: Cache | None, group: Group, jobs: list[Job]) -> None:
+    """Compute and deliver; a batch that fails is halved until the items that fail stand alone."""
+    started = time.monotonic()
+    try:
+        rows = _rows(group, jobs)
+        if cache is not None:
+            for job, row in zip(jobs, rows, strict=True):
+                cache.put(job.key, row)
+    except Exception as error:  # whatever it was, callers wait for an answer and the lane must go on
+        if len(jobs) > 1:
+            half = len(jobs) // 2
+            log.warning("event=batch_split items=%d error=%s", len(jobs), type(error).__name__)
+            _run(scheduler, cache, group, jobs[:half])
+            _run(scheduler, cache, group, jobs[half:])
+            return
+        log.error("event=item_failed model=%s tokens=%d", group[1].name, jobs[0].encoding.cost, exc_info=error)
+        scheduler.finish(jobs)
+        fail(jobs, _told(error, group[1], jobs[0]), error)
+        return
+    _deliver(scheduler.finish(jobs), rows, started)
+
+
+def _rows(group: Group, jobs: list[Job]) -> list[Vectors]:
+    runtime, spec, outputs = group
+    batch = lay(jobs)
+    made = runtime.run(batch, outputs)
+    for name, values in made.items():
+        wanted = len(batch) if name in ("dense", "score") else len(batch.ids)
+        if len(values) != wanted:
+            raise RuntimeFailed(f"{spec.name!r} gave {len(values)} {name} rows for {wanted}; its runtime is broken")
+        if not np.isfinite(values).all():
+            raise RuntimeFailed(
+                f"{spec.name!r} gave a {name} number that is not finite; its weights or the device are broken"
+            )
+    return split(made, batch)
+
+
+def _told(error: Exception, spec: ModelSpec, job: Job) -> str:
+    if isinstance(error, EmbedstackError):
+        return error.message
+    return f"{spec.name!r} failed on an item of {job.encoding.cost} tokens ({type(error).__name__}); see the log"
+
+
+def lay(jobs: Sequence[Job]) -> Batch:
+    """Items end to end."""
+    lengths = [job.encoding.cost for job in jobs]
+    segments = [
+        np.zeros(job.encoding.cost, np.int32) if job.encoding.segments is None else job.encoding.segments
+        for job in jobs
+    ]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return Batch(np.concatenate([job.encoding.ids for job in jobs]), np.concatenate(segments), offsets)
+
+
+def split(made: Vectors, batch: Batch) -> list[Vectors]:
+    """Each item's own rows: one of dense and score, one per token of sparse and multi."""
+    spans = [slice(a, b) for a, b in pairwise(batch.offsets.tolist())]
+    return [
+        {name: values[n : n + 1] if name in ("dense", "score") else values[span] for name, values in made.items()}
+        for n, span in enumerate(spans)
+    ]
+
+
+def fail(
+    jobs: Sequence[Job], message: str, cause: Exception | None = None, kind: type[EmbedstackError] = RuntimeFailed
+) -> None:
+    """Tell everyone who waits for these items; each caller gets an error of its own."""
+    for job in jobs:
+        for call, _ in list(job.listeners):
+            error = kind(message)
+            error.__cause__ = cause
+            _on(call.loop, lambda call=call, error=error: call.fail(error))  # type: ignore[misc]
+
+
+def _deliver(listeners: Sequence[list[tuple[Call, int]]], rows: Sequence[Vectors], started: float) -> None:
+    """Wake each event loop once per batch, not once per item."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Call, int, Vectors]]] = {}
+    for row, waiting in zip(rows, listeners, strict=True):
+        for call, place in waiting:
+            loops.setdefault(call.loop, []).append((call, place, row))
+    for loop, parts in loops.items():
+        _on(loop, lambda parts=parts: [call.receive(place, row, started) for call, place, row in parts])  # type: ignore[misc]
+
+
+def _on(loop: asyncio.AbstractEventLoop, act: Callable[[], object]) -> None:
+    try:
+        loop.call_soon_threadsafe(act)
+    except RuntimeError:
+        log.debug("event=caller_gone")  # its loop is closed; nobody is left to tell
