@@ -3,15 +3,15 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from threading import Thread
 from types import TracebackType
 from typing import TypeVar
 
 from embedstack.catalog import Located, find
-from embedstack.catalog.access import to_stderr
 from embedstack.catalog.catalog import entry_of
+from embedstack.catalog.network import to_stderr
 from embedstack.engine.engine import Engine, Loaded
 from embedstack.errors import BadRequest, ConfigError, NotReady, Unsupported
 from embedstack.inputs.text import TextInput
@@ -75,12 +75,13 @@ def _locate(names: Sequence[str], settings: Settings, say: Say) -> list[tuple[Lo
 
 def _open(located: Located, aliases: tuple[str, ...], settings: Settings, say: Say) -> Loaded:
     began, spec = time.monotonic(), located.spec
-    text = TextInput(located.folder, spec, max_text_chars=settings.max_text_chars)
-    runtime = open_runtime(settings.runtime)(
-        spec, open_weights(located.folder), precision=settings.precision, threads=settings.threads
-    )
+    with ThreadPoolExecutor(1) as beside:  # the tokeniser is read while the graph is compiled
+        text = beside.submit(TextInput, located.folder, spec, max_text_chars=settings.max_text_chars)
+        runtime = open_runtime(settings.runtime)(
+            spec, open_weights(located.folder), precision=settings.precision, threads=settings.threads
+        )
     say(f"{spec.name}: {settings.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
-    return Loaded(spec, text, runtime, aliases=(*aliases, *_spellings(spec)))
+    return Loaded(spec, text.result(), runtime, aliases=(*aliases, *_spellings(spec)))
 
 
 def _spellings(spec: ModelSpec) -> tuple[str, ...]:
