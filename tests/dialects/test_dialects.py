@@ -1,12 +1,15 @@
 """What holds for every dialect in the table."""
 
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from embedstack.dialects import DIALECTS, open_dialect, open_dialects
 from embedstack.dialects.dialect import Wire
 from embedstack.dialects.openai import OpenAI
+from embedstack.dialects.tei import Tei
 from embedstack.errors import ConfigError
 from embedstack.testing.check_dialect import check_dialect
 
@@ -26,15 +29,65 @@ def test_an_unknown_dialect_is_refused_with_the_known():
 
 
 def test_the_contract_sees_a_reply_that_loses_vectors():
+    assert any("lost, changed or moved" in fault for fault in check_dialect(with_dense(lambda dense: dense[:1])))
+
+
+def with_dense(change):
+    """A dialect that writes other vectors than it was given."""
     dialect = OpenAI()
     route = dialect.routes[0]
-    dialect.routes = (replace(route, write=lambda body, answer: route.write(body, replace_dense(answer))),)
 
-    assert any("lost or changed" in fault for fault in check_dialect(dialect))
+    def write(body, answer):
+        return route.write(body, replace(answer, dense=change(answer.dense)))
+
+    dialect.routes = (replace(route, write=write),)
+    return dialect
 
 
-def replace_dense(answer):
-    return replace(answer, dense=answer.dense[::-1] * 2)
+def test_the_contract_sees_a_reply_that_reverses_the_vectors():
+    assert any("moved" in fault for fault in check_dialect(with_dense(lambda dense: dense[::-1])))
+
+
+def test_the_contract_sees_a_vector_that_is_off_by_a_bit():
+    assert any("changed" in fault for fault in check_dialect(with_dense(lambda dense: np.nextafter(dense, 2))))
+
+
+def with_ranks(change):
+    """A dialect that writes other ranks than the scores give."""
+    dialect = Tei()
+    route = dialect.routes[1]
+
+    def write(body, answer):
+        wire = route.write(body, answer)
+        return replace(wire, body=json.dumps(change(json.loads(wire.body))).encode())
+
+    dialect.routes = (replace(route, write=write),)
+    return dialect
+
+
+def test_the_contract_sees_a_rank_in_place_of_the_index():
+    dialect = with_ranks(lambda ranks: [{**row, "index": rank} for rank, row in enumerate(ranks)])
+
+    assert any("beside the number of its text" in fault for fault in check_dialect(dialect))
+
+
+def test_the_contract_sees_scores_out_of_order():
+    assert any("best first" in fault for fault in check_dialect(with_ranks(lambda ranks: ranks[::-1])))
+
+
+def test_the_contract_sees_a_text_without_a_score():
+    assert any("needs its own" in fault for fault in check_dialect(with_ranks(lambda ranks: ranks[:1])))
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"), [(["rain falls"], "give it two"), (["a cat is", "rain falls"], "put it elsewhere")]
+)
+def test_the_contract_wants_an_example_that_could_show_a_wrong_order(texts, said):
+    dialect = Tei()
+    route = dialect.routes[1]
+    dialect.routes = (replace(route, example=route.body(query="what is a cat?", texts=texts)),)
+
+    assert any(said in fault for fault in check_dialect(dialect))
 
 
 def test_the_contract_sees_a_reply_of_another_shape():

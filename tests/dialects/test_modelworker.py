@@ -18,7 +18,8 @@ MEBIBYTE = 1024 * 1024
 
 def health(state="ready", models=(), reason="") -> tuple[int, dict]:
     memory = Memory(resident=300 * MEBIBYTE, mapped=50 * MEBIBYTE)
-    status = Status(state=state, reason=reason, models=models, started=0, uptime_s=119.6, memory=memory)
+    find = {spec.name: spec for spec in models}.get
+    status = Status(state=state, reason=reason, models=models, find=find, started=0, uptime_s=119.6, memory=memory)
     wire = WORKER.pages[0].show(status, "")
     return wire.status, json.loads(wire.body)
 

@@ -11,7 +11,7 @@ from embedstack.errors import NotReady, Overloaded, RuntimeFailed, TooLong, Unkn
 from embedstack.testing.fake import hash_spec
 from embedstack.types import Encode, Text
 
-LIMITS = Limits(max_items=8, max_text_chars=100, truncate="left", token_ids=False)
+LIMITS = Limits(max_items=8, truncate="left", token_ids=False)
 OPENAI = OpenAI()
 ROUTE = OPENAI.routes[0]
 
@@ -27,9 +27,10 @@ def test_the_fields_become_the_request():
 
 
 def test_a_text_is_a_document_unless_input_type_says_otherwise():
-    roles = [ask(input="a", **more).items[0].role for more in ({}, {"input_type": "query"}, {"input_type": "passage"})]
+    given = ({}, {"input_type": "query"}, {"input_type": "passage"}, {"input_type": "none"})
+    roles = [ask(input="a", **more).items[0].role for more in given]
 
-    assert roles == ["document", "query", "document"]
+    assert roles == ["document", "query", "document", "none"]
 
 
 def test_null_is_as_good_as_left_out():
@@ -74,7 +75,22 @@ def test_each_error_has_the_status_and_the_words_of_the_original(error, status, 
 
 
 def test_models_are_listed_only_when_they_can_be_used():
-    status = Status(state="loading", reason="loading since 3 s", models=(), started=0, uptime_s=3, memory=Memory(0, 0))
-
     with pytest.raises(NotReady, match="loading since 3 s"):
-        OPENAI.pages[0].show(status, "")
+        OPENAI.pages[0].show(status(state="loading", reason="loading since 3 s"), "")
+
+
+def status(state="ready", reason="", find={}.get) -> Status:
+    return Status(state=state, reason=reason, models=(), find=find, started=0, uptime_s=3, memory=Memory(0, 0))
+
+
+def test_a_model_is_found_by_every_name_that_requests_may_use():
+    wire = OPENAI.pages[1].show(status(find={"alias": hash_spec("proper")}.get), "alias")
+
+    assert json.loads(wire.body)["id"] == "proper"
+
+
+def test_a_long_name_of_a_model_is_not_echoed_whole():
+    with pytest.raises(UnknownModel) as caught:
+        OPENAI.pages[1].show(status(), "m" * 1_000_000)
+
+    assert len(caught.value.message) < 1000

@@ -8,6 +8,7 @@ import pytest
 
 from embedstack.dialects.dialect import Limits
 from embedstack.dialects.wire import (
+    QUOTED_CHARS,
     EmptyList,
     Inputs,
     Misfit,
@@ -20,13 +21,14 @@ from embedstack.dialects.wire import (
     items_of,
     model_for,
     retry_after,
+    shortened,
 )
 from embedstack.errors import NotReady, Overloaded, UnknownModel, Unsupported
 from embedstack.testing.fake import hash_spec, overlap_spec
 from embedstack.types import Scored, Text, Tokens, Usage
 
-LIMITS = Limits(max_items=3, max_text_chars=100, truncate="right", token_ids=False)
-WITH_IDS = Limits(max_items=3, max_text_chars=100, truncate="right", token_ids=True)
+LIMITS = Limits(max_items=3, truncate="right", token_ids=False)
+WITH_IDS = Limits(max_items=3, truncate="right", token_ids=True)
 
 
 class Body(msgspec.Struct):
@@ -63,6 +65,16 @@ def test_a_misfit_names_the_field():
         decode(DECODER, b'{"input":["a",null]}')
 
     assert caught.value.param == "input"
+
+
+def test_a_short_text_is_quoted_whole():
+    assert shortened("a" * QUOTED_CHARS) == "a" * QUOTED_CHARS
+
+
+def test_a_long_text_is_quoted_by_its_start_and_its_end():
+    quoted = shortened("start" + "a" * 1_000_000 + "end")
+
+    assert (quoted[:5], quoted[-3:], len(quoted)) == ("start", "end", QUOTED_CHARS + 1)
 
 
 def test_one_text_is_one_item():

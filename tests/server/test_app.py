@@ -2,23 +2,27 @@
 
 import base64
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from embedstack.testing.fake import HashEncoder, hash_spec
-from embedstack.types import Encode, Text
+from embedstack.types import Encode, Encoded, ModelSpec, Text
 
 pytestmark = pytest.mark.anyio
 PAIRS = sorted((Path(__file__).parent.parent / "wire").glob("*.json"))
 
 
 def assert_shape(value: object, shape: object, at: str = "$") -> None:
-    """Equal, except that `<number>` and the like stand for a type, and one element of a list for all."""
+    """Equal, except that `<number>` and the like stand for a type, and `<8 numbers>` for a vector of that width."""
     match shape:
         case "<number>":
             assert isinstance(value, float), at
+        case str() if vector := re.fullmatch(r"<(\d+) numbers>", shape):
+            assert_shape(value, ["<number>"] * int(vector[1]), at)
         case "<integer>":
             assert type(value) is int, at
         case "<string>":
@@ -31,9 +35,9 @@ def assert_shape(value: object, shape: object, at: str = "$") -> None:
                 assert_shape(value[key], inner, f"{at}.{key}")
         case list():
             assert isinstance(value, list), at
-            assert value, at
-            for index, one in enumerate(value):
-                assert_shape(one, shape[0], f"{at}[{index}]")
+            assert len(value) == len(shape), at
+            for index, (one, inner) in enumerate(zip(value, shape, strict=True)):
+                assert_shape(one, inner, f"{at}[{index}]")
         case _:
             assert value == shape, at
 
@@ -49,6 +53,14 @@ async def test_the_reply_has_the_shape_of_the_original(serve, path, prefixed):
     assert reply.status_code == pair["status"]
     assert pair["origin"]
     assert_shape(reply.json(), pair["reply"])
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"), [([1.0], ["<number>"] * 2), ([[1.0]], ["<2 numbers>"]), ([], ["<number>"])]
+)
+def test_a_list_of_another_length_is_of_another_shape(value, shape):
+    with pytest.raises(AssertionError):
+        assert_shape(value, shape)
 
 
 async def test_float_and_base64_are_the_same_vectors_in_input_order(serve):
@@ -90,3 +102,30 @@ async def test_a_big_reply_is_written_aside_and_is_whole(serve):
         reply = await client.post("/embed", json={"inputs": ["a"] * 100})
 
     assert np.array(reply.json()).shape == (100, 1024)
+
+
+async def test_an_alias_names_its_model_on_its_page_too(serve):
+    async with serve(Aliased) as client:
+        embedded = await client.post("/v1/embeddings", json={"input": "a cat", "model": "other"})
+        shown = await client.get("/v1/models/other")
+
+    assert embedded.json()["model"] == "hash"
+    assert (shown.status_code, shown.json()["id"]) == (200, "hash")
+
+
+class Aliased(HashEncoder):
+    """Answers to one name more."""
+
+    def spec_of(self, name: str) -> ModelSpec | None:
+        return {**{spec.name: spec for spec in self.models()}, "other": hash_spec()}.get(name)
+
+    async def encode(self, request: Encode) -> Encoded:
+        spec = self.spec_of(request.model)
+        return await super().encode(replace(request, model=spec.name if spec else request.model))
+
+
+async def test_without_aliases_a_page_knows_the_exact_names(serve):
+    async with serve() as client:
+        statuses = [(await client.get(f"/v1/models/{name}")).status_code for name in ("hash", "other")]
+
+    assert statuses == [200, 404]

@@ -1,9 +1,16 @@
 """Bad requests through the app: each is answered with the reason, and the server stays well."""
 
+import json
+import time
+
 import pytest
+
+from embedstack.dialects import open_dialects
+from embedstack.server.table import no_route, places
 
 pytestmark = pytest.mark.anyio
 GOOD = {"input": "a cat", "model": "hash"}
+PATIENCE_S = 1.0  # such a request takes milliseconds
 
 BAD = {
     "an empty list": (b'{"input":[]}', 400, "empty list"),
@@ -102,8 +109,68 @@ async def test_a_wrong_method_names_the_right_one(serve):
     assert reply.json()["error_type"] == "Validation"
 
 
-async def test_a_slash_too_many_leads_to_the_route(serve):
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/embeddings/"), ("GET", "/v1/models/"), ("GET", "/openai/v1/models/hash/"), ("GET", "/ready//")],
+)
+async def test_a_slash_at_the_end_changes_nothing_and_sends_nobody_elsewhere(serve, method, path):
     async with serve() as client:
-        reply = await client.post("/v1/embeddings/", json=GOOD, follow_redirects=True)
+        plain, slashed = [
+            await client.request(method, url, json=GOOD, follow_redirects=False) for url in (path.rstrip("/"), path)
+        ]
 
-    assert reply.status_code == 200
+    assert (slashed.status_code, slashed.json()) == (200, plain.json())
+
+
+LONG = "m" * 1_000_000
+LONG_BODIES = {
+    "openai model": ("/v1/embeddings", {"input": "a", "model": LONG}, 400, "`$.model`"),
+    "openai input_type": ("/v1/embeddings", {"input": "a", "input_type": LONG}, 400, "`$.input_type`"),
+    "openai user": ("/v1/embeddings", {"input": "a", "user": LONG}, 400, "`$.user`"),
+    "openai encoding": ("/v1/embeddings", {"input": "a", "encoding_format": LONG}, 400, "`$.encoding_format`"),
+    "openai unknown field": ("/v1/embeddings", {"input": "a", LONG: 1}, 400, "unknown field"),
+    "openai width": ("/v1/embeddings", b'{"input":"a","dimensions":' + b"1" * 1_000_000 + b"}", 400, "dimensions"),
+    "openai no JSON": ("/v1/embeddings", LONG.encode(), 400, "not JSON"),
+    "tei embed model": ("/embed", {"inputs": "a", "model": LONG}, 422, "`$.model`"),
+    "tei prompt_name": ("/embed", {"inputs": "a", "prompt_name": LONG}, 422, "`$.prompt_name`"),
+    "tei side": ("/embed", {"inputs": "a", "truncation_direction": LONG}, 422, "`$.truncation_direction`"),
+    "tei rerank model": ("/rerank", {"query": "a", "texts": ["a"], "model": LONG}, 422, "`$.model`"),
+    "model worker model": ("/embed/text", {"texts": ["a"], "model": LONG}, 400, "`$.model`"),
+}
+
+
+@pytest.mark.parametrize("name", LONG_BODIES)
+async def test_a_long_value_is_refused_by_its_field_at_once_and_not_echoed(serve, name):
+    path, body, status, said = LONG_BODIES[name]
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    async with serve() as client:
+        began = time.perf_counter()
+        reply = await client.post(path, content=raw)
+        took_s = time.perf_counter() - began
+
+    assert reply.status_code == status
+    assert said in reply.text
+    assert len(reply.content) < 1000
+    assert took_s < PATIENCE_S
+
+
+@pytest.mark.parametrize("name", ["x-embedstack-timeout-s", "x-embedstack-priority", "x-embedstack-caller"])
+async def test_a_long_header_is_refused_by_name_at_once_and_not_echoed(serve, name):
+    async with serve() as client:
+        began = time.perf_counter()
+        reply = await client.post("/v1/embeddings", json=GOOD, headers={name: "1" * 1_000_000})
+        took_s = time.perf_counter() - began
+
+    assert reply.status_code == 400
+    assert name in reply.text
+    assert len(reply.content) < 1000
+    assert took_s < PATIENCE_S
+
+
+def test_a_long_path_is_compared_at_once_and_not_echoed():
+    began = time.perf_counter()
+    message = no_route("GET", "/" + LONG, places(open_dialects())).message
+    took_s = time.perf_counter() - began
+
+    assert len(message) < 1000
+    assert took_s < PATIENCE_S

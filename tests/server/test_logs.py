@@ -3,7 +3,12 @@
 import logging
 import re
 
-from embedstack.server.logs import LineFormatter, trace
+import pytest
+
+from embedstack.server.logs import LineFormatter, set_up_logs, trace
+
+FOREIGN = ("httpx", "httpx2", "httpcore", "httpcore2", "huggingface_hub", "uvicorn.error", "embedstacks")
+SIGNED = "HTTP Request: GET https://cdn.example/model?Signature=secret"
 
 
 def line(message: str, error: Exception | None = None, logger: str = "embedstack.server") -> str:
@@ -41,3 +46,52 @@ def test_an_exception_is_its_types_and_places_without_its_messages():
 
 def test_an_exception_that_was_never_raised_has_no_places():
     assert trace(ValueError("a")) == "ValueError at "
+
+
+@pytest.fixture
+def stderr(capsys):
+    """What the process's log writes; the log is as before afterwards."""
+    loggers = [logging.getLogger(name) for name in (None, "embedstack", *FOREIGN)]
+    before = [(logger, logger.level, logger.propagate) for logger in loggers]
+    handlers, logging.root.handlers = logging.root.handlers, []
+    yield lambda: capsys.readouterr().err
+    logging.root.handlers = handlers
+    for logger, level, propagate in before:
+        logger.setLevel(level)
+        logger.propagate = propagate
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_what_others_say_below_a_warning_is_not_written(stderr, name, level):
+    set_up_logs(level)
+
+    logging.getLogger(name).info(SIGNED)
+    logging.getLogger(name).debug(SIGNED)
+    assert stderr() == ""
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_library_that_opens_its_own_logger_is_not_written_either(stderr, name):
+    set_up_logs("info")
+    logging.getLogger(name).setLevel(logging.DEBUG)
+    logging.getLogger(name).propagate = True
+
+    logging.getLogger(name).info(SIGNED)
+    assert stderr() == ""
+
+
+def test_a_warning_of_others_is_written(stderr):
+    set_up_logs("info")
+
+    logging.getLogger("uvicorn.error").warning("the socket is gone")
+    assert 'level=warning event=log logger=uvicorn.error message="the socket is gone"' in stderr()
+
+
+@pytest.mark.parametrize(("level", "written"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])
+def test_our_own_loggers_follow_the_level(stderr, level, written):
+    set_up_logs(level)
+
+    for name in ("debug", "info", "warning"):
+        getattr(logging.getLogger("embedstack.engine.engine"), name)("event=%s", name)
+    assert len(stderr().splitlines()) == written

@@ -19,7 +19,6 @@ class Limits:
     """What the server allows in one request."""
 
     max_items: int
-    max_text_chars: int
     truncate: Truncate  # where the body does not say
     token_ids: bool  # whether arrays of token ids are read as the model's own
 
@@ -54,6 +53,7 @@ class Status:
     state: State
     reason: str  # why it is not ready; empty when it is
     models: tuple[ModelSpec, ...]
+    find: Callable[[str], ModelSpec | None]  # by name or alias, as requests are answered
     started: float  # seconds since 1970
     uptime_s: float
     memory: Memory

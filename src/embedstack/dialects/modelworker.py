@@ -14,6 +14,7 @@ from embedstack.dialects.dialect import Limits, Memory, Page, Route, State, Stat
 from embedstack.dialects.wire import (
     BodyTooLong,
     Misfit,
+    Name,
     NoRoute,
     WrongMethod,
     as_floats,
@@ -34,7 +35,7 @@ class TextsBody(msgspec.Struct, kw_only=True):
     """What is asked for."""
 
     texts: list[str]
-    model: str | None = None
+    model: Name | None = None
 
 
 class TextsMetadata(msgspec.Struct, forbid_unknown_fields=True):
@@ -113,7 +114,7 @@ class ModelWorker:
                 summary="Vectors of texts, as the model worker gives them.",
                 body=TextsBody,
                 reply=TextsReply,
-                example=TextsBody(texts=["a cat is a small animal"]),
+                example=TextsBody(texts=["a cat is a small animal", "rain falls"]),
                 read=_read,
                 ask=_ask,
                 write=_write,

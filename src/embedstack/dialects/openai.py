@@ -14,6 +14,7 @@ from embedstack.dialects.wire import (
     BodyTooLong,
     Inputs,
     Misfit,
+    Name,
     as_base64,
     as_floats,
     decode,
@@ -21,6 +22,7 @@ from embedstack.dialects.wire import (
     items_of,
     model_for,
     retry_after,
+    shortened,
 )
 from embedstack.errors import BadRequest, EmbedstackError, NotReady, Overloaded, TooLong, UnknownModel, Unsupported
 from embedstack.types import Encode, Encoded, ModelSpec
@@ -33,11 +35,11 @@ class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What is asked for."""
 
     input: Inputs
-    model: str | None = None
+    model: Name | None = None
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Width | None = None
-    user: str | None = None
-    input_type: str | None = None  # query, document or another role that the model has a prompt for
+    user: Name | None = None
+    input_type: Name | None = None  # query, document, none, or another role that the model has a prompt for
 
 
 class EmbeddingRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -181,11 +183,11 @@ def _models(status: Status, _: str) -> Wire:
 
 def _model(status: Status, wanted: str) -> Wire:
     _must_be_ready(status)
-    for spec in status.models:
-        if spec.name == wanted:
-            return Wire(200, dump(_row(spec, status)))
-    served = ", ".join(spec.name for spec in status.models)
-    raise UnknownModel(f"model {wanted!r} is not served here; choose one of: {served}")
+    spec = status.find(wanted)
+    if spec is None:
+        served = ", ".join(spec.name for spec in status.models)
+        raise UnknownModel(f"model {shortened(wanted)!r} is not served here; choose one of: {served}")
+    return Wire(200, dump(_row(spec, status)))
 
 
 def _must_be_ready(status: Status) -> None:

@@ -1,19 +1,22 @@
 """Text Embeddings Inference: `/embed` and `/rerank` with bare arrays and the error map of the original.
 
 Source: https://github.com/huggingface/text-embeddings-inference, router/src/http at 0d124dc. As there, an unknown field
-is ignored. `model` is more, needed where several are served; a text without a prompt's name is a document.
+is ignored, a text without `prompt_name` gets no prompt, and a score is the sigmoid of the logit unless `raw_scores`,
+whatever the model's config says. `model` is more, needed where several are served.
 """
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
 
 from embedstack.dialects.dialect import Limits, Page, Route, Wire
 from embedstack.dialects.wire import (
     BodyTooLong,
     EmptyList,
     Inputs,
+    Name,
     NoRoute,
     WrongMethod,
     as_floats,
@@ -32,7 +35,7 @@ from embedstack.errors import (
     Overloaded,
     UnknownModel,
 )
-from embedstack.types import Encode, Encoded, ModelSpec, Pair, Score, Scored, Truncate, Usage
+from embedstack.types import Encode, Encoded, Floats, ModelSpec, Pair, Score, Scored, Truncate, Usage
 
 Side = Literal["left", "right", "Left", "Right"]
 ErrorType = Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"]
@@ -44,10 +47,10 @@ class EmbedBody(msgspec.Struct, kw_only=True):
     inputs: Inputs
     truncate: bool | None = None  # the server's setting if null; false refuses texts over the limit
     truncation_direction: Side | None = None
-    prompt_name: str | None = None
+    prompt_name: Name | None = None
     normalize: bool = True
     dimensions: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
-    model: str | None = None
+    model: Name | None = None
 
 
 class RerankBody(msgspec.Struct, kw_only=True):
@@ -59,7 +62,7 @@ class RerankBody(msgspec.Struct, kw_only=True):
     truncation_direction: Side | None = None
     raw_scores: bool = False
     return_text: bool = False
-    model: str | None = None
+    model: Name | None = None
 
 
 class Rank(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -97,7 +100,7 @@ class Tei:
                 summary="Vectors of texts, as Text Embeddings Inference gives them.",
                 body=EmbedBody,
                 reply=list[list[float]],
-                example=EmbedBody(inputs=["what is a cat?"], prompt_name="query"),
+                example=EmbedBody(inputs=["what is a cat?", "why does rain fall?"], prompt_name="query"),
                 read=_read_embed,
                 ask=_ask_embed,
                 write=_write_embed,
@@ -108,7 +111,7 @@ class Tei:
                 summary="Texts ordered by their relevance to a query, as Text Embeddings Inference gives them.",
                 body=RerankBody,
                 reply=list[Rank],
-                example=RerankBody(query="what is a cat?", texts=["a cat is a small animal", "rain falls"]),
+                example=RerankBody(query="what is a cat?", texts=["rain falls", "a cat is a small animal"]),
                 read=_read_rerank,
                 ask=_ask_rerank,
                 write=_write_rerank,
@@ -155,7 +158,7 @@ def _read_rerank(raw: bytes) -> RerankBody:
 def _ask_embed(body: EmbedBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
     return Encode(
         model=model_for("embed", body.model, models),
-        items=items_of(body.inputs, body.prompt_name or "document", limits, "inputs"),
+        items=items_of(body.inputs, _role(body), limits, "inputs"),
         dim=body.dimensions,
         normalize=body.normalize,
         truncate=_truncate(body, limits),
@@ -167,9 +170,13 @@ def _ask_rerank(body: RerankBody, limits: Limits, models: Sequence[ModelSpec]) -
     return Score(
         model=model_for("rerank", body.model, models),
         items=tuple(Pair(body.query, text) for text in body.texts),
-        raw_scores=body.raw_scores,
+        raw_scores=True,
         truncate=_truncate(body, limits),
     )
+
+
+def _role(body: EmbedBody) -> str:
+    return "none" if body.prompt_name is None else body.prompt_name
 
 
 def _truncate(body: EmbedBody | RerankBody, limits: Limits) -> Truncate:
@@ -186,10 +193,19 @@ def _write_embed(_: EmbedBody, answer: Encoded) -> Wire:
 
 
 def _write_rerank(body: RerankBody, answer: Scored) -> Wire:
-    ranks: list[dict[str, object]] = [{"index": i, "score": answer.scores[i]} for i in answer.order]
+    scores = answer.scores if body.raw_scores else _sigmoid(answer.scores)
+    ranks: list[dict[str, object]] = [{"index": i, "score": scores[i]} for i in answer.order]
     if body.return_text:
         ranks = [{**rank, "text": body.texts[index]} for rank, index in zip(ranks, answer.order, strict=True)]
     return Wire(200, dump(ranks), _times(answer.usage))
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    """What the original makes of a model of one label.
+
+    Source: https://github.com/huggingface/text-embeddings-inference/blob/0d124dc/core/src/infer.rs, `predict`.
+    """
+    return np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))).astype(np.float32)  # never overflows
 
 
 def _times(usage: Usage) -> dict[str, str]:

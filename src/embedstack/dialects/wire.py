@@ -4,7 +4,7 @@ import base64
 import math
 import re
 from collections.abc import Sequence
-from typing import TypeAlias, TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -16,6 +16,12 @@ from embedstack.types import Encoded, Floats, ModelSpec, Scored, Task, Text, Tok
 
 Inputs: TypeAlias = str | list[str | int | list[int]]
 """One text, one list of token ids, or a list of either."""
+
+MAX_NAME_CHARS = 256
+Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
+"""A model, a role or a user: compared with what is there, and quoted where it is not, so it must be short."""
+
+QUOTED_CHARS = 200  # of what a caller sent, in a message
 
 NOT_READY_RETRY_S = 2  # a model from the cache is loaded in about a second
 LONE_SURROGATE = re.compile(
@@ -76,7 +82,7 @@ def decode(decoder: msgspec.json.Decoder[Shape], raw: bytes) -> Shape:
     try:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
-        raise Misfit(f"the body does not fit: {error}", _field(str(error))) from error
+        raise Misfit(f"the body does not fit: {shortened(str(error))}", _field(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Misfit(_why_no_json(raw, error)) from error
 
@@ -84,7 +90,7 @@ def decode(decoder: msgspec.json.Decoder[Shape], raw: bytes) -> Shape:
 def _field(message: str) -> str | None:
     """The name of the field that msgspec complains of: `… at `$.input[3]`` or `… field `x``."""
     found = re.search(r"at `\$\.(\w+)|field `(\w+)`", message)
-    return next((name for name in found.groups() if name), None) if found else None
+    return next((shortened(name) for name in found.groups() if name), None) if found else None
 
 
 def _why_no_json(raw: bytes, error: Exception) -> str:
@@ -95,7 +101,13 @@ def _why_no_json(raw: bytes, error: Exception) -> str:
     lone = LONE_SURROGATE.search(raw)
     if lone:
         return f"the body holds a lone surrogate at byte {lone.start()}; send valid Unicode"
-    return f"the body is not JSON ({error}); send a JSON object"
+    return f"the body is not JSON ({shortened(str(error))}); send a JSON object"
+
+
+def shortened(text: str) -> str:
+    """What a caller sent, as a message may quote it: whole if it is short, else its start and its end."""
+    half = QUOTED_CHARS // 2
+    return text if len(text) <= QUOTED_CHARS else f"{text[:half]}…{text[-half:]}"
 
 
 def items_of(inputs: Inputs, role: str, limits: Limits, name: str) -> tuple[Text | Tokens, ...]:

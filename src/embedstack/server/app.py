@@ -18,7 +18,15 @@ from embedstack.dialects import open_dialects
 from embedstack.dialects.dialect import AnyRoute, Dialect, Limits, Page, Wire
 from embedstack.dialects.wire import identity
 from embedstack.errors import EmbedstackError, RuntimeFailed
-from embedstack.server.guard import HungUp, RequestIds, read_body, send_wire, unless_hung_up, with_terms
+from embedstack.server.guard import (
+    HungUp,
+    RequestIds,
+    TrailingSlashes,
+    read_body,
+    send_wire,
+    unless_hung_up,
+    with_terms,
+)
 from embedstack.server.logs import log, quoted, trace
 from embedstack.server.metrics import ELSEWHERE, Metrics, count
 from embedstack.server.opening import OpenEncoder, Opening, Settled
@@ -50,12 +58,14 @@ def create_app(open_encoder: OpenEncoder, settings: Settings, *, on_settled: Set
         await opening.close()
 
     mounted = [Mounted(_pattern(place), endpoint=front.mount(place), methods=[place.method]) for place in table]
-    return Starlette(
+    app = Starlette(
         routes=[*mounted, *own_pages(opening, metrics, table)],
-        middleware=[Middleware(RequestIds)],
+        middleware=[Middleware(RequestIds), Middleware(TrailingSlashes)],
         exception_handlers={HTTPException: _lost(front, table)},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # see TrailingSlashes
+    return app
 
 
 def _pattern(place: Place) -> str:
@@ -71,7 +81,6 @@ class Front:
         self.max_bytes = settings.max_body_mb * 1024 * 1024
         self.limits = Limits(
             max_items=settings.max_items,
-            max_text_chars=settings.max_text_chars,
             truncate=settings.truncate,
             token_ids=settings.token_ids,
         )

@@ -11,12 +11,13 @@ from typing import TypeVar
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from embedstack.dialects.dialect import Wire
-from embedstack.dialects.wire import BodyTooLong
+from embedstack.dialects.wire import MAX_NAME_CHARS, BodyTooLong, shortened
 from embedstack.errors import BadRequest, NotReady
 from embedstack.types import Encode, Priority, Score
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 MAX_TIMEOUT_S = 86_400.0
+MAX_TIMEOUT_CHARS = 32
 
 Headers = Mapping[bytes, bytes]
 Given = TypeVar("Given")
@@ -46,6 +47,22 @@ class RequestIds:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+class TrailingSlashes:
+    """Middleware: a slash at the end of a path changes nothing.
+
+    Starlette would redirect to `http://` and the Host header: clients behind TLS would send their bodies in the clear.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on without it."""
+        if scope["type"] == "http" and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
 
 
 def sound_id(given: bytes | None) -> bytes:
@@ -94,10 +111,17 @@ def with_terms(request: Encode | Score, headers: Headers, peer: str, now: float)
         peer: the caller where neither the header nor the body names one.
         now: on time.monotonic's clock.
     """
-    caller = headers.get(b"x-embedstack-caller", b"").decode("latin-1") or request.caller or peer
+    caller = _caller(headers) or request.caller or peer
     timeout = headers.get(b"x-embedstack-timeout-s")
     deadline = None if timeout is None else now + _seconds(timeout.decode("latin-1"))
     return replace(request, deadline=deadline, priority=_priority(headers), caller=caller)
+
+
+def _caller(headers: Headers) -> str:
+    caller = headers.get(b"x-embedstack-caller", b"").decode("latin-1")
+    if len(caller) > MAX_NAME_CHARS:
+        raise BadRequest(f"header x-embedstack-caller has {len(caller)} characters; send at most {MAX_NAME_CHARS}")
+    return caller
 
 
 def _priority(headers: Headers) -> Priority:
@@ -107,15 +131,16 @@ def _priority(headers: Headers) -> Priority:
         case "bulk":
             return "bulk"
         case other:
-            raise BadRequest(f"header x-embedstack-priority is {other!r}; send interactive or bulk")
+            raise BadRequest(f"header x-embedstack-priority is {shortened(other)!r}; send interactive or bulk")
 
 
 def _seconds(text: str) -> float:
     with suppress(ValueError):
-        seconds = float(text)
+        seconds = float(text) if len(text) <= MAX_TIMEOUT_CHARS else 0.0
         if 0 < seconds <= MAX_TIMEOUT_S:
             return seconds
-    raise BadRequest(f"header x-embedstack-timeout-s is {text!r}; send seconds above 0, at most {MAX_TIMEOUT_S:g}")
+    given = shortened(text)
+    raise BadRequest(f"header x-embedstack-timeout-s is {given!r}; send seconds above 0, at most {MAX_TIMEOUT_S:g}")
 
 
 async def unless_hung_up(work: Coroutine[None, None, Given], receive: Receive) -> Given:

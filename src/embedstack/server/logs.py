@@ -7,16 +7,27 @@ import time
 import traceback
 from pathlib import Path
 
-log = logging.getLogger("embedstack.server")
+OURS = "embedstack"
+log = logging.getLogger(f"{OURS}.server")
 FRAMES = 12  # innermost first; enough to pass the frames of the event loop
 
 
 def set_up_logs(level: str) -> None:
-    """Send every logger of this process to stderr; uvicorn speaks only of trouble."""
+    """Send every logger of this process to stderr: ours from the level on, all others from warning on.
+
+    Below it HTTP clients write the addresses that they fetch, and a download's address may hold its signature.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter())
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    handler.addFilter(ours_or_trouble)
+    ours = logging.getLogger(OURS)
+    ours.setLevel(level.upper())
+    logging.basicConfig(handlers=[handler], level=max(logging.WARNING, ours.level), force=True)
+
+
+def ours_or_trouble(record: logging.LogRecord) -> bool:
+    """Whether a record may be written; asked for each, because a library can set the level of its own logger."""
+    return record.levelno >= logging.WARNING or record.name == OURS or record.name.startswith(f"{OURS}.")
 
 
 class LineFormatter(logging.Formatter):

@@ -9,6 +9,10 @@ from embedstack.dialects.dialect import AnyRoute, Page
 from embedstack.server.table import Place
 
 Json = dict[str, object]
+ABOUT = (
+    "Vectors and relevance scores of open models, in several dialects over one engine. "
+    "A slash at the end of a path changes nothing."
+)
 REF = "#/components/schemas/{name}"
 REPLY_HEADERS = {
     "x-request-id": "the request's id, the caller's own where it sent one",
@@ -39,7 +43,7 @@ def describe(table: Sequence[Place]) -> Json:
         "info": {
             "title": "embedstack",
             "version": __version__,
-            "description": "Vectors and relevance scores of open models, in several dialects over one engine.",
+            "description": ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

@@ -5,18 +5,28 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import psutil
 
 from embedstack.dialects.dialect import Memory, State, Status
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.server.logs import log, quoted, trace
-from embedstack.types import Encoder
+from embedstack.types import Encoder, ModelSpec
 
 OpenEncoder = Callable[[], Encoder]
 Settled = Callable[[EmbedstackError | None], None]
 
 LEAVE_S = 2.0  # weights load within it; a download that takes longer is cut by the process's end
+
+
+@runtime_checkable
+class KnowsAliases(Protocol):
+    """An encoder that answers to more names than its specs have."""
+
+    def spec_of(self, name: str) -> ModelSpec | None:
+        """The model that a request with this name would get."""
+        ...
 
 
 class Opening:
@@ -96,10 +106,13 @@ class Opening:
 
     def status(self) -> Status:
         """What the pages show."""
+        models = self._encoder.models() if self._encoder else ()
+        named = {spec.name: spec for spec in models}
         return Status(
             state=self.state,
             reason=self.reason,
-            models=self._encoder.models() if self._encoder else (),
+            models=models,
+            find=self._encoder.spec_of if isinstance(self._encoder, KnowsAliases) else named.get,
             started=self._started,
             uptime_s=time.monotonic() - self._began,
             memory=memory(),

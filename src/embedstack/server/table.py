@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from embedstack.dialects.dialect import AnyRoute, Dialect, Page
-from embedstack.dialects.wire import NoRoute, WrongMethod
+from embedstack.dialects.wire import NoRoute, WrongMethod, shortened
 
 OWN_PAGES = ("/docs", "/livez", "/metrics", "/openapi.json", "/ready")
 
@@ -57,11 +57,12 @@ def no_route(method: str, path: str, table: Sequence[Place]) -> NoRoute:
     """The error for a path that is not served; it names the nearest."""
     known = {place.path: f"{place.method} {place.path}" for place in table}
     known |= {page: f"GET {page}" for page in OWN_PAGES}
+    path = shortened(path)
     near = get_close_matches(path, known, n=1, cutoff=0.0)
     nearest = f"; the nearest is {known[near[0]]}" if near else ""
-    return NoRoute(f"there is no {method} {path[:200]!r} here{nearest}; GET /docs lists all")
+    return NoRoute(f"there is no {shortened(method)} {path!r} here{nearest}; GET /docs lists all")
 
 
 def wrong_method(method: str, path: str, allowed: str) -> WrongMethod:
     """The error for a path that is served under another method."""
-    return WrongMethod(f"{path[:200]!r} is not for {method}; send {allowed}")
+    return WrongMethod(f"{shortened(path)!r} is not for {shortened(method)}; send {allowed}")

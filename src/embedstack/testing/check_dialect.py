@@ -23,7 +23,7 @@ from embedstack.errors import (
 from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
 from embedstack.types import Encode, Encoded, ModelSpec, Score, Scored
 
-LIMITS = Limits(max_items=4, max_text_chars=1000, truncate="right", token_ids=False)
+LIMITS = Limits(max_items=4, truncate="right", token_ids=False)
 NOT_BODIES = (b"", b"[]", b"not json", b"{", b'{"\xff": 1}', b'{"a": "\\ud800"}', b'{"a":' + b"[" * 100_000)
 ERRORS: tuple[EmbedstackError, ...] = (
     BadRequest("wrong"),
@@ -96,6 +96,7 @@ def _route_faults(dialect: Dialect, route: AnyRoute, limits: Limits) -> Iterator
         yield f"a good answer has status {wire.status}"
     yield from _shape_faults("the reply", wire, route.reply)
     yield from _number_faults(wire, answer)
+    yield from _example_faults(answer)
     yield from _count_faults(route, limits, models)
 
 
@@ -116,12 +117,55 @@ async def _answered(request: Encode | Score) -> Encoded | Scored:
 
 
 def _number_faults(wire: Wire, answer: Encoded | Scored) -> Iterator[str]:
-    """Every number of the answer must stand in the reply, to the last bit of float32."""
-    expected = answer.dense if isinstance(answer, Encoded) else answer.scores
-    assert expected is not None
-    found = {np.float32(number) for number in _floats(orjson.loads(wire.body))}
-    if not found.issuperset(expected.ravel().tolist()):
-        yield "numbers of the answer are lost or changed in the reply"
+    """The reply's floats must be the answer's, to the last bit of float32, each in its place."""
+    reply = orjson.loads(wire.body)
+    if isinstance(answer, Encoded):
+        yield from _vector_faults(reply, answer)
+    else:
+        yield from _score_faults(reply, answer)
+
+
+def _vector_faults(reply: object, answer: Encoded) -> Iterator[str]:
+    assert answer.dense is not None
+    if not np.array_equal(np.array(list(_floats(reply)), np.float32), answer.dense.ravel()):
+        yield "numbers of the answer are lost, changed or moved in the reply"
+    numbers = [index for index, _ in _indexed(reply)]
+    if numbers not in ([], list(range(len(answer.dense)))):
+        yield f"the vectors are numbered {numbers}, not in input order"
+
+
+def _score_faults(reply: object, answer: Scored) -> Iterator[str]:
+    """Beside `index: i` stands the score of text i, or its sigmoid where the dialect's original has that."""
+    rows = _indexed(reply)
+    numbers = [index for index, _ in rows]
+    if sorted(numbers) != list(range(len(answer.scores))):
+        yield f"the scores are numbered {numbers}; each text needs its own"
+        return
+    found = np.array([score for _, score in rows], np.float32)
+    expected = answer.scores[numbers]
+    if not np.array_equal(found, expected) and not np.allclose(found, 1 / (1 + np.exp(-expected)), rtol=1e-6, atol=0):
+        yield "a score does not stand beside the number of its text"
+    if (np.diff(found) > 0).any():
+        yield "the scores are not ordered, best first"
+
+
+def _example_faults(answer: Encoded | Scored) -> Iterator[str]:
+    """An example must be able to show a wrong order."""
+    if answer.usage.items < 2:
+        yield "the example has one item; give it two, so that a wrong order shows"
+    if isinstance(answer, Scored) and answer.order[0] == 0:
+        yield "the example's best text is its first; put it elsewhere, so that a rank is no index"
+
+
+def _indexed(value: object) -> list[tuple[int, float]]:
+    """Every object with an `index`, with the first float in it."""
+    if isinstance(value, list):
+        return [pair for one in value for pair in _indexed(one)]
+    if not isinstance(value, dict):
+        return []
+    if isinstance(value.get("index"), int):
+        return [(value["index"], next(_floats(value), np.nan))]
+    return [pair for one in value.values() for pair in _indexed(one)]
 
 
 def _floats(value: object) -> Iterator[float]:
@@ -157,4 +201,5 @@ def _page_faults(page: Page) -> Iterator[str]:
 def _status() -> Status:
     models = HashEncoder().models()
     memory = Memory(resident=300_000_000, mapped=100_000_000)
-    return Status(state="ready", reason="", models=models, started=1.7e9, uptime_s=1.0, memory=memory)
+    find = {spec.name: spec for spec in models}.get
+    return Status(state="ready", reason="", models=models, find=find, started=1.7e9, uptime_s=1.0, memory=memory)

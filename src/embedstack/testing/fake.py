@@ -115,7 +115,8 @@ class HashEncoder:
         unit = spec.normalize if request.normalize is None else request.normalize
         read = [self._read(item, place, spec, request) for place, item in enumerate(request.items)]
         await self._run(request)
-        dense = np.stack([_vector(one, spec.dim, dim) for one in read]) * np.float32(1.0 if unit else LENGTH)
+        rows = [_vector(one, spec.dim, dim) for one in read]
+        dense = np.array(rows, np.float32).reshape(-1, dim) * np.float32(1.0 if unit else LENGTH)
         fingerprint = spec.fingerprint("float32", dim, normalize=unit)
         return Encoded(spec=spec, fingerprint=fingerprint, usage=self._usage(read), dense=dense)
 
@@ -125,7 +126,8 @@ class HashEncoder:
         read = [self._read(item, place, spec, request) for place, item in enumerate(request.items)]
         await self._run(request)
         logits = np.array([_logit(pair, one) for pair, one in zip(request.items, read, strict=True)], np.float32)
-        scores: Floats = logits if request.raw_scores else np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+        raw = request.raw_scores or spec.score_activation == "identity"
+        scores: Floats = logits if raw else np.asarray(1 / (1 + np.exp(-logits)), np.float32)
         return Scored(spec=spec, fingerprint=spec.fingerprint("float32"), usage=self._usage(read), scores=scores)
 
     async def close(self) -> None:
@@ -140,8 +142,6 @@ class HashEncoder:
             raise UnknownModel(f"model {request.model!r} is not served here; the nearest is {near!r}")
         if (spec.task == "rerank") != isinstance(request, Score):
             raise Unsupported(f"model {spec.name!r} is made for the task {spec.task!r}; name another model")
-        if not request.items:
-            raise BadRequest("the request holds no items; send at least one")
         return spec
 
     def _read(self, item: Text | Tokens | Pair, place: int, spec: ModelSpec, request: Encode | Score) -> _Read:
