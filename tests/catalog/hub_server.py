@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 COMMIT = "1234567890abcdef1234567890abcdef12345678"
 OTHER_COMMIT = "abcdef1234567890abcdef1234567890abcdef12"
+SIGNATURE = "5ec2e7"
 _LARGE = (".safetensors", ".bin", ".pt")
 
 
@@ -19,6 +20,7 @@ class Repo:
     is_gated: bool = False
     altered: dict[str, bytes] = field(default_factory=dict)  # sent in place of what is listed
     cut_after: dict[str, int] = field(default_factory=dict)  # bytes after which the connection ends, once
+    store_url: str = ""  # where the bytes lie, reached by a signed link as on the Hub
 
 
 class HubServer:
@@ -85,6 +87,9 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
         def _send_file(self, repo: Repo, name: str) -> None:
             if name not in repo.files:
                 self._send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": repo.commit})
+                return
+            if repo.store_url:
+                self._send(302, {"Location": f"{repo.store_url}{self.path}?X-Signature={SIGNATURE}"})
                 return
             headers = {
                 "X-Repo-Commit": repo.commit,

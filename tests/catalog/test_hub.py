@@ -9,11 +9,11 @@ import pytest
 from hub_server import COMMIT, OTHER_COMMIT, HubServer
 from model_folders import bge_m3, minilm, without
 
-from embedstack.catalog.access import Access
 from embedstack.catalog.catalog import Entry, Wanted, entry_of
 from embedstack.catalog.fetch import fetch
-from embedstack.catalog.hub import chosen
+from embedstack.catalog.folder import chosen
 from embedstack.catalog.locate import Located
+from embedstack.catalog.network import Access
 from embedstack.catalog.store import Store
 from embedstack.errors import ConfigError, Mismatch, UnknownModel, Unsupported
 
@@ -139,6 +139,16 @@ def test_what_is_left_of_another_file_is_thrown_away(hub: HubServer, cache: Path
     hub.add("org/model", minilm())
     partial = Store(cache).partial("org/model", COMMIT)
     (partial / "model.safetensors.incomplete").write_bytes(b"x" * 1000)
+
+    folder = find_here().folder
+
+    assert (folder / "model.safetensors").read_bytes() == minilm()["model.safetensors"]
+
+
+def test_a_file_that_is_longer_than_listed_is_fetched_anew(hub: HubServer, cache: Path, find_here: Find) -> None:
+    hub.add("org/model", minilm())
+    partial = Store(cache).partial("org/model", COMMIT)
+    (partial / "model.safetensors").write_bytes(b"x" * 1000)
 
     folder = find_here().folder
 

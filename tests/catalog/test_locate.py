@@ -1,5 +1,7 @@
 """A folder of the user's own is a model too."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,21 @@ def test_an_unknown_name_touches_neither_network_nor_disk(cache: Path) -> None:
         find("gpt", cache_dir=cache)
 
     assert not cache.exists()
+
+
+START = """
+import sys
+from pathlib import Path
+from embedstack.catalog import find
+find(sys.argv[1], cache_dir=Path(sys.argv[2]))
+print(*sorted({"urllib.request", "huggingface_hub", "filelock", "ssl"} & sys.modules.keys()))
+"""
+
+
+@pytest.mark.slow
+def test_what_is_here_is_found_without_loading_an_http_client(tmp_path: Path, cache: Path) -> None:
+    folder = write(tmp_path / "mine", minilm())
+
+    loaded = subprocess.run([sys.executable, "-c", START, folder, cache], capture_output=True, text=True, check=True)
+
+    assert loaded.stdout == "\n"

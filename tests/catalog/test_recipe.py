@@ -191,16 +191,36 @@ def test_prompts_are_read_by_role(tmp_path: Path) -> None:
     assert recipe.prompts == {"query": "q: ", "document": "d: ", "clustering": ""}
 
 
-def test_the_default_prompt_is_the_documents_where_none_is_named_so(tmp_path: Path) -> None:
-    recipe = read(tmp_path, prompted(prompts={"query": "q: ", "base": "b: "}, default_prompt_name="base"))
+def test_the_default_prompt_stands_before_every_text(tmp_path: Path) -> None:
+    recipe = read(tmp_path, prompted(prompts={"base": "b: "}, default_prompt_name="base"))
 
-    assert recipe.prompts["document"] == "b: "
+    assert recipe.prompts == {"base": "b: ", "query": "b: ", "document": "b: "}
 
 
-def test_the_default_prompt_gives_way_to_the_documents_own(tmp_path: Path) -> None:
-    recipe = read(tmp_path, prompted(prompts={"document": "d: ", "base": "b: "}, default_prompt_name="base"))
+@pytest.mark.parametrize(("role", "other"), [("query", "document"), ("document", "query")])
+def test_the_default_prompt_gives_way_to_a_roles_own(tmp_path: Path, role: str, other: str) -> None:
+    recipe = read(tmp_path, prompted(prompts={role: "own: ", "base": "b: "}, default_prompt_name="base"))
 
-    assert recipe.prompts["document"] == "d: "
+    assert (recipe.prompts[role], recipe.prompts[other]) == ("own: ", "b: ")
+
+
+def test_a_roles_own_prompt_may_be_empty(tmp_path: Path) -> None:
+    recipe = read(tmp_path, prompted(prompts={"query": "", "base": "b: "}, default_prompt_name="base"))
+
+    assert "query" not in recipe.prompts
+
+
+def test_a_prompt_that_is_null_is_not_stated(tmp_path: Path) -> None:
+    recipe = read(tmp_path, prompted(prompts={"query": None, "base": "b: "}, default_prompt_name="base"))
+
+    assert recipe.prompts["query"] == "b: "
+
+
+def test_a_default_prompt_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    error = refusal(tmp_path, prompted(prompts={"query": "q: "}, default_prompt_name="base"))
+
+    assert isinstance(error, ConfigError)
+    assert "'default_prompt_name' is 'base'" in error.message
 
 
 @pytest.mark.parametrize("name", ["passage", "corpus"])

@@ -1,5 +1,6 @@
 """A folder becomes a spec, or a refusal that names the part."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from model_folders import as_json, bge_m3, minilm, modules, pooling, reranker, w
 
 from embedstack.catalog.catalog import entry_of
 from embedstack.catalog.digests import Digests
-from embedstack.catalog.spec import read_spec
+from embedstack.catalog.spec import GRAPHS, read_spec
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
 from embedstack.types import Architecture, ModelSpec
 
@@ -103,6 +104,13 @@ CHANGES = {
 @pytest.mark.parametrize("changed", CHANGES.values(), ids=CHANGES)
 def test_what_changes_a_vector_changes_the_space(tmp_path: Path, changed: dict[str, bytes]) -> None:
     assert read(tmp_path, {**minilm(), **changed}).space != read(tmp_path, minilm()).space
+
+
+def test_a_change_of_a_familys_code_changes_its_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read(tmp_path, minilm()).space
+    monkeypatch.setitem(GRAPHS, "bert", GRAPHS["bert"] + 1)
+
+    assert read(tmp_path, minilm()).space != before
 
 
 KEPT = {
@@ -218,18 +226,26 @@ def test_a_field_of_the_wrong_kind_is_named_with_its_file(
 
 # ------------------------------------------------------------------------------------------------ limits
 
+UNSTATED = {"sentence_bert_config.json": b"{}"}
 LIMITS = [
     ({"sentence_bert_config.json": as_json({"max_seq_length": 100})}, 100),
     ({"sentence_bert_config.json": as_json({"max_seq_length": 9999})}, 512),
     ({"sentence_bert_config.json": as_json({"max_seq_length": None})}, 512),
-    ({"tokenizer_config.json": as_json({"model_max_length": 64})}, 64),
-    ({"tokenizer_config.json": b'{"model_max_length": 1000000000000000019884624838656}'}, 256),
+    ({"tokenizer_config.json": as_json({"model_max_length": 64})}, 256),
+    ({**UNSTATED, "tokenizer_config.json": as_json({"model_max_length": 64})}, 64),
+    ({**UNSTATED, "tokenizer_config.json": as_json({"model_max_length": 9999})}, 512),
+    ({**UNSTATED, "tokenizer_config.json": b'{"model_max_length": 1000000000000000019884624838656}'}, 512),
+    ({**UNSTATED, "tokenizer_config.json": b'{"model_max_length": 1e30}'}, 512),
+    ({**UNSTATED, "tokenizer_config.json": b"{}"}, 512),
+    ({"sentence_bert_config.json": b'{"max_seq_length": 1000000000000000019884624838656}'}, 512),
     ({"config.json": minilm(model_type="roberta", pad_token_id=1, max_position_embeddings=66)["config.json"]}, 64),
 ]
 
 
 @pytest.mark.parametrize(("changed", "tokens"), LIMITS)
-def test_the_smallest_stated_limit_holds(tmp_path: Path, changed: dict[str, bytes], tokens: int) -> None:
+def test_the_recipes_limit_replaces_the_tokenisers_and_positions_cap_both(
+    tmp_path: Path, changed: dict[str, bytes], tokens: int
+) -> None:
     assert read(tmp_path, {**minilm(), **changed}).max_tokens == tokens
 
 
@@ -241,10 +257,53 @@ def test_the_settings_may_have_the_familys_name(tmp_path: Path) -> None:
     assert spec.max_tokens == 77
 
 
-def test_a_limit_that_leaves_no_room_is_an_error(tmp_path: Path) -> None:
-    error = refusal(tmp_path, {**minilm(), "tokenizer_config.json": as_json({"model_max_length": 0})})
+@pytest.mark.parametrize("name", ["sentence_bert_config.json", "tokenizer_config.json"])
+def test_a_limit_that_leaves_no_room_is_an_error(tmp_path: Path, name: str) -> None:
+    limits = as_json({"max_seq_length": 0, "model_max_length": 0})
+
+    error = refusal(tmp_path, {**minilm(), **UNSTATED, name: limits})
 
     assert isinstance(error, ConfigError)
+    assert "leaves room for 0 tokens" in error.message
+
+
+ABSURD = ["1e400", "-1e400", "NaN", "Infinity", "1" + "0" * 400]
+
+
+@pytest.mark.parametrize("number", ABSURD, ids=lambda number: number[:9])
+@pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("config.json", "layer_norm_eps"),
+        ("config.json", "hidden_size"),
+        ("config.json", "max_position_embeddings"),
+        ("tokenizer_config.json", "model_max_length"),
+        ("sentence_bert_config.json", "max_seq_length"),
+    ],
+)
+def test_a_number_that_is_none_is_named_with_its_file_and_value(
+    tmp_path: Path, file: str, key: str, number: str
+) -> None:
+    stated = {**json.loads(minilm()[file]), key: 0}
+
+    error = refusal(
+        tmp_path,
+        {**minilm(), **UNSTATED, file: as_json(stated).replace(f'"{key}": 0'.encode(), f'"{key}": {number}'.encode())},
+    )
+
+    assert isinstance(error, ConfigError)
+    assert file in error.message
+    assert f"{key!r} is {str(json.loads(number))[:50]}" in error.message
+    assert len(error.message) < 400
+
+
+def test_a_token_id_that_is_none_is_an_error(tmp_path: Path) -> None:
+    tokens = [{"id": 10**30, "content": "[PAD]"}]
+
+    error = refusal(tmp_path, {**minilm(), "tokenizer.json": as_json({"added_tokens": tokens})})
+
+    assert isinstance(error, ConfigError)
+    assert "tokenizer.json" in error.message
 
 
 # ------------------------------------------------------------------------------------------------ broken folders

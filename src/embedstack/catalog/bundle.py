@@ -8,10 +8,20 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from embedstack.catalog.access import require_space, writing
 from embedstack.catalog.catalog import COMMIT, Wanted, is_repo
 from embedstack.catalog.digests import sha256_of
-from embedstack.catalog.store import MANIFEST, Manifest, Store, prove, read_manifest, size_of, wanted_of, wrong_digest
+from embedstack.catalog.store import (
+    MANIFEST,
+    Manifest,
+    Store,
+    prove,
+    read_manifest,
+    require_space,
+    size_of,
+    wanted_of,
+    writing,
+    wrong_digest,
+)
 from embedstack.errors import ConfigError
 
 _MOST_MANIFEST_BYTES = 1 << 20

@@ -42,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     normalize: bool | None = None
     prompts: dict[str, str] = {}
     sha256: dict[str, str] = {}
+    unpinned: tuple[str, ...] = ()
     wheel: Wheel | None = None
 
     @property
@@ -71,6 +72,11 @@ class Wanted:
     def sha256(self) -> dict[str, str]:
         """The digests that the catalog demands of this revision."""
         return self.entry.sha256 if self.entry and self.is_pinned else {}
+
+    @property
+    def unpinned(self) -> tuple[str, ...]:
+        """Heads of this revision whose digests the catalog does not know."""
+        return self.entry.unpinned if self.entry and self.is_pinned else ()
 
     @property
     def wheel(self) -> Wheel | None:

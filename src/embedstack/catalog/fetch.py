@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from embedstack.catalog.access import Access, writing
 from embedstack.catalog.catalog import Wanted
 from embedstack.catalog.hub import from_hub, from_hub_cache
-from embedstack.catalog.network import SkippedError
-from embedstack.catalog.store import Store
+from embedstack.catalog.network import Access, SkippedError
+from embedstack.catalog.store import Store, writing
 from embedstack.catalog.wheel import from_wheel
 from embedstack.errors import ConfigError
 

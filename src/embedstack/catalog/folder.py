@@ -1,8 +1,9 @@
-"""A model folder -> its JSON files with every field's type checked, and the list of its weight files."""
+"""A model folder -> its JSON files with every field's type and range checked, and which of its files are the model."""
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,21 @@ from embedstack.errors import ConfigError
 HEADS = {"sparse": "sparse_linear.pt", "multi": "colbert_linear.pt"}
 _CONTAINERS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _PLAIN_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
+SETTINGS_NAMES = tuple(f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "xlm-roberta", "camembert"))
+_SMALL = re.compile(
+    r"config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|modules\.json"
+    r"|config_sentence_transformers\.json|README\.md|LICEN[CS]E(\.\w+)?"
+    r"|\d+_\w+/config\.json"  # the modules of sentence-transformers
+    "|" + "|".join(re.escape(name) for name in SETTINGS_NAMES)
+)
+_WEIGHTS = (  # the first form that a repository has is taken
+    re.compile(r"model\.safetensors"),
+    re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
+    re.compile(r"pytorch_model\.bin"),
+    re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
+)
+_MOST = 2**31 - 1  # no size, count or id of a model is larger
+_SHOWN_CHARS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +42,8 @@ class Fields:
     def integer(self, name: str, default: int | None = None) -> int:
         value = self.values.get(name)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            raise self.wrong(name, "a whole number")
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+            raise self.wrong(name, f"a whole number from 0 to {_MOST}")
         return value
 
     def number(self, name: str, default: float) -> float:
@@ -35,7 +51,22 @@ class Fields:
         value = default if value is None else value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(name, "a number")
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise self.wrong(name, "a number of a usual size") from error
+        if not math.isfinite(number):
+            raise self.wrong(name, "a finite number")
+        return number
+
+    def limit(self, name: str) -> int | None:
+        """A number of tokens, None where none is stated; 1e30 is customary for one that limits nothing."""
+        if name not in self:
+            return None
+        number = self.number(name, 0)
+        if number < 0 or not number.is_integer():
+            raise self.wrong(name, "a whole number from 0 on")
+        return int(number)
 
     def text(self, name: str, default: str = "") -> str:
         value = self.values.get(name)
@@ -66,7 +97,9 @@ class Fields:
         return Fields(self.path, value)
 
     def wrong(self, name: str, wanted: str) -> ConfigError:
-        found = f"is {self.values[name]!r}, not {wanted}" if name in self.values else f"is missing; it must be {wanted}"
+        value = repr(self.values.get(name))
+        shown = value if len(value) <= _SHOWN_CHARS else f"{value[:_SHOWN_CHARS]}..."
+        found = f"is {shown}, not {wanted}" if name in self.values else f"is missing; it must be {wanted}"
         return ConfigError(f"{str(self.path)!r}: {name!r} {found}; pull the model again or mend the file")
 
 
@@ -100,6 +133,24 @@ def read_fields(path: Path) -> Fields:
 def read_fields_if_there(path: Path) -> Fields:
     """The object in a file, empty where there is no file."""
     return read_fields(path) if path.is_file() else Fields(path, {})
+
+
+def chosen(names: Iterable[str]) -> list[str]:
+    """Of a repository's files those that a model here reads, weights last: one form of them, not all."""
+    names = sorted(names)
+    small = [name for name in names if _SMALL.fullmatch(name)]
+    weights = next((found for form in _WEIGHTS if (found := [n for n in names if form.fullmatch(n)])), [])
+    return [*small, *(name for name in HEADS.values() if name in names), *weights]
+
+
+def has_weights(names: Iterable[str]) -> bool:
+    """Whether there is anything to make a model of; heads alone are nothing."""
+    return any(is_weight(name) and name not in HEADS.values() for name in names)
+
+
+def is_weight(name: str) -> bool:
+    """Whether tensors are read from a file of this name, or it says where they are."""
+    return name in HEADS.values() or any(form.fullmatch(name) for form in _WEIGHTS)
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:

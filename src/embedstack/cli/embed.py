@@ -7,7 +7,7 @@ import click
 from tqdm import tqdm
 
 from embedstack.api import Model, model_names, open_engine
-from embedstack.catalog.access import to_stderr
+from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import MODEL, setting_flags, settings_from
 from embedstack.cli.texts import FIELD, in_chunks, read_texts
 from embedstack.cli.vectors import FORMATS, open_writer, usage

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from embedstack.catalog.access import to_stderr, writing
 from embedstack.catalog.bundle import bundle as write_bundle
 from embedstack.catalog.bundle import unbundle
-from embedstack.catalog.catalog import Entry, Wanted, entries, parse
+from embedstack.catalog.catalog import COMMIT, Entry, Wanted, entries, parse
 from embedstack.catalog.locate import Located, find, in_folder, in_store
-from embedstack.catalog.store import Kept, Store
+from embedstack.catalog.network import to_stderr
+from embedstack.catalog.store import Kept, Store, writing
 from embedstack.errors import BadRequest, ConfigError
 from embedstack.settings import Settings, read_settings
 from embedstack.types import spec_fields
@@ -220,10 +220,20 @@ def rm(name: str, cache_dir: Path | None, env_file: Path | None) -> None:
     if isinstance(wanted, Path):
         raise BadRequest(f"{str(wanted)!r} is a folder of yours; only pulled models are removed here")
     with writing(store.root.parent), store.lock(wanted.repo, to_stderr):
-        freed = store.remove(wanted.repo, (store.revision(wanted) or wanted.revision) if "@" in name else None)
+        freed = store.remove(wanted.repo, _commit(wanted, store) if "@" in name else None)
     if not freed:
         raise ConfigError(f"model {name!r} is not here; `embedstack models list` shows what is")
     to_stderr(f"removed {wanted.name}: {_megabytes(freed)}")
+
+
+def _commit(wanted: Wanted, store: Store) -> str:
+    """The commit that a branch means here; one that is written out may be here in part only."""
+    commit = store.revision(wanted) or wanted.revision
+    if not COMMIT.fullmatch(commit):
+        raise ConfigError(
+            f"{wanted.repo!r} has no revision {wanted.revision!r} here; `embedstack models list --json` has the commits"
+        )
+    return commit
 
 
 @models.command()

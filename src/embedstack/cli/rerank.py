@@ -6,7 +6,7 @@ import click
 import orjson
 
 from embedstack.api import SMALL_RERANKER, Model, open_engine
-from embedstack.catalog.access import to_stderr
+from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import MODEL, setting_flags, settings_from
 from embedstack.cli.texts import FIELD, read_texts
 from embedstack.cli.vectors import identity, usage
