@@ -130,6 +130,7 @@ def measurements() -> str:
         "| | embedstack | sentence-transformers | |",
         "|---|---|---|---|",
         f"| texts/s (512 texts, mean 81 tokens), median of 5 rounds | {ours['median']:.0f} | {theirs['median']:.0f} | {speed['ratio']} x |",
+        f"| share of the processor's own matrix product limit ({made['matmul']['limit_gflops']:.0f} GFLOP/s), measured in the same run | {made['matmul']['share']:.0%} | | |",
         f"| start of the process to the first vector | {start['first_vector_s']['median']:.2f} s | | {start['ratio']} x the bare imports |",
         f"| anonymous memory of the server | {made['memory']['anonymous_mb']:.0f} MB | | and {made['memory']['file_backed_mb']:.0f} MB of file pages |",
         f"| cosine to float64, least of {made['fidelity']['texts']} | {made['fidelity']['cosine_to_float64']['min']:.7f} | | |",
