@@ -135,7 +135,7 @@ def fidelity(texts: list[str]) -> dict[str, object]:
 
 
 def work_gflop(texts: list[str]) -> float:
-    """Of all texts: 2 x the parameters of the layers for each token, and 4 x length x hidden in each layer's attention."""
+    """Of all texts: 2 x the layers' parameters for each token, and 4 x length x hidden in each layer's attention."""
     import embedstack
 
     with embedstack.load() as model:

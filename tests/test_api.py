@@ -1,6 +1,7 @@
 """The synchronous face and its async twins: what goes in, what comes back, and what is refused."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -431,3 +432,20 @@ def test_the_default_model_gives_384_numbers_of_length_1(minilm_folder: Path) ->
     same, other = made.dense[0] @ made.dense[1], made.dense[0] @ made.dense[2]
     assert made.dense.shape == (3, 384)
     assert same > 0.6 > 0.2 > other
+
+
+SCRIPT = "import embedstack, sys; embedstack.load(sys.argv[1]).encode('panda'); print('there', flush=True)"
+
+
+@pytest.mark.slow
+def test_a_script_that_closes_nothing_ends_cleanly(tmp_path: Path) -> None:
+    """A thread that frees a graph while the interpreter ends aborts the process: without a join, 5 of 12 runs did."""
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    environment = {**os.environ, "EMBEDSTACK_CACHE_DIR": str(tmp_path / "cache")}
+
+    for _ in range(8):
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, str(folder)], capture_output=True, text=True, check=False, env=environment
+        )
+
+        assert (done.returncode, done.stderr) == (0, "")

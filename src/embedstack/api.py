@@ -1,6 +1,7 @@
 """A model's name becomes something that encodes: `load` for scripts, `open_engine` for servers and commands."""
 
 import asyncio
+import atexit
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -264,5 +265,13 @@ def _wait(work: Coroutine[object, object, T]) -> T:
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
-    Thread(target=loop.run_forever, name="embedstack-loop", daemon=True).start()
+    thread = Thread(target=loop.run_forever, name="embedstack-loop", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        """A thread of ours that still ran while the interpreter ends could free a graph then; see `engine.lane`."""
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+    atexit.register(end)
     return loop

@@ -7,15 +7,15 @@ import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from threading import Thread
 from typing import TypeVar, cast
 
 import numpy as np
 
-from embedstack.engine import finish, lane
+from embedstack.engine import finish
 from embedstack.engine.cache import Cache
+from embedstack.engine.lane import Lane
 from embedstack.engine.scheduler import Call, Job, Line, Scheduler
-from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, UnknownModel, Unsupported
+from embedstack.errors import BadRequest, DeadlineExceeded, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.runtimes import Runtime
 from embedstack.types import (
@@ -70,14 +70,9 @@ class Engine:
             raise BadRequest("two models have the same name; load each of them in an engine of its own")
         self._scheduler = Scheduler(batch_tokens)
         self._cache = Cache(cache_bytes) if cache_bytes else None
-        lanes = max(loaded.runtime.lanes for loaded in models)
-        given = (self._scheduler, self._cache)
-        self._lanes = [
-            Thread(target=lane.work, args=given, name=f"embedstack-lane-{n}", daemon=True) for n in range(lanes)
-        ]
+        lanes = range(max(loaded.runtime.lanes for loaded in models))
+        self._lanes = [Lane(self._scheduler, self._cache, number) for number in lanes]
         weakref.finalize(self, self._scheduler.stop)  # an engine that nobody holds any more ends its lanes
-        for thread in self._lanes:
-            thread.start()
 
     # ------------------------------------------------------------------ the door
 
@@ -168,7 +163,7 @@ class Engine:
     @property
     def alive(self) -> bool:
         """Whether every lane is still working."""
-        return all(thread.is_alive() for thread in self._lanes)
+        return all(lane.is_alive() for lane in self._lanes)
 
     @property
     def waiting_tokens(self) -> int:
@@ -177,9 +172,8 @@ class Engine:
 
     def close(self) -> None:
         """Finish the batches that run, refuse what waits, give the memory back; more than once does no harm."""
-        lane.fail(self._scheduler.stop(), "the engine is stopping; send the request again", kind=NotReady)
-        for thread in self._lanes:
-            thread.join()
+        for lane in self._lanes:
+            lane.end()
         for loaded in self._models.values():
             loaded.runtime.close()
 

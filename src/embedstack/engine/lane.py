@@ -1,17 +1,19 @@
 """A lane's life: take a batch, run it, hand each caller its rows; a batch that fails is halved."""
 
 import asyncio
+import atexit
 import logging
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from threading import Thread
 from typing import cast
 
 import numpy as np
 
 from embedstack.engine.cache import Cache
 from embedstack.engine.scheduler import Call, Job, Scheduler
-from embedstack.errors import EmbedstackError, RuntimeFailed
+from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.runtimes import Runtime
 from embedstack.types import Batch, ModelSpec, Output, Vectors
 
@@ -19,20 +21,41 @@ log = logging.getLogger(__name__)
 Group = tuple[Runtime, ModelSpec, frozenset[Output]]
 
 
-def work(scheduler: Scheduler, cache: Cache | None) -> None:
-    """Until the scheduler stops. Whatever ends a lane early, nobody is left waiting for it.
+class Lane(Thread):
+    """A thread that works until the scheduler stops. It knows no engine, so one that nobody holds any more can go.
 
-    It knows no engine, so that an engine that nobody holds any more can go.
+    It is a daemon, so that a script ends without closing anything; but it ends before the interpreter does, since a
+    graph that is freed by a thread while the interpreter ends takes the process down (`std::terminate` in OpenVINO).
     """
-    jobs: list[Job] = []
-    try:
-        while (taken := scheduler.take()) is not None:
-            group, jobs = cast("Group", taken[0]), taken[1]
-            _run(scheduler, cache, group, jobs)
-    except BaseException:
-        log.critical("event=lane_died", exc_info=True)
-        fail([*jobs, *scheduler.stop()], "the engine has died; restart it")
-        raise
+
+    def __init__(self, scheduler: Scheduler, cache: Cache | None, number: int) -> None:
+        super().__init__(name=f"embedstack-lane-{number}", daemon=True)
+        self._scheduler, self._cache = scheduler, cache
+        atexit.register(self.end)
+        self.start()
+
+    def run(self) -> None:
+        """Whatever ends it early, nobody is left waiting for it."""
+        try:
+            self._work()
+        finally:
+            atexit.unregister(self.end)  # only now that no local name holds a graph any more
+
+    def _work(self) -> None:
+        jobs: list[Job] = []
+        try:
+            while (taken := self._scheduler.take()) is not None:
+                group, jobs = cast("Group", taken[0]), taken[1]
+                _run(self._scheduler, self._cache, group, jobs)
+        except BaseException:
+            log.critical("event=lane_died", exc_info=True)
+            fail([*jobs, *self._scheduler.stop()], "the engine has died; restart it")
+            raise
+
+    def end(self) -> None:
+        """Finish the batch that runs; what still waits is refused."""
+        fail(self._scheduler.stop(), "the engine is stopping; send the request again", kind=NotReady)
+        self.join()
 
 
 def _run(scheduler: Scheduler, cache: Cache | None, group: Group, jobs: list[Job]) -> None:
