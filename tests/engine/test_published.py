@@ -12,6 +12,7 @@ from embedstack.api import Model
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine
 from embedstack.models.weights import Weights
+from embedstack.runtimes.processor import NATIVE_BFLOAT16, flags
 from embedstack.types import Encode, Text
 from support import judges
 from support.tiny import CASES, write
@@ -143,6 +144,21 @@ def test_float32_is_within_its_fidelity_of_float64(minilm: Model, minilm_folder:
         judged = truth.encode(texts).dense
 
     assert (minilm.encode(texts).dense * judged).sum(axis=1).min() >= 0.999999
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(not flags() & NATIVE_BFLOAT16, reason="no native bfloat16 on this processor")
+def test_bfloat16_is_within_its_fidelity(minilm: Model, minilm_folder: Path) -> None:
+    texts = read("minilm.json")["texts"]
+
+    with embedstack.load(str(minilm_folder), precision="bfloat16") as narrow:
+        made = narrow.encode(texts).dense
+        alone = np.concatenate([narrow.encode(text).dense for text in texts])
+
+    for others in (minilm.encode(texts).dense, alone):
+        cosines = (made * others).sum(axis=1)
+        assert cosines.min() >= 0.9998
+        assert cosines.mean() >= 0.9999
 
 
 FINGERPRINTS = read("fingerprints.json")
