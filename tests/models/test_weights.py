@@ -10,7 +10,7 @@ import pytest
 from saved_weights import MATRIX, entry, refused, save, save_raw, save_state
 
 from embedstack.errors import ConfigError
-from embedstack.models.weights import open_weights, weight_files
+from embedstack.models.weights import open_weights
 
 # ------------------------------------------------------------------------------------------------ the tensors
 
@@ -185,7 +185,6 @@ def test_safetensors_come_before_torch_files(tmp_path):
     save_state(save(tmp_path, {"new": MATRIX}), {"old": MATRIX})
 
     assert open_weights(tmp_path).names() == ["new"]
-    assert weight_files(tmp_path) == [tmp_path / "model.safetensors"]
 
 
 def test_heads_beside_the_encoder_carry_their_files_name(tmp_path):
@@ -198,11 +197,6 @@ def test_heads_beside_the_encoder_carry_their_files_name(tmp_path):
         "sparse_linear.bias",
         "sparse_linear.weight",
         "x",
-    ]
-    assert [file.name for file in weight_files(tmp_path)] == [
-        "colbert_linear.pt",
-        "pytorch_model.bin",
-        "sparse_linear.pt",
     ]
 
 
@@ -217,11 +211,6 @@ def test_shards_are_one_model(tmp_path):
     sharded(tmp_path, {"a": "one.safetensors", "b": "two.safetensors"})
 
     assert open_weights(tmp_path).names() == ["a", "b"]
-    assert [file.name for file in weight_files(tmp_path)] == [
-        "model.safetensors.index.json",
-        "one.safetensors",
-        "two.safetensors",
-    ]
 
 
 def test_torch_shards_are_one_model(tmp_path):
@@ -236,7 +225,7 @@ def test_shard_without_a_promised_tensor_is_refused(tmp_path):
     save(tmp_path, {"a": MATRIX}, "one.safetensors")
     sharded(tmp_path, {"a": "one.safetensors", "b": "one.safetensors"})
 
-    assert refused(tmp_path, "lacks 'b', which the index promises")
+    assert refused(tmp_path, "promises 'b', which no shard has")
 
 
 def test_one_name_in_two_shards_is_refused(tmp_path):
@@ -248,27 +237,28 @@ def test_one_name_in_two_shards_is_refused(tmp_path):
 
 
 def test_absent_shard_is_refused(tmp_path):
-    assert refused(sharded(tmp_path, {"a": "one.safetensors"}), "one.safetensors' cannot be read: No such file")
+    assert refused(
+        sharded(tmp_path, {"a": "one.safetensors"}), "one.safetensors' is not there, though the index names it"
+    )
 
 
 @pytest.mark.parametrize(
     "place", ["../x.safetensors", "/etc/passwd", "..", "", "a\\b.bin", "a\0.bin", "C:a.bin", "config.json", 7, None]
 )
 def test_shard_outside_the_folder_is_refused(tmp_path, place):
-    assert refused(sharded(tmp_path, {"a": place}), "is no weights file of this folder")
+    with pytest.raises(ConfigError, match="is no file of the folder|is not there, though the index names it"):
+        open_weights(sharded(tmp_path, {"a": place}))
 
 
 @pytest.mark.parametrize("index", ["", "[]", "{}", '{"weight_map": []}', "{" * 100_000])
 def test_damaged_index_is_refused(tmp_path, index):
     (tmp_path / "model.safetensors.index.json").write_text(index)
 
-    assert refused(tmp_path, "is no index of shards")
+    assert refused(tmp_path, "model.safetensors.index.json'")
 
 
 def test_folder_without_weights_is_refused_with_what_is_looked_for(tmp_path):
-    assert refused(tmp_path, "holds no weights; one of these is needed: model.safetensors, ")
-    with pytest.raises(ConfigError, match="holds no weights"):
-        weight_files(tmp_path)
+    assert refused(tmp_path, "holds no weights; it needs model.safetensors or pytorch_model.bin")
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])

@@ -153,6 +153,18 @@ def is_weight(name: str) -> bool:
     return name in HEADS.values() or any(form.fullmatch(name) for form in _WEIGHTS)
 
 
+def container_of(folder: Path) -> Path:
+    """The file that holds the encoder's weights, or the index of its shards.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for name in _CONTAINERS:
+        if (folder / name).is_file():
+            return folder / name
+    raise ConfigError(f"{str(folder)!r} holds no weights; it needs model.safetensors or pytorch_model.bin")
+
+
 def weight_files(folder: Path) -> tuple[Path, ...]:
     """Every file that tensors are read from: one container or its shards, then the heads beside it.
 
@@ -161,9 +173,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     Raises:
         ConfigError: no weights, or a shard is missing.
     """
-    container = next((folder / name for name in _CONTAINERS if (folder / name).is_file()), None)
-    if container is None:
-        raise ConfigError(f"{str(folder)!r} holds no weights; it needs model.safetensors or pytorch_model.bin")
+    container = container_of(folder)
     main = _shards(container) if container.suffix == ".json" else (container,)
     return *main, *(folder / head for head in HEADS.values() if (folder / head).is_file())
 

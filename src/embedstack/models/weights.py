@@ -1,19 +1,16 @@
 """A model folder -> its tensors by name, from memory maps; what a graph takes is noted, what is left is refused."""
 
-import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from embedstack.catalog.folder import HEADS, container_of, read_fields, weight_files
 from embedstack.errors import ConfigError
 from embedstack.models import pickled, safetensors
 from embedstack.models.stored import Stored
 from embedstack.types import Floats
 
-# in this order; where a folder holds more than one, the rest are other copies of the same weights
-WHOLE = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-HEADS = ("sparse_linear.pt", "colbert_linear.pt")  # BGE-M3's, beside the encoder's file
 WORDS = "embeddings.word_embeddings.weight"
 # TensorFlow's names, in files converted before 2019
 LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
@@ -103,58 +100,18 @@ def open_weights(folder: Path) -> Weights:
         ConfigError: there are none, or a file is damaged, hostile or at odds with another.
     """
     tensors: dict[str, Stored] = {}
-    whole = _whole(folder)
-    if whole.suffix == ".json":
-        for shard, names in _shards(whole).items():
-            _merge(tensors, _sharded(shard, names), shard)
-    else:
-        _merge(tensors, _read(whole), whole)
-    for head in _heads(folder):
-        _merge(tensors, {f"{head.stem}.{name}": stored for name, stored in pickled.read(head).items()}, head)
+    for path in weight_files(folder):  # the very files that the model's space is a digest of
+        prefix = f"{path.stem}." if path.name in HEADS.values() else ""
+        _merge(tensors, {prefix + name: stored for name, stored in _read(path).items()}, path)
+    _keep_promise(container_of(folder), tensors)
     return Weights(tensors, str(folder))
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The files that `open_weights` would read, sorted by name.
-
-    Raises:
-        ConfigError: there are none, or the index of the shards is damaged.
-    """
-    whole = _whole(folder)
-    shards = list(_shards(whole)) if whole.suffix == ".json" else []
-    return sorted([whole, *shards, *_heads(folder)])
-
-
-def _whole(folder: Path) -> Path:
-    for name in WHOLE:
-        if (folder / name).is_file():
-            return folder / name
-    raise ConfigError(f"{str(folder)!r} holds no weights; one of these is needed: {', '.join(WHOLE)}")
-
-
-def _heads(folder: Path) -> list[Path]:
-    return [folder / name for name in HEADS if (folder / name).is_file()]
-
-
-def _shards(index: Path) -> dict[Path, list[str]]:
-    """Which tensors the index promises in each shard."""
-    try:
-        places = json.loads(index.read_bytes())["weight_map"].items()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{str(index)!r} is no index of shards ({error!r}); download it again") from error
-    shards: dict[Path, list[str]] = {}
-    for name, file in places:
-        if not isinstance(file, str) or set(file) & set("/\\:\0") or Path(file).suffix not in (".safetensors", ".bin"):
-            raise ConfigError(f"{str(index)!r}: {name!r} lies in {file!r}, which is no weights file of this folder")
-        shards.setdefault(index.parent / file, []).append(name)
-    return shards
-
-
-def _sharded(shard: Path, names: list[str]) -> dict[str, Stored]:
-    tensors = _read(shard)
-    if missing := [name for name in names if name not in tensors]:
-        raise ConfigError(f"{str(shard)!r} lacks {missing[0]!r}, which the index promises; download it again")
-    return tensors
+def _keep_promise(container: Path, tensors: Mapping[str, Stored]) -> None:
+    """What an index promises must be in its shards."""
+    promised = read_fields(container).table("weight_map").values if container.suffix == ".json" else ()
+    if missing := [name for name in promised if _current(name) not in tensors]:
+        raise ConfigError(f"{str(container)!r} promises {missing[0]!r}, which no shard has; pull the model again")
 
 
 def _read(path: Path) -> dict[str, Stored]:
