@@ -173,7 +173,7 @@ def test_words_that_switch_off(word: str) -> None:
         ("EMBEDSTACK_BATCH_TOKENS", "0", "is below 1", "1024"),
         ("EMBEDSTACK_TOKEN_IDS", "maybe", "is not true or false", "false"),
         ("HF_HUB_OFFLINE", "perhaps", "is not true or false", "false"),
-        ("EMBEDSTACK_PRECISION", "int8", "is not one of: auto, float64, float32, bfloat16", "auto"),
+        ("EMBEDSTACK_PRECISION", "int9", "is not one of: auto, float64, float32, tf32, bfloat16", "auto"),
         ("EMBEDSTACK_TRUNCATE", "middle", "is not one of: refuse, left, right", "right"),
         ("EMBEDSTACK_LOG_LEVEL", "loud", "is not one of: debug, info, warning, error", "info"),
     ],

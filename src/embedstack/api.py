@@ -17,7 +17,7 @@ from embedstack.engine.engine import Engine, Loaded
 from embedstack.errors import BadRequest, ConfigError, NotReady, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
-from embedstack.runtimes import open_runtime
+from embedstack.runtimes import Options, open_runtime
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
 from embedstack.types import Encode, Encoded, ModelSpec, Output, Pair, Score, Scored, Task, Text, Truncate
 
@@ -78,9 +78,14 @@ def _open(located: Located, aliases: tuple[str, ...], settings: Settings, say: S
     began, spec = time.monotonic(), located.spec
     with ThreadPoolExecutor(1) as beside:  # the tokeniser is read while the graph is compiled
         text = beside.submit(TextInput, located.folder, spec, max_text_chars=settings.max_text_chars)
-        runtime = open_runtime(settings.runtime)(
-            spec, open_weights(located.folder), precision=settings.precision, threads=settings.threads
+        options = Options(
+            precision=settings.precision,
+            device=settings.device,
+            threads=settings.threads,
+            lanes=settings.lanes,
+            cache_dir=settings.cache_dir,
         )
+        runtime = open_runtime(settings.runtime)(spec, open_weights(located.folder), options)
     say(f"{spec.name}: {settings.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
     return Loaded(spec, text.result(), runtime, aliases=(*aliases, *_spellings(spec)))
 
@@ -96,6 +101,7 @@ def load(
     *,
     runtime: str | None = None,
     precision: str | None = None,
+    device: str | None = None,
     threads: int | None = None,
     offline: bool | None = None,
 ) -> "Model":
@@ -103,11 +109,11 @@ def load(
 
     Args:
         name: a catalog name, a Hugging Face id or a folder.
-        runtime, precision, threads, offline: as the settings of these names, which apply where they are None.
+        runtime, precision, device, threads, offline: as the settings of these names, which apply where they are None.
     Raises:
         ConfigError, UnknownModel, Mismatch, Unsupported: the message says what to do.
     """
-    flags = {"runtime": runtime, "precision": precision, "threads": threads, "offline": offline}
+    flags = {"runtime": runtime, "precision": precision, "device": device, "threads": threads, "offline": offline}
     return Model(open_engine(read_settings(flags), [name], say=_silent))
 
 

@@ -8,6 +8,7 @@ EmbedstackError
 ├── Mismatch            409  mismatch        spaces differ: model, files or stored vectors
 ├── Overloaded          429  overloaded      retry after `retry_after_s`
 ├── NotReady            503  not_ready       still loading, or the engine is gone
+├── Upstream            502  upstream        another server failed, or sent what cannot be read
 ├── DeadlineExceeded    504  deadline        the caller's own time ran out
 ├── RuntimeFailed       500  runtime_failed  the device or the model failed
 └── ConfigError          –   config          settings, extras, files
@@ -96,6 +97,18 @@ class DeadlineExceeded(EmbedstackError):
     code = "deadline"
     retry = True
     exit_code = 4
+
+
+class Upstream(EmbedstackError):
+    """Another server failed, could not be reached, or sent what cannot be read; the message names it."""
+
+    status = 502
+    code = "upstream"
+    exit_code = 5
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry  # type: ignore[misc]
 
 
 class RuntimeFailed(EmbedstackError):

@@ -46,11 +46,15 @@ class Settings:
     )
     host: str = knob("127.0.0.1", "address to listen on; 0.0.0.0 opens the server to the network")
     port: int = knob(8080, "port to listen on; 0 takes a free one and prints it")
-    runtime: str = knob("openvino", "what runs the graph: openvino, or numpy (float64, slow, the truth)")
-    precision: Literal["auto", "float64", "float32", "bfloat16"] = knob(
-        "auto", "auto is bfloat16 where the processor has it natively, else float32"
+    runtime: str = knob(
+        "openvino", "what runs the graph: openvino, onnx, torch (GPUs), reference, or numpy (float64, slow, the truth)"
     )
+    precision: Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16", "int8"] = knob(
+        "auto", "auto is bfloat16 where the device has it natively, else float32; int8 only if asked for"
+    )
+    device: str = knob("auto", "where the runtime runs: auto, cpu, cuda, cuda:1, mps")
     threads: int = knob(0, "processor threads for the model; 0 reads the affinity and the container's quota")
+    lanes: int = knob(0, "batches that run at once; 0 measures at the first start and remembers")
     batch_tokens: int = knob(
         1024, "tokens that one run of the model takes; small batches stay in the processor's cache", least=1
     )

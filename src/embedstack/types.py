@@ -19,7 +19,8 @@ Pooling = Literal["cls", "mean", "max", "last"]
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "tanh"]
 Head = Literal["none", "bert", "roberta"]
 ScoreActivation = Literal["sigmoid", "identity"]
-Precision = Literal["float64", "float32", "bfloat16"]
+Precision = Literal["float64", "float32", "tf32", "bfloat16", "float16", "int8"]
+"""What products are computed in; tf32 is float32 with a mantissa of 10 bits, as some GPUs have it."""
 Truncate = Literal["refuse", "left", "right"]
 Priority = Literal["interactive", "bulk"]
 Vectors: TypeAlias = Mapping[Output, Floats]
@@ -87,6 +88,7 @@ class ModelSpec:
         normalize: bool | None = None,
         max_tokens: int | None = None,
         truncate: Truncate = "right",
+        calibration: str = "",
     ) -> str:
         """32 hex digits for vectors that agree within the stated fidelity: space, precision, and how a request cut.
 
@@ -94,6 +96,7 @@ class ModelSpec:
             dim: the width after cutting; the model's own if None.
             normalize: whether rows were brought to length 1; the model's own rule if None.
             max_tokens, truncate: what a request asked for; part of it where they can give a long text another vector.
+            calibration: what a runtime measured before it rounded to few bits, named; empty where it rounds to none.
         """
         unit = self.normalize if normalize is None else normalize
         made: dict[str, object] = {
@@ -106,6 +109,8 @@ class ModelSpec:
             made["max_tokens"] = max_tokens
         if truncate == "left":
             made["truncate"] = truncate
+        if calibration:
+            made["calibration"] = calibration
         return _digest(made)
 
 

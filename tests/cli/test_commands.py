@@ -97,7 +97,10 @@ def test_a_wrong_setting_ends_with_2_and_one_line(command: tuple[str, ...]) -> N
     [
         (("--threads", "many"), "--threads='many' is not a whole number"),
         (("--runtime", "tpu"), "runtime 'tpu' is unknown; choose one of: numpy, openvino"),
-        (("--precision", "int8"), "--precision='int8' is not one of: auto, float64, float32, bfloat16"),
+        (
+            ("--precision", "int9"),
+            "--precision='int9' is not one of: auto, float64, float32, tf32, bfloat16, float16, int8",
+        ),
         (("--env-file", "absent.env"), "env file 'absent.env' is not there; check --env-file"),
     ],
 )

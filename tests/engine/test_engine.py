@@ -16,7 +16,7 @@ from embedstack.engine.scheduler import Job
 from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, RuntimeFailed, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
-from embedstack.runtimes import open_runtime
+from embedstack.runtimes import Options, open_runtime
 from embedstack.types import Batch, Encode, Encoding, Output, Pair, Score, Text, Vectors
 from support.tiny import CASES, write
 
@@ -26,6 +26,8 @@ class Adding:
 
     lanes = 1
     precision = "float32"
+    device = "cpu"
+    calibration = ""
     reason = "it only adds"
 
     def __init__(self, dim: int) -> None:
@@ -492,7 +494,7 @@ def test_an_engine_that_nobody_holds_ends_its_lanes(loaded_parts) -> None:
 
 def test_closing_twice_does_no_harm(loaded_parts) -> None:
     folder, spec = loaded_parts["bert-mean"]
-    runtime = open_runtime("openvino")(spec, open_weights(folder), precision="float32", threads=1)
+    runtime = open_runtime("openvino")(spec, open_weights(folder), Options(precision="float32", threads=1))
     engine = Engine([Loaded(spec, TextInput(folder, spec), runtime)])
 
     engine.close()

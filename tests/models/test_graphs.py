@@ -8,10 +8,11 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.models.weights import Weights, open_weights
-from embedstack.runtimes import RUNTIMES, open_runtime
+from embedstack.runtimes import Options, open_runtime
 from embedstack.runtimes.openvino import OpenVinoRuntime
 from embedstack.types import Batch, ModelSpec
 from support import judges
+from support.runtimes import runtimes
 from support.tiny import CASES, POSITIONS, Case, offset, ragged, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -46,14 +47,14 @@ def differs(made: np.ndarray, judged: np.ndarray) -> float:
 
 def run(runtime: str, spec: ModelSpec, weights: Weights, batch: Batch) -> np.ndarray:
     (made,) = (
-        open_runtime(runtime)(spec, weights, precision="auto" if runtime == "numpy" else "float32", threads=2)
+        open_runtime(runtime)(spec, weights, Options(precision="auto" if runtime == "numpy" else "float32", threads=2))
         .run(batch, frozenset(spec.outputs))
         .values()
     )
     return made
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", runtimes("reference"))
 @pytest.mark.parametrize("case", GRAPHS, ids=lambda case: case.name)
 def test_a_ragged_batch_equals_transformers(runtime: str, case: Case, folders: dict[str, Path], tmp_path: Path) -> None:
     spec, weights = opened(folders[case.name], tmp_path)
@@ -63,7 +64,7 @@ def test_a_ragged_batch_equals_transformers(runtime: str, case: Case, folders: d
     assert differs(made, golden(case)) <= TOLERANCE
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", runtimes("reference"))
 @pytest.mark.parametrize("case", GRAPHS, ids=lambda case: case.name)
 def test_an_item_alone_equals_itself_in_a_batch(
     runtime: str, case: Case, folders: dict[str, Path], tmp_path: Path
@@ -191,7 +192,7 @@ def test_padding_that_is_not_masked_is_seen(
     monkeypatch.setattr(openvino, "lay_out", lambda *given: {**plan(*given), **unmasked})
     spec, weights = opened(folders[case.name], tmp_path)
 
-    made = OpenVinoRuntime(spec, weights, precision="float32", threads=1).run(
+    made = OpenVinoRuntime(spec, weights, Options(precision="float32", threads=1)).run(
         batch_of(ragged(case)), frozenset(spec.outputs)
     )
 

@@ -11,18 +11,20 @@ import pytest
 from embedstack.catalog import find
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.models.weights import open_weights
-from embedstack.runtimes import RUNTIMES, open_runtime
-from embedstack.runtimes.openvino import OpenVinoOps, lay_out
+from embedstack.runtimes import RUNTIMES, Options, open_runtime
+from embedstack.runtimes.layout import lay_out
+from embedstack.runtimes.openvino import OpenVinoOps
 from embedstack.testing.check_ops import check_ops
 from embedstack.testing.check_runtime import check_runtime
 from embedstack.types import Batch
+from support.runtimes import runtimes
 from support.tiny import CASES, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 @pytest.mark.parametrize("lengths", [(1,), (7, 7, 7), (1, 9, 2, 9, 5)])
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", runtimes("reference"))
 def test_every_operation_equals_numpys(runtime: str, lengths: tuple[int, ...]) -> None:
     assert check_ops(runtime, lengths) == []
 
@@ -34,7 +36,7 @@ def test_an_operation_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("case", ["bert-mean", "bert-classifier", "bge_m3_tiny"])
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", runtimes("reference"))
 def test_a_runtime_keeps_its_promises(runtime: str, case: str, tmp_path: Path) -> None:
     folder = GOLDEN / case if case == "bge_m3_tiny" else write(CASES[case], tmp_path / case)
     spec = find(str(folder), cache_dir=tmp_path).spec
@@ -42,7 +44,7 @@ def test_a_runtime_keeps_its_promises(runtime: str, case: str, tmp_path: Path) -
     assert check_runtime(runtime, spec, open_weights(folder)) == []
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", runtimes("reference"))
 def test_a_tensor_that_no_graph_reads_is_refused(runtime: str, tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -52,11 +54,11 @@ def test_a_tensor_that_no_graph_reads_is_refused(runtime: str, tmp_path: Path) -
     save_file({**load_file(folder / "model.safetensors"), **extra}, folder / "model.safetensors")
 
     with pytest.raises(ConfigError, match=r"encoder\.layer\.0\.gate\.weight"):
-        open_runtime(runtime)(spec, open_weights(folder), precision="auto", threads=1)
+        open_runtime(runtime)(spec, open_weights(folder), Options(threads=1))
 
 
 @pytest.mark.parametrize("fault", ["missing", "another shape"])
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", runtimes("reference"))
 def test_a_tensor_that_is_not_as_the_config_says_is_refused(runtime: str, fault: str, tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -68,13 +70,13 @@ def test_a_tensor_that_is_not_as_the_config_says_is_refused(runtime: str, fault:
     save_file({k: v for k, v in tensors.items() if k != name or fault != "missing"}, folder / "model.safetensors")
 
     with pytest.raises(ConfigError, match=r"encoder\.layer\.1\.output\.dense\.weight"):
-        open_runtime(runtime)(spec, open_weights(folder), precision="auto", threads=1)
+        open_runtime(runtime)(spec, open_weights(folder), Options(threads=1))
 
 
 def test_a_head_that_the_model_lacks_is_refused(tmp_path: Path) -> None:
     folder = write(CASES["bert-mean"], tmp_path / "m")
     spec = find(str(folder), cache_dir=tmp_path).spec
-    runtime = open_runtime("numpy")(spec, open_weights(folder), precision="auto", threads=1)
+    runtime = open_runtime("numpy")(spec, open_weights(folder), Options(threads=1))
     one = Batch(np.ones(1, np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32))
 
     with pytest.raises(Unsupported, match="no sparse output"):

@@ -1,11 +1,11 @@
 """Words on a command line become calls; results go to stdout, everything said about them to stderr."""
 
 import sys
-from importlib import import_module
 
 import click
 
 from embedstack import __version__
+from embedstack.cli.lazy import LazyGroup
 from embedstack.errors import ConfigError, EmbedstackError
 
 COMMANDS = {
@@ -17,22 +17,9 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """Commands that are imported when they are called, so that `--help` and `--version` answer at once."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command = getattr(import_module(module), name)
-        assert isinstance(command, click.Command)
-        return command
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup, later=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="embedstack")
 def cli() -> None:
     """Own your embedding stack: serve and run open embedding and reranking models.

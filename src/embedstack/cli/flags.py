@@ -13,7 +13,9 @@ Command = TypeVar("Command", bound=Callable[..., object])
 MODEL = (
     "runtime",
     "precision",
+    "device",
     "threads",
+    "lanes",
     "batch_tokens",
     "truncate",
     "cache_dir",

@@ -12,11 +12,13 @@ from embedstack.catalog.catalog import COMMIT, Entry, Wanted, entries, parse
 from embedstack.catalog.locate import Located, find, in_folder, in_store
 from embedstack.catalog.network import to_stderr
 from embedstack.catalog.store import Kept, Store, writing
+from embedstack.cli.lazy import LazyGroup
 from embedstack.errors import BadRequest, ConfigError
 from embedstack.settings import Settings, read_settings
 from embedstack.types import spec_fields
 
 Command = Callable[..., None]
+LATER: dict[str, str] = {}
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
@@ -29,7 +31,7 @@ def _places(command: Command) -> Command:
     return click.option("--cache-dir", type=click.Path(path_type=Path), help="Where models are kept.")(command)
 
 
-@click.group()
+@click.group(cls=LazyGroup, later=LATER)
 def models() -> None:
     """List, fetch, inspect, remove and carry models.
 

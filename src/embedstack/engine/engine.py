@@ -53,6 +53,19 @@ class Loaded:
     runtime: Runtime
     aliases: tuple[str, ...] = ()
 
+    def fingerprint(
+        self, request: Encode | Score | None = None, dim: int | None = None, *, normalize: bool | None = None
+    ) -> str:
+        """Of vectors made here, for a request or for any."""
+        return self.spec.fingerprint(
+            self.runtime.precision,
+            dim,
+            normalize=normalize,
+            max_tokens=request.max_tokens if request else None,
+            truncate=request.truncate if request else "right",
+            calibration=self.runtime.calibration,
+        )
+
 
 class Engine:
     """Models on one device behind one waiting line.
@@ -92,9 +105,7 @@ class Engine:
             raise Unsupported(f"{spec.name!r} has no {output} output; it gives: {', '.join(spec.outputs)}")
         encodings, rows, usage = await self._compute(loaded, request, request.outputs)
         unit = spec.normalize if request.normalize is None else request.normalize
-        fingerprint = spec.fingerprint(
-            loaded.runtime.precision, dim, normalize=unit, max_tokens=request.max_tokens, truncate=request.truncate
-        )
+        fingerprint = loaded.fingerprint(request, dim, normalize=unit)
 
         def finished() -> Encoded:
             wanted = request.outputs
@@ -124,9 +135,7 @@ class Engine:
         _, rows, usage = await self._compute(loaded, request, SCORE)
         return Scored(
             spec=spec,
-            fingerprint=spec.fingerprint(
-                loaded.runtime.precision, max_tokens=request.max_tokens, truncate=request.truncate
-            ),
+            fingerprint=loaded.fingerprint(request),
             usage=usage,
             scores=finish.scores(_stack(rows, "score", spec.labels), spec, raw=request.raw_scores),
         )
@@ -186,7 +195,7 @@ class Engine:
         usage = _usage(encodings)
         if not encodings:
             return [], [], usage
-        identity = (loaded.spec.fingerprint(loaded.runtime.precision), outputs)
+        identity = (loaded.fingerprint(), outputs)
         loop, now = asyncio.get_running_loop(), time.monotonic()
         call = Call(loop, loop.create_future(), [None] * len(encodings), now)
         jobs = [Job(e, (identity, _content(e)), [(call, place)]) for place, e in enumerate(encodings)]

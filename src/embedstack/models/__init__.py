@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import TypeVar, cast
 
 from embedstack.errors import Unsupported
-from embedstack.models.heads import finish
+from embedstack.models.heads import finish, only_rows
 from embedstack.models.ops import Ops, Tensor
-from embedstack.types import ModelSpec, Output
+from embedstack.types import ModelSpec, Output, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
@@ -41,11 +41,16 @@ def family(spec: ModelSpec) -> Family:
     return FAMILIES[name]
 
 
-def encoder(ops: Ops[X], spec: ModelSpec) -> X:
-    """The hidden states of the last layer: (tokens, hidden)."""
-    return cast("X", import_module(family(spec).module).encoder(ops, spec))
+def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
+    """The hidden states of the last layer: (tokens, hidden), or (items, hidden) of `only` the token that is pooled."""
+    return cast("X", import_module(family(spec).module).encoder(ops, spec, only))
 
 
-def outputs(ops: Ops[X], spec: ModelSpec, wanted: frozenset[Output]) -> dict[Output, X]:
-    """The whole graph: every wanted output, and nothing that only another one would need."""
-    return finish(ops, spec, encoder(ops, spec), wanted)
+def outputs(ops: Ops[X], spec: ModelSpec, wanted: frozenset[Output], *, prune: bool = True) -> dict[Output, X]:
+    """The whole graph: every wanted output, and nothing that only another one would need.
+
+    Args:
+        prune: let the last layer compute only the rows that pooling takes; the vectors stay the same.
+    """
+    only = only_rows(spec, wanted) if prune else None
+    return finish(ops, spec, encoder(ops, spec, only), wanted, only)

@@ -8,20 +8,20 @@ names of transformers 5.23, `models/bert/modeling_bert.py`.
 from typing import TypeVar
 
 from embedstack.models.ops import At, Ops, Tensor
-from embedstack.types import Architecture, ModelSpec
+from embedstack.types import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
 PREFIXES = ("", "bert.", "roberta.", "xlm_roberta.", "camembert.")
 
 
-def encoder(ops: Ops[X], spec: ModelSpec) -> X:
-    """(tokens, hidden)."""
+def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
+    """(tokens, hidden); (items, hidden) where `only` says which token's row of each item is still needed at the end."""
     a = spec.architecture
     at = At(ops.weights.prefix(PREFIXES))
     x = embeddings(ops, a, at / "embeddings")
     for number in range(a.layers):
-        x = layer(ops, a, x, at / f"encoder.layer.{number}")
+        x = layer(ops, a, x, at / f"encoder.layer.{number}", only if number == a.layers - 1 else None)
     return x
 
 
@@ -33,9 +33,16 @@ def embeddings(ops: Ops[X], a: Architecture, at: At) -> X:
     return ops.layer_norm(x, at / "LayerNorm", a.hidden, a.norm_eps)
 
 
-def layer(ops: Ops[X], a: Architecture, x: X, at: At) -> X:
-    q, k, v = ops.linears(x, [at / f"attention.self.{part}" for part in ("query", "key", "value")], a.hidden, a.hidden)
-    mixed = ops.linear(ops.attention(q, k, v, a.heads), at / "attention.output.dense", a.hidden, a.hidden)
+def layer(ops: Ops[X], a: Architecture, x: X, at: At, only: Pooling | None = None) -> X:
+    query, key, value = (at / f"attention.self.{part}" for part in ("query", "key", "value"))
+    if only is None:
+        q, k, v = ops.linears(x, [query, key, value], a.hidden, a.hidden)
+        mixed = ops.attention(q, k, v, a.heads)
+    else:
+        k, v = ops.linears(x, [key, value], a.hidden, a.hidden)
+        x = ops.pool(x, only)
+        mixed = ops.attention(ops.linear(x, query, a.hidden, a.hidden), k, v, a.heads, one_query=True)
+    mixed = ops.linear(mixed, at / "attention.output.dense", a.hidden, a.hidden)
     x = ops.layer_norm(x + mixed, at / "attention.output.LayerNorm", a.hidden, a.norm_eps)
     wide = ops.activate(ops.linear(x, at / "intermediate.dense", a.hidden, a.intermediate), a.activation)
     narrow = ops.linear(wide, at / "output.dense", a.intermediate, a.hidden)

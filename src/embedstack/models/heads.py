@@ -4,26 +4,47 @@ from typing import TypeVar
 
 from embedstack.errors import Unsupported
 from embedstack.models.ops import Ops, Tensor
-from embedstack.types import ModelSpec, Output
+from embedstack.types import ModelSpec, Output, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
 
-def finish(ops: Ops[X], spec: ModelSpec, x: X, wanted: frozenset[Output]) -> dict[Output, X]:
+def finish(
+    ops: Ops[X], spec: ModelSpec, x: X, wanted: frozenset[Output], only: Pooling | None = None
+) -> dict[Output, X]:
     """The wanted outputs of `x` (tokens, hidden), each by its own head.
 
+    Args:
+        only: `x` is (items, hidden) already: these rows of each item.
     Raises:
         Unsupported: the model has no such head.
     """
     if missing := wanted - set(spec.outputs):
         raise Unsupported(f"{spec.name!r} has no {sorted(missing)[0]} output; it gives: {', '.join(spec.outputs)}")
-    heads = {"dense": dense, "sparse": sparse, "multi": multi, "score": score}
-    return {name: heads[name](ops, spec, x) for name in sorted(wanted)}
+
+    def made(name: Output) -> X:
+        match name:
+            case "dense" | "score":
+                rows = x if only else ops.pool(x, pooling(spec, name))
+                return score(ops, spec, rows) if name == "score" else rows
+            case "sparse":
+                return sparse(ops, spec, x)
+            case "multi":
+                return multi(ops, spec, x)
+
+    return {name: made(name) for name in sorted(wanted)}
 
 
-def dense(ops: Ops[X], spec: ModelSpec, x: X) -> X:
-    """(items, hidden), not yet of length 1."""
-    return ops.pool(x, spec.pooling)
+def only_rows(spec: ModelSpec, wanted: frozenset[Output]) -> Pooling | None:
+    """The one token of each item whose row the wanted outputs need at the end; None if they need more."""
+    needed = {pooling(spec, name) if name in ("dense", "score") else None for name in wanted}
+    (how,) = needed if len(needed) == 1 else (None,)
+    return how if how in ("cls", "last") else None
+
+
+def pooling(spec: ModelSpec, name: Output) -> Pooling:
+    """How an output of one row per item takes it: scores read the first token."""
+    return "cls" if name == "score" else spec.pooling
 
 
 def sparse(ops: Ops[X], spec: ModelSpec, x: X) -> X:
@@ -36,13 +57,12 @@ def multi(ops: Ops[X], spec: ModelSpec, x: X) -> X:
     return ops.linear(x, "colbert_linear", spec.architecture.hidden, spec.architecture.hidden)
 
 
-def score(ops: Ops[X], spec: ModelSpec, x: X) -> X:
-    """(items, labels) logits.
+def score(ops: Ops[X], spec: ModelSpec, first: X) -> X:
+    """(items, hidden), the first token's rows -> (items, labels) logits.
 
     Source: `BertForSequenceClassification` and `XLMRobertaClassificationHead` of transformers 5.23.
     """
     hidden = spec.architecture.hidden
-    first = ops.pool(x, "cls")
     match spec.head:
         case "bert":
             pooled = ops.tanh(ops.linear(first, f"{ops.weights.prefix(('', 'bert.'))}pooler.dense", hidden, hidden))

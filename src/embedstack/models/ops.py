@@ -108,8 +108,10 @@ class Ops(ABC, Generic[X]):
     # ------------------------------------------------------------------ primitives: per item
 
     @abstractmethod
-    def attention(self, q: X, k: X, v: X, heads: int) -> X:
+    def attention(self, q: X, k: X, v: X, heads: int, *, one_query: bool = False) -> X:
         """(tokens, width) each -> (tokens, width): softmax(q k^T / sqrt(width / heads)) v within each item.
+
+        With `one_query`, `q` and the result are (items, width): each item asks once.
 
         Source: arXiv:1706.03762, section 3.2.
         """

@@ -1,13 +1,30 @@
 """Operations made real: a spec and its weights become something that runs batches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol, cast
 
 from embedstack.errors import ConfigError
 from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
 from embedstack.types import Batch, Floats, ModelSpec, Output, Precision, Vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How a model is put on a device; what is left out, the runtime chooses and says why."""
+
+    precision: str = "auto"  # or a Precision that the runtime and the device have
+    device: str = "auto"  # or cpu, cuda, cuda:1, and what else the runtime knows
+    threads: int = 0  # processor threads; 0 for all that this process may use
+    lanes: int = 0  # runs at once; 0 lets the runtime choose
+    samples: Callable[[], Batch] | None = None  # texts to calibrate with, for precisions that need it
+    cache_dir: Path | None = None  # where what was measured may be kept for the next start
+
+
+AUTO = Options()
 
 
 class Runtime(Protocol):
@@ -17,6 +34,10 @@ class Runtime(Protocol):
     """How many `run` calls may be in flight at once."""
     precision: Precision
     """What the products are computed in."""
+    device: str
+    """Where: cpu, cuda:0."""
+    calibration: str
+    """See `ModelSpec.fingerprint`."""
     reason: str
     """Why this precision, these lanes and these threads."""
 
@@ -41,8 +62,12 @@ class Runtime(Protocol):
 class OpenRuntime(Protocol):
     """A row of RUNTIMES, once loaded: the class."""
 
-    def __call__(self, spec: ModelSpec, weights: Weights, *, precision: str, threads: int) -> Runtime:
-        """Build; `precision` is auto or a Precision, `threads` is 0 for all that this process may use."""
+    def __call__(self, spec: ModelSpec, weights: Weights, options: Options) -> Runtime:
+        """Build.
+
+        Raises:
+            ConfigError: a precision or a device that is not here; weights that are not as the spec says.
+        """
         ...
 
     def evaluate(self, expression: Expression, weights: Weights, batch: Batch) -> Floats: ...

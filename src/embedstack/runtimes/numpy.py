@@ -11,6 +11,8 @@ from embedstack.errors import ConfigError
 from embedstack.models import family, outputs
 from embedstack.models.ops import Expression, Ops
 from embedstack.models.weights import Weights
+from embedstack.runtimes import AUTO, Options
+from embedstack.runtimes.processor import require_processor
 from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
 
 Array = NDArray[np.float64]
@@ -65,8 +67,10 @@ class NumpyOps(Ops[Array]):
     def relu(self, x: Array) -> Array:
         return np.maximum(x, 0.0)
 
-    def attention(self, q: Array, k: Array, v: Array, heads: int) -> Array:
-        return np.concatenate([_attend(q[a:b], k[a:b], v[a:b], heads) for a, b in self._spans()])
+    def attention(self, q: Array, k: Array, v: Array, heads: int, *, one_query: bool = False) -> Array:
+        spans = enumerate(self._spans())
+        asked = [(q[n : n + 1] if one_query else q[a:b], k[a:b], v[a:b]) for n, (a, b) in spans]
+        return np.concatenate([_attend(*each, heads) for each in asked])
 
     def pool(self, x: Array, how: Pooling) -> Array:
         pools = {
@@ -86,12 +90,12 @@ _erf = np.frompyfunc(erf_of_one, 1, 1)
 
 
 def _attend(q: Array, k: Array, v: Array, heads: int) -> Array:
-    tokens, width = q.shape
-    q, k, v = (x.reshape(tokens, heads, width // heads).swapaxes(0, 1) for x in (q, k, v))  # (heads, tokens, size)
+    asked, width = q.shape
+    q, k, v = (x.reshape(len(x), heads, width // heads).swapaxes(0, 1) for x in (q, k, v))  # (heads, tokens, size)
     logits = q @ k.swapaxes(1, 2) / np.sqrt(width // heads)
     shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
     shares /= shares.sum(axis=-1, keepdims=True)
-    return np.reshape((shares @ v).swapaxes(0, 1), (tokens, width))
+    return np.reshape((shares @ v).swapaxes(0, 1), (asked, width))
 
 
 class NumpyRuntime:
@@ -99,12 +103,15 @@ class NumpyRuntime:
 
     lanes = 1
     precision: Precision = "float64"
+    device = "cpu"
+    calibration = ""
     reason = "numpy computes in float64"
 
-    def __init__(self, spec: ModelSpec, weights: Weights, *, precision: str = "auto", threads: int = 0) -> None:
-        if precision not in ("auto", "float64"):
+    def __init__(self, spec: ModelSpec, weights: Weights, options: Options = AUTO) -> None:
+        require_processor("numpy", options.device)
+        if options.precision not in ("auto", "float64"):
             raise ConfigError(
-                f"precision {precision!r} is not for the numpy runtime, which has float64; leave it at auto"
+                f"precision {options.precision!r} is not for the numpy runtime, which has float64; leave it at auto"
             )
         self._spec, self._weights = spec, weights
         one = Batch(np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32))
@@ -113,7 +120,7 @@ class NumpyRuntime:
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
         """See Runtime."""
-        made = outputs(NumpyOps(self._weights, batch), self._spec, wanted)
+        made = outputs(NumpyOps(self._weights, batch), self._spec, wanted, prune=False)
         return {name: value.astype(np.float32) for name, value in made.items()}
 
     def close(self) -> None:

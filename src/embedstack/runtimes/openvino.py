@@ -5,15 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
 
 import numpy as np
-from numpy.typing import NDArray
 
 from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.models import encoder, family, outputs
 from embedstack.models.heads import finish
 from embedstack.models.ops import Expression, Ops
 from embedstack.models.weights import Weights
-from embedstack.runtimes.processor import choose_precision, usable_threads
-from embedstack.types import Batch, Floats, Ints, ModelSpec, Output, Pooling, Precision, Vectors
+from embedstack.runtimes import Options
+from embedstack.runtimes.layout import Inputs, lay_out
+from embedstack.runtimes.processor import choose_precision, require_processor, usable_threads
+from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
 
 # `import openvino` (2026.4.1, tools/ovc/__init__.py) sends an event to Google Analytics unless its telemetry package is
 # absent. So it is made to look absent; this can go when importing sends nothing.
@@ -27,7 +28,6 @@ if _hidden is not None:
     sys.modules["openvino_telemetry"] = _hidden
 
 HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
-Inputs = Mapping[str, NDArray[np.generic]]
 
 
 class OpenVinoOps(Ops[ov.Output]):
@@ -78,14 +78,16 @@ class OpenVinoOps(Ops[ov.Output]):
     def relu(self, x: ov.Output) -> ov.Output:
         return op.relu(x)
 
-    def attention(self, q: ov.Output, k: ov.Output, v: ov.Output, heads: int) -> ov.Output:
+    def attention(self, q: ov.Output, k: ov.Output, v: ov.Output, heads: int, *, one_query: bool = False) -> ov.Output:
         """Spread to (items, heads, length, size) around the attention alone, so that no other product sees padding."""
         mask = self._input("mask", [-1, 1, 1, -1], ov.Type.f32)
-        width = q.get_partial_shape()[1].get_length()
-        q, k, v = (self._spread(x, heads, width) for x in (q, k, v))
+        width = k.get_partial_shape()[1].get_length()
+        # the one query of an item is a place of its own: (items, heads, 1, size)
+        q = op.reshape(q, [-1, heads, 1, width // heads], False) if one_query else self._spread(q, heads, width)
+        k, v = (self._spread(x, heads, width) for x in (k, v))
         mixed = op.scaled_dot_product_attention(q, k, v, mask)
         rows = op.reshape(op.transpose(mixed, [0, 2, 1, 3]), [-1, width], False)
-        return self.rows(rows, self._input("slots", [-1], ov.Type.i32))
+        return rows if one_query else self.rows(rows, self._input("slots", [-1], ov.Type.i32))
 
     def pool(self, x: ov.Output, how: Pooling) -> ov.Output:
         match how:
@@ -196,10 +198,14 @@ class OpenVinoRuntime:
     that nobody asked for is not computed and the trunk's weights are in memory once.
     """
 
-    def __init__(self, spec: ModelSpec, weights: Weights, *, precision: str = "auto", threads: int = 0) -> None:
-        self.precision, why = choose_precision(precision)
-        threads = threads or usable_threads()
-        self.lanes = 1
+    device = "cpu"
+    calibration = ""
+
+    def __init__(self, spec: ModelSpec, weights: Weights, options: Options) -> None:
+        require_processor("openvino", options.device)
+        self.precision, why = choose_precision(options.precision)
+        threads = options.threads or usable_threads()
+        self.lanes = options.lanes or 1
         self.reason = f"{why}; {threads} threads in {self.lanes} lane"
 
         def compiled(make: Callable[[OpenVinoOps], Mapping[str, ov.Output]]) -> Graph:
@@ -235,38 +241,3 @@ class OpenVinoRuntime:
         ops = OpenVinoOps(weights)
         graph = Graph(ops, {"made": expression(ops)}, HINTS["float32"], threads=1, lanes=1)
         return graph.run(lay_out(batch, graph.pad))["made"]
-
-
-def lay_out(batch: Batch, pad: int | None = None) -> Inputs:
-    """What the graph needs to know of where items begin: a function of the offsets, and of `pad` (see `positions`).
-
-    grid (items, length) holds the packed row of each place, absent places repeat the item's first row; slots (tokens,)
-    holds the place of each packed row in the flattened grid; mask (items, 1, 1, length) is 0 or minus infinity.
-    """
-    lengths = np.diff(batch.offsets)
-    length = int(lengths.max())
-    ladder = np.arange(length, dtype=np.int32)
-    real = ladder < lengths[:, None]
-    firsts = np.ascontiguousarray(batch.offsets[:-1])
-    places = np.broadcast_to(ladder, real.shape)[real]
-    if pad is not None and (batch.ids == pad).any():
-        places = _counted(batch, pad)
-    return {
-        "ids": batch.ids,
-        "segments": batch.segments,
-        "places": places,
-        "grid": np.where(real, firsts[:, None] + ladder, firsts[:, None]).astype(np.int32),
-        "slots": np.flatnonzero(real).astype(np.int32),
-        "mask": np.where(real, np.float32(0), np.float32(-np.inf))[:, None, None, :],
-        "every": np.arange(len(batch.ids), dtype=np.int32),
-        "firsts": firsts,
-        "lasts": batch.offsets[1:] - 1,
-    }
-
-
-def _counted(batch: Batch, pad: int) -> Ints:
-    """Places that do not count tokens of the id `pad`, which stand at -1."""
-    counts = np.cumsum(batch.ids != pad)
-    before = np.concatenate([[0], counts])[batch.offsets[:-1]]
-    within = counts - np.repeat(before, np.diff(batch.offsets)) - 1
-    return np.where(batch.ids == pad, -1, within).astype(np.int32)

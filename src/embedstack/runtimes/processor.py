@@ -62,6 +62,16 @@ def flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     return frozenset(line.split(":", 1)[1].split())
 
 
+def require_processor(runtime: str, device: str) -> None:
+    """Refuse a device that is not the processor, for runtimes that have no other.
+
+    Raises:
+        ConfigError: see above.
+    """
+    if device not in ("auto", "cpu"):
+        raise ConfigError(f"runtime {runtime!r} runs on the processor, not on {device!r}; leave device at auto")
+
+
 def choose_precision(wish: str, has: frozenset[str] | None = None) -> tuple[Precision, str]:
     """The precision to compute in, and why.
 

@@ -83,6 +83,12 @@ def _attention(ops: Ops[X]) -> X:
     return ops.attention(q, k, v, 4)
 
 
+def _attention_once(ops: Ops[X]) -> X:
+    """Each item asks with its last row."""
+    q, k, v = ops.linears(_x(ops), ["q", "k", "v"], WIDTH, WIDTH)
+    return ops.attention(ops.pool(q, "last"), k, v, 4, one_query=True)
+
+
 def _positions(ops: Ops[X]) -> X:
     """Counted from 8, so that the id 7 is the padding token's."""
     return ops.rows(ops.weight("places.weight", 40, WIDTH), ops.positions(PAD + 1))
@@ -129,6 +135,7 @@ EXPRESSIONS: Mapping[str, Expression] = {
     "linears": _third,
     "layer_norm": _layer_norm,
     "attention": _attention,
+    "attention of one query": _attention_once,
     **{f"activate {name}": _activation(name) for name in ("gelu", "gelu_tanh", "relu", "silu", "tanh")},
     **{f"pool {how}": _pool(how) for how in ("cls", "mean", "max", "last")},
 }

@@ -1,15 +1,18 @@
 """A runtime and a model folder become a list of broken promises: what every runtime must do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from embedstack.models.weights import Weights
-from embedstack.runtimes import Runtime, open_runtime
-from embedstack.types import Batch, Floats, ModelSpec, Vectors
+from embedstack.runtimes import Options, Runtime, open_runtime
+from embedstack.types import Batch, Floats, ModelSpec, Precision, Vectors
 
-TOLERANCE = {"float64": 1e-6, "float32": 1e-6, "bfloat16": 1.5e-2}  # between unit rows, alone and in a batch
+TOLERANCE: Mapping[Precision, float] = {
+    "float64": 1e-6, "float32": 1e-6, "tf32": 2e-3, "float16": 2e-3, "bfloat16": 1.5e-2, "int8": 1.5e-2
+}  # fmt: skip
+"""Between unit rows, alone and in a batch."""
 
 
 def check_runtime(name: str, spec: ModelSpec, weights: Weights, *, precision: str = "auto") -> list[str]:
@@ -18,7 +21,7 @@ def check_runtime(name: str, spec: ModelSpec, weights: Weights, *, precision: st
     Args:
         weights: freshly opened, so that leftovers are seen.
     """
-    runtime = open_runtime(name)(spec, weights, precision=precision, threads=1)
+    runtime = open_runtime(name)(spec, weights, Options(precision=precision, threads=1))
     try:
         return list(_broken(runtime, spec))
     finally:

@@ -1,0 +1,32 @@
+"""A table of commands becomes a group that imports each one when it is called, so that `--help` answers at once."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group with commands of its own and others that are imported later.
+
+    Args:
+        later: name -> `module:attribute`.
+    """
+
+    def __init__(self, *given: Any, later: Mapping[str, str], **named: Any) -> None:  # click's own arguments
+        super().__init__(*given, **named)
+        self._later = later
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the tables."""
+        return [*self.commands, *self._later]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name not in self._later:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = self._later[cmd_name].partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
