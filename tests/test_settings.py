@@ -181,7 +181,7 @@ def test_words_that_switch_off(word: str) -> None:
 def test_a_wrong_value_names_its_variable_and_gives_an_example(name: str, value: str, what: str, right: str) -> None:
     message = refusal({name: value})
 
-    assert message.startswith(f"{name}={value!r} {what}; ")
+    assert message.startswith(f"{name}={value!r} {what}")
     assert message.endswith(f"example: {right}")
 
 

@@ -10,35 +10,42 @@ from threading import Thread
 from types import TracebackType
 from typing import TypeVar
 
+from embedstack import __version__
 from embedstack.catalog import Located, find
 from embedstack.catalog.catalog import entry_of
 from embedstack.catalog.network import to_stderr
 from embedstack.engine.engine import Engine, Loaded
+from embedstack.engine.tuning import Remembered, choose_lanes, warm_up
 from embedstack.errors import BadRequest, ConfigError, NotReady, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
-from embedstack.runtimes import Options, open_runtime
+from embedstack.runtimes import Options, Runtime, open_runtime
+from embedstack.runtimes.processor import flags, usable_threads
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
 from embedstack.types import Encode, Encoded, ModelSpec, Output, Pair, Score, Scored, Task, Text, Truncate
 
 T = TypeVar("T")
 Say = Callable[[str], None]
+WARM_UP_S = 1.0  # enough for every length up to 64 of a small model
 SMALL_RERANKER = "ms-marco-MiniLM-L6-v2"
 EXAMPLES: dict[Task, str] = {"embed": DEFAULT_MODEL, "rerank": SMALL_RERANKER}
 
 
-def open_engine(settings: Settings, names: Sequence[str] | None = None, say: Say = to_stderr) -> Engine:
-    """Models on this machine's processor, fetched if needed.
+def open_engine(
+    settings: Settings, names: Sequence[str] | None = None, say: Say = to_stderr, *, serving: bool = False
+) -> Engine:
+    """Models on this machine, fetched if needed.
 
     Args:
         names: catalog names, Hugging Face ids or folders; those of the settings if None.
         say: takes a line for the person who waits.
+        serving: it will run for long, so measure how many lanes pay if nobody has yet, and warm the graphs.
     Raises:
         ConfigError, UnknownModel, Mismatch, Unsupported: the message says what to do.
     """
-    wanted = model_names(settings) if names is None else names
+    wanted = _locate(model_names(settings) if names is None else names, settings, say)
     return Engine(
-        [_open(located, aliases, settings, say) for located, aliases in _locate(wanted, settings, say)],
+        [_open(located, aliases, settings, say, serving=serving) for located, aliases in wanted],
         batch_tokens=settings.batch_tokens,
         cache_bytes=settings.vector_cache_mb * 1_000_000,
     )
@@ -74,20 +81,40 @@ def _locate(names: Sequence[str], settings: Settings, say: Say) -> list[tuple[Lo
     return list(found.values())
 
 
-def _open(located: Located, aliases: tuple[str, ...], settings: Settings, say: Say) -> Loaded:
+def _open(located: Located, aliases: tuple[str, ...], settings: Settings, say: Say, *, serving: bool = False) -> Loaded:
     began, spec = time.monotonic(), located.spec
     with ThreadPoolExecutor(1) as beside:  # the tokeniser is read while the graph is compiled
         text = beside.submit(TextInput, located.folder, spec, max_text_chars=settings.max_text_chars)
-        options = Options(
-            precision=settings.precision,
-            device=settings.device,
-            threads=settings.threads,
-            lanes=settings.lanes,
-            cache_dir=settings.cache_dir,
-        )
-        runtime = open_runtime(settings.runtime)(spec, open_weights(located.folder), options)
+        runtime = _runtime(located, settings, say, serving=serving)
+    if serving:
+        warm_up(runtime, spec, budget_s=WARM_UP_S)
     say(f"{spec.name}: {settings.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
     return Loaded(spec, text.result(), runtime, aliases=(*aliases, *_spellings(spec)))
+
+
+def _runtime(located: Located, settings: Settings, say: Say, *, serving: bool) -> Runtime:
+    """The runtime with the lanes that were asked for, else those that were measured, else one."""
+    threads = settings.threads or usable_threads()
+
+    def build(lanes: int) -> Runtime:
+        options = Options(
+            precision=settings.precision, device=settings.device, threads=threads, lanes=lanes,
+            cache_dir=settings.cache_dir,
+        )  # fmt: skip
+        return open_runtime(settings.runtime)(located.spec, open_weights(located.folder), options)
+
+    circumstances = (
+        __version__, located.spec.space, settings.runtime, settings.precision, settings.device, threads,
+        settings.batch_tokens, *sorted(flags()),
+    )  # fmt: skip
+    remembered = Remembered(settings.cache_dir, circumstances)
+    lanes = settings.lanes or remembered.read()
+    if lanes or not serving or threads == 1:
+        return build(lanes or 1)
+    say(f"{located.spec.name}: measuring how many batches at once pay here; remembered for the next start")
+    runtime, lanes = choose_lanes(build, located.spec, most=threads, budget=settings.batch_tokens)
+    remembered.write(lanes)
+    return runtime
 
 
 def _spellings(spec: ModelSpec) -> tuple[str, ...]:

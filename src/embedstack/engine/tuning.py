@@ -1,0 +1,118 @@
+"""A model on its device -> how many batches at once pay, measured once and remembered; and a graph that is warm."""
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from embedstack.catalog.digests import write_whole
+from embedstack.runtimes import Runtime
+from embedstack.types import Batch, ModelSpec, Output
+
+GAIN = 1.1  # a lone query waits longer where lanes share the threads, so the next count must give this much more
+ENOUGH_S = 0.5  # a batch that takes this long keeps every thread busy by itself
+TIMED_S = 0.6  # per count of lanes
+LENGTH = 64  # tokens of an item in the measured batches
+LADDER = range(1, 65)  # lengths of the queries that a graph is warmed with
+
+Build = Callable[[int], Runtime]
+Clock = Callable[[], float]
+
+
+def choose_lanes(
+    build: Build, spec: ModelSpec, *, most: int, budget: int, clock: Clock = time.perf_counter
+) -> tuple[Runtime, int]:
+    """A runtime with as many lanes as pay, and how many that are.
+
+    Counts are doubled as long as that gives `GAIN` times more. One runtime is open at a time, since each holds the
+    weights.
+
+    Args:
+        build: opens the runtime with a count of lanes.
+        most: the largest count worth a try.
+        budget: tokens of one batch.
+    """
+    lanes, runtime = 1, build(1)
+    rate, took_s = _rate(runtime, spec, 1, budget, clock)
+    while lanes * 2 <= most and took_s < ENOUGH_S:
+        runtime.close()
+        runtime = build(lanes * 2)
+        more, took_s = _rate(runtime, spec, lanes * 2, budget, clock)
+        if more < GAIN * rate:
+            runtime.close()
+            return build(lanes), lanes
+        lanes, rate = lanes * 2, more
+    return runtime, lanes
+
+
+def _rate(runtime: Runtime, spec: ModelSpec, lanes: int, budget: int, clock: Clock) -> tuple[float, float]:
+    """Batches a second with all lanes busy, and the seconds that one takes."""
+    length = min(LENGTH, spec.max_tokens)
+    batch = _batch(spec, [length] * max(1, budget // length))
+    wanted = frozenset(spec.outputs[:1])
+    runtime.run(batch, wanted)  # what only the first run does is not counted
+
+    def work(began: float) -> int:
+        done = 0
+        while not done or clock() - began < TIMED_S:
+            runtime.run(batch, wanted)
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(lanes) as threads:
+        began = clock()
+        done = sum(threads.map(work, [began] * lanes))
+        took_s = clock() - began
+    return done / took_s, took_s * lanes / done
+
+
+def warm_up(runtime: Runtime, spec: ModelSpec, *, budget_s: float, clock: Clock = time.monotonic) -> int:
+    """Run one item of each length, shortest first, until the time is over; how many lengths are warm.
+
+    A length that a graph sees for the first time takes some 2 ms more in OpenVINO, the very first run some 25 ms.
+    """
+    began, warm = clock(), 0
+    wanted: frozenset[Output] = frozenset(spec.outputs[:1])
+    for length in LADDER:
+        if length > spec.max_tokens or clock() - began > budget_s:
+            break
+        runtime.run(_batch(spec, [length]), wanted)
+        warm += 1
+    return warm
+
+
+def _batch(spec: ModelSpec, lengths: Sequence[int]) -> Batch:
+    """Items of these lengths; which tokens they hold changes no time."""
+    tokens = sum(lengths)
+    ids = np.full(tokens, spec.architecture.vocab // 2, np.int32)
+    return Batch(ids, np.zeros(tokens, np.int32), np.cumsum([0, *lengths]).astype(np.int32))
+
+
+class Remembered:
+    """Counts of lanes measured earlier on this machine, one small file for each circumstance.
+
+    Args:
+        circumstances: everything that the count depends on.
+    """
+
+    def __init__(self, cache_dir: Path, circumstances: Sequence[object]) -> None:
+        digest = hashlib.sha256(repr(tuple(circumstances)).encode()).hexdigest()[:32]
+        self._path = cache_dir / "lanes" / f"{digest}.json"
+
+    def read(self) -> int | None:
+        """The count; None where nothing usable is remembered."""
+        try:
+            lanes = msgspec.json.decode(self._path.read_bytes(), type=dict[str, int])["lanes"]
+        except (OSError, msgspec.DecodeError, KeyError):
+            return None
+        return lanes if lanes > 0 else None
+
+    def write(self, lanes: int) -> None:
+        """Note it; a cache that cannot be written to only costs time."""
+        with contextlib.suppress(OSError):
+            write_whole(self._path, msgspec.json.encode({"lanes": lanes}))
