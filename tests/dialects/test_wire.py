@@ -1,6 +1,7 @@
 """What all dialects share."""
 
 import base64
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -156,6 +157,19 @@ def test_identity_and_truncation_are_headers():
         "x-embedstack-truncated": "1",
         "x-embedstack-dropped-tokens": "4",
     }
+
+
+def test_an_answer_that_sentence_transformers_made_says_so():
+    ours = overlap_spec("ranker")
+    theirs = replace(ours, architecture=replace(ours.architecture, family="reference:deberta-v2"))
+
+    made, own = (
+        identity(Scored(spec=spec, fingerprint="f" * 32, usage=Usage(1, 1), scores=np.zeros(1, np.float32)))
+        for spec in (theirs, ours)
+    )
+
+    assert made["x-embedstack-encoder"] == "reference (sentence-transformers)"
+    assert "x-embedstack-encoder" not in own
 
 
 def test_retry_after_is_rounded_up_to_whole_seconds():

@@ -1,4 +1,4 @@
-"""What a dialect is: routes (bytes to a request, a result to bytes) and pages about the server."""
+"""What a dialect is: routes (bytes to a request, a result to bytes, and the inverse) and pages about the server."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,10 +7,14 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from embedstack.errors import EmbedstackError
-from embedstack.types import Encode, Encoded, ModelSpec, Score, Scored, Task, Truncate
+from embedstack.types import Encode, Encoded, Floats, ModelSpec, Score, Scored, Task, Truncate
 
 State = Literal["loading", "ready", "failed", "dead"]
+Field = Literal["role", "tokens", "outputs", "dim", "normalize", "max_tokens", "truncate", "raw_scores", "whole"]
+"""What a request may ask for beside its model and its texts; `role` and `tokens` are of its items."""
+
 Body = TypeVar("Body", bound=msgspec.Struct)
+Asked = TypeVar("Asked", Encode, Score)
 Answer = TypeVar("Answer", Encoded, Scored)
 
 
@@ -25,12 +29,20 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """A reply as it leaves: status, headers, bytes."""
+    """A reply as it travels: status, headers (names in lower case), bytes."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a client understood of a reply."""
+
+    rows: Floats  # vectors (items, dim) or scores (items,), in the order of the request, all finite
+    tokens: int = 0  # that the model read; 0 where the reply does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +72,12 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route(Generic[Body, Answer]):
-    """One POST of a dialect; its three functions are pure."""
+class Route(Generic[Body, Asked, Answer]):
+    """One POST of a dialect; its functions are pure.
+
+    The server reads, asks and writes: bytes -> body -> request, answer -> wire. The client says and hears:
+    request -> body, wire -> rows.
+    """
 
     path: str
     task: Task
@@ -70,8 +86,21 @@ class Route(Generic[Body, Answer]):
     reply: object  # the type of the reply's JSON
     example: Body
     read: Callable[[bytes], Body]
-    ask: Callable[[Body, Limits, Sequence[ModelSpec]], Encode | Score]
+    ask: Callable[[Body, Limits, Sequence[ModelSpec]], Asked]
     write: Callable[[Body, Answer], Wire]
+    carries: frozenset[Field]  # `say` refuses the others, by name, where they are not at their default
+    say: Callable[[Asked], Body]  # texts of one role, or one query
+    hear: Callable[[Wire, Asked], Heard]  # raises Upstream for what is no answer to the request
+    unsaid_role: str = "document"  # of a text where the body names none
+    overlooks_role: bool = False  # whether other servers of this dialect put no prompt in front, whatever is asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Info:
+    """One GET where a server says how many items one request may hold."""
+
+    path: str
+    hear_max_items: Callable[[Wire], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +113,7 @@ class Page:
     show: Callable[[Status, str], Wire]
 
 
-AnyRoute: TypeAlias = Route[Any, Any]  # a table of routes holds many bodies; each route knows its own
+AnyRoute: TypeAlias = Route[Any, Any, Any]  # a table of routes holds many bodies; each route knows its own
 
 
 class Dialect(Protocol):
@@ -107,6 +136,20 @@ class Dialect(Protocol):
         """The type of an error's JSON."""
         ...
 
+    @property
+    def max_items(self) -> int:
+        """The most that a request may hold at servers that do not say."""
+        ...
+
+    @property
+    def info(self) -> Info | None:
+        """Where servers say how much a request may hold."""
+        ...
+
     def fail(self, error: EmbedstackError) -> Wire:
         """The error with the status and the envelope that clients of this dialect expect."""
+        ...
+
+    def hear_failure(self, wire: Wire) -> EmbedstackError:
+        """The error that a reply of another status than 200 stands for, as near as the dialect has words for it."""
         ...

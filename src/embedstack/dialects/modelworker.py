@@ -10,7 +10,9 @@ from typing import Literal
 
 import msgspec
 
-from embedstack.dialects.dialect import Limits, Memory, Page, Route, State, Status, Wire
+from embedstack.dialects.dialect import Field, Heard, Info, Limits, Memory, Page, Route, State, Status, Wire
+from embedstack.dialects.failure import failure
+from embedstack.dialects.reply import must_carry, texts_of, understood, vectors
 from embedstack.dialects.wire import (
     BodyTooLong,
     Misfit,
@@ -24,14 +26,14 @@ from embedstack.dialects.wire import (
     model_for,
     retry_after,
 )
-from embedstack.errors import BadRequest, EmbedstackError
+from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError
 from embedstack.types import Encode, Encoded, ModelSpec, Text
 
 MEBIBYTE = 1024 * 1024
 WORDS: dict[State, str] = {"loading": "initializing", "ready": "ok", "failed": "unhealthy", "dead": "unhealthy"}
 
 
-class TextsBody(msgspec.Struct, kw_only=True):
+class TextsBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is asked for."""
 
     texts: list[str]
@@ -96,7 +98,15 @@ class WorkerFailure(msgspec.Struct, forbid_unknown_fields=True):
     details: list[Detail] | msgspec.UnsetType = msgspec.UNSET
 
 
+class HeardTexts(msgspec.Struct):
+    """What a client needs of a reply."""
+
+    embeddings: list[list[float]]
+
+
 _DECODER = msgspec.json.Decoder(TextsBody)
+_HEARD = msgspec.json.Decoder(HeardTexts)
+CARRIES: frozenset[Field] = frozenset()
 
 
 class ModelWorker:
@@ -105,6 +115,8 @@ class ModelWorker:
     name = "model-worker"
     prefix = "/model-worker"
     failure = WorkerFailure
+    max_items = 32  # services/model-worker/src/routes/embeddings.ts
+    info: Info | None = None
 
     def __init__(self) -> None:
         self.routes = (
@@ -118,6 +130,10 @@ class ModelWorker:
                 read=_read,
                 ask=_ask,
                 write=_write,
+                carries=CARRIES,
+                say=_say,
+                hear=_hear,
+                overlooks_role=True,
             ),
         )
         self.pages = (
@@ -135,6 +151,10 @@ class ModelWorker:
             return Wire(400, dump(_invalid(error)))
         phrase = HTTPStatus(error.status).phrase
         return Wire(error.status, dump({"error": phrase, "message": error.message}), retry_after(error))
+
+    def hear_failure(self, wire: Wire) -> EmbedstackError:
+        """By the status; a gateway's 504 has no such body."""
+        return failure(wire, {HTTPStatus.GATEWAY_TIMEOUT.phrase: DeadlineExceeded})
 
 
 def _invalid(error: BadRequest) -> dict[str, object]:
@@ -162,6 +182,15 @@ def _write(_: TextsBody, answer: Encoded) -> Wire:
     duration = round((answer.usage.wait_s + answer.usage.run_s) * 1000)
     metadata = {"count": count, "dimension": dimension, "duration": duration}
     return Wire(200, dump({"embeddings": [as_floats(row) for row in answer.dense], "metadata": metadata}))
+
+
+def _say(request: Encode) -> TextsBody:
+    must_carry(request, CARRIES, "model-worker")
+    return TextsBody(texts=[text for text in texts_of(request) if isinstance(text, str)], model=request.model or None)
+
+
+def _hear(wire: Wire, request: Encode) -> Heard:
+    return Heard(vectors(understood(_HEARD, wire).embeddings, len(request.items)))
 
 
 def _health(status: Status, _: str) -> Wire:

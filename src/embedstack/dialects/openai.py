@@ -9,7 +9,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from embedstack.dialects.dialect import Limits, Page, Route, Status, Wire
+from embedstack.dialects.dialect import Field, Heard, Info, Limits, Page, Route, Status, Wire
+from embedstack.dialects.failure import CODES, failure
+from embedstack.dialects.reply import in_order, must_carry, one_role, texts_of, understood, vectors
 from embedstack.dialects.wire import (
     BodyTooLong,
     Inputs,
@@ -31,7 +33,7 @@ Width = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 ROLES = {"passage": "document"}  # NVIDIA's word for it
 
 
-class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """What is asked for."""
 
     input: Inputs
@@ -97,7 +99,29 @@ class OpenAIFailure(msgspec.Struct, forbid_unknown_fields=True):
     error: OpenAIError
 
 
+class HeardRow(msgspec.Struct):
+    """What a client needs of a row, whatever else a server sends."""
+
+    embedding: list[float] | str
+    index: int
+
+
+class HeardUsage(msgspec.Struct):
+    """What a client needs of the usage."""
+
+    prompt_tokens: int | None = None
+
+
+class HeardReply(msgspec.Struct):
+    """What a client needs of a reply."""
+
+    data: list[HeardRow]
+    usage: HeardUsage | None = None
+
+
 _DECODER = msgspec.json.Decoder(EmbeddingsBody)
+_HEARD = msgspec.json.Decoder(HeardReply)
+CARRIES: frozenset[Field] = frozenset({"role", "dim"})
 
 
 class OpenAI:
@@ -106,6 +130,8 @@ class OpenAI:
     name = "openai"
     prefix = "/openai"
     failure = OpenAIFailure
+    max_items = 2048  # https://platform.openai.com/docs/api-reference/embeddings/create, `input`
+    info: Info | None = None
 
     def __init__(self) -> None:
         self.routes = (
@@ -119,6 +145,10 @@ class OpenAI:
                 read=_read,
                 ask=_ask,
                 write=_write,
+                carries=CARRIES,
+                say=_say,
+                hear=_hear,
+                overlooks_role=True,  # `input_type` is not of the original
             ),
         )
         self.pages = (
@@ -132,6 +162,10 @@ class OpenAI:
         param = error.param if isinstance(error, Misfit) else None
         body = {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
         return Wire(status, dump(body), retry_after(error))
+
+    def hear_failure(self, wire: Wire) -> EmbedstackError:
+        """By the code; vLLM writes the status there, and says 404 for a model alone."""
+        return failure(wire, {**CODES, "model_not_found": UnknownModel, "404": UnknownModel})
 
 
 def _in_their_words(error: EmbedstackError) -> tuple[int, str, str]:
@@ -174,6 +208,25 @@ def _write(body: EmbeddingsBody, answer: Encoded) -> Wire:
     ]
     usage = {"prompt_tokens": answer.usage.tokens, "total_tokens": answer.usage.tokens}
     return Wire(200, dump({"object": "list", "data": rows, "model": answer.spec.name, "usage": usage}))
+
+
+def _say(request: Encode) -> EmbeddingsBody:
+    must_carry(request, CARRIES, "openai")
+    role = one_role(request)
+    return EmbeddingsBody(
+        input=texts_of(request),
+        model=request.model or None,
+        encoding_format="base64",  # a quarter of the bytes; servers that do not know it send numbers
+        dimensions=request.dim,
+        input_type=None if role == "document" else role,
+    )
+
+
+def _hear(wire: Wire, request: Encode) -> Heard:
+    reply = understood(_HEARD, wire)
+    places = in_order([row.index for row in reply.data], len(request.items))
+    rows = vectors([reply.data[place].embedding for place in places], len(request.items))
+    return Heard(rows, (reply.usage and reply.usage.prompt_tokens) or 0)
 
 
 def _models(status: Status, _: str) -> Wire:

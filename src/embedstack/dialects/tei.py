@@ -11,7 +11,19 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from embedstack.dialects.dialect import Limits, Page, Route, Wire
+from embedstack.dialects.dialect import Field, Heard, Info, Limits, Page, Route, Wire
+from embedstack.dialects.failure import failure
+from embedstack.dialects.reply import (
+    in_order,
+    must_carry,
+    one_query,
+    one_role,
+    scores,
+    texts_of,
+    understood,
+    vectors,
+    whole_number,
+)
 from embedstack.dialects.wire import (
     BodyTooLong,
     EmptyList,
@@ -41,7 +53,7 @@ Side = Literal["left", "right", "Left", "Right"]
 ErrorType = Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"]
 
 
-class EmbedBody(msgspec.Struct, kw_only=True):
+class EmbedBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is asked for."""
 
     inputs: Inputs
@@ -53,7 +65,7 @@ class EmbedBody(msgspec.Struct, kw_only=True):
     model: Name | None = None
 
 
-class RerankBody(msgspec.Struct, kw_only=True):
+class RerankBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A query and the texts to order by it."""
 
     query: str
@@ -80,8 +92,26 @@ class TeiFailure(msgspec.Struct, forbid_unknown_fields=True):
     error_type: ErrorType
 
 
+class HeardRank(msgspec.Struct):
+    """What a client needs of a rank, whatever else a server sends."""
+
+    index: int
+    score: float
+
+
+class HeardInfo(msgspec.Struct):
+    """What a client needs of `/info`."""
+
+    max_client_batch_size: Annotated[int, msgspec.Meta(ge=1)]
+
+
 _EMBED = msgspec.json.Decoder(EmbedBody)
 _RERANK = msgspec.json.Decoder(RerankBody)
+_VECTORS: msgspec.json.Decoder[list[list[float]]] = msgspec.json.Decoder(list[list[float]])
+_RANKS = msgspec.json.Decoder(list[HeardRank])
+_INFO = msgspec.json.Decoder(HeardInfo)
+EMBED_CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize", "truncate"})
+RERANK_CARRIES: frozenset[Field] = frozenset({"truncate", "raw_scores"})
 
 
 class Tei:
@@ -91,8 +121,10 @@ class Tei:
     prefix = "/tei"
     failure = TeiFailure
     pages: Sequence[Page] = ()
+    max_items = 32  # router/src/main.rs, the default of --max-client-batch-size
 
     def __init__(self) -> None:
+        self.info: Info | None = Info(path="/info", hear_max_items=_hear_max_items)
         self.routes = (
             Route(
                 path="/embed",
@@ -104,6 +136,10 @@ class Tei:
                 read=_read_embed,
                 ask=_ask_embed,
                 write=_write_embed,
+                carries=EMBED_CARRIES,
+                say=_say_embed,
+                hear=_hear_embed,
+                unsaid_role="none",
             ),
             Route(
                 path="/rerank",
@@ -115,6 +151,9 @@ class Tei:
                 read=_read_rerank,
                 ask=_ask_rerank,
                 write=_write_rerank,
+                carries=RERANK_CARRIES,
+                say=_say_rerank,
+                hear=_hear_rerank,
             ),
         )
 
@@ -122,6 +161,10 @@ class Tei:
         """The flat body of the original with its status."""
         status, kind = _in_their_words(error)
         return Wire(status, dump({"error": error.message, "error_type": kind}), retry_after(error))
+
+    def hear_failure(self, wire: Wire) -> EmbedstackError:
+        """By the status. The original has no 504: with a body of this dialect it is a deadline, else a gateway's."""
+        return failure(wire, {"Backend": DeadlineExceeded} if wire.status == 504 else {})
 
 
 def _in_their_words(error: EmbedstackError) -> tuple[int, ErrorType]:
@@ -198,6 +241,56 @@ def _write_rerank(body: RerankBody, answer: Scored) -> Wire:
     if body.return_text:
         ranks = [{**rank, "text": body.texts[index]} for rank, index in zip(ranks, answer.order, strict=True)]
     return Wire(200, dump(ranks), _times(answer.usage))
+
+
+def _say_embed(request: Encode) -> EmbedBody:
+    must_carry(request, EMBED_CARRIES, "tei")
+    role = one_role(request)
+    return EmbedBody(
+        inputs=texts_of(request),
+        truncate=request.truncate != "refuse",
+        truncation_direction=_side(request.truncate),
+        prompt_name=None if role == "none" else role,
+        normalize=request.normalize is not False,
+        dimensions=request.dim,
+        model=request.model or None,
+    )
+
+
+def _say_rerank(request: Score) -> RerankBody:
+    must_carry(request, RERANK_CARRIES, "tei")
+    return RerankBody(
+        query=one_query(request),
+        texts=[pair.document for pair in request.items],
+        truncate=request.truncate != "refuse",
+        truncation_direction=_side(request.truncate),
+        raw_scores=request.raw_scores,
+        model=request.model or None,
+    )
+
+
+def _side(truncate: Truncate) -> Side | None:
+    sides: dict[Truncate, Side] = {"left": "Left", "right": "Right"}
+    return sides.get(truncate)
+
+
+def _hear_embed(wire: Wire, request: Encode) -> Heard:
+    rows = understood(_VECTORS, wire)
+    return Heard(vectors(rows, len(request.items)), _tokens(wire))
+
+
+def _hear_rerank(wire: Wire, request: Score) -> Heard:
+    ranks = understood(_RANKS, wire)
+    places = in_order([rank.index for rank in ranks], len(request.items))
+    return Heard(scores([ranks[place].score for place in places]), _tokens(wire))
+
+
+def _tokens(wire: Wire) -> int:
+    return whole_number(wire.headers.get("x-compute-tokens"))
+
+
+def _hear_max_items(wire: Wire) -> int:
+    return understood(_INFO, wire).max_client_batch_size
 
 
 def _sigmoid(logits: Floats) -> Floats:

@@ -196,7 +196,13 @@ def identity(answer: Encoded | Scored) -> dict[str, str]:
         "x-embedstack-fingerprint": answer.fingerprint,
         "x-embedstack-truncated": str(answer.usage.truncated),
         "x-embedstack-dropped-tokens": str(answer.usage.dropped),
+        **({"x-embedstack-encoder": encoder} if (encoder := encoder_of(answer.spec)) else {}),
     }
+
+
+def encoder_of(spec: ModelSpec) -> str:
+    """Whose code made the answer, where it was not ours; empty where it was."""
+    return "reference (sentence-transformers)" if spec.architecture.family.startswith("reference:") else ""
 
 
 def retry_after(error: EmbedstackError) -> dict[str, str]:

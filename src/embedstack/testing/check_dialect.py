@@ -20,6 +20,7 @@ from embedstack.errors import (
     UnknownModel,
     Unsupported,
 )
+from embedstack.testing.check_round_trip import failure_faults, round_trip_faults
 from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
 from embedstack.types import Encode, Encoded, ModelSpec, Score, Scored
 
@@ -54,8 +55,10 @@ def _faults(dialect: Dialect, limits: Limits) -> Iterator[str]:
         yield f"prefix {dialect.prefix!r} must start with a slash and not end with one"
     for error in ERRORS:
         yield from _fail_faults(dialect, error)
+    yield from failure_faults(dialect, ERRORS)
     for route in dialect.routes:
         yield from (f"{route.path}: {fault}" for fault in _route_faults(dialect, route, limits))
+        yield from (f"{route.path}: {fault}" for fault in round_trip_faults(route, limits))
     for page in dialect.pages:
         yield from (f"{page.path}: {fault}" for fault in _page_faults(page))
 

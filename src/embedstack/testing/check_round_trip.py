@@ -1,0 +1,142 @@
+"""A route becomes a list of broken promises between its two halves: what a client says, a server reads, and back."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from embedstack.dialects.dialect import AnyRoute, Dialect, Field, Limits, Wire
+from embedstack.dialects.reply import body_bytes, claimed
+from embedstack.dialects.wire import NoRoute, WrongMethod, identity
+from embedstack.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    EmbedstackError,
+    NotReady,
+    Overloaded,
+    UnknownModel,
+    Unsupported,
+    Upstream,
+)
+from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
+from embedstack.types import Encode, Encoded, Pair, Score, Scored, Text, Tokens
+
+Request = Encode | Score
+TEXTS = ("rain falls", "a cat is a small animal", "what is a cat?")
+ENCODE = Encode(model="hash", items=tuple(Text(text) for text in TEXTS))
+SCORE = Score(model="overlap", items=tuple(Pair("what is a cat?", text) for text in TEXTS))
+ENCODES: Mapping[Field, tuple[Encode, ...]] = {
+    "role": tuple(replace(ENCODE, items=tuple(Text(text, role) for text in TEXTS)) for role in ("query", "none")),
+    "tokens": (replace(ENCODE, items=(Tokens((5, 6)),)),),
+    "outputs": (replace(ENCODE, outputs=frozenset({"sparse"})),),
+    "dim": (replace(ENCODE, dim=8),),
+    "normalize": (replace(ENCODE, normalize=False), replace(ENCODE, normalize=True)),
+    "max_tokens": (replace(ENCODE, max_tokens=2),),
+    "truncate": (replace(ENCODE, truncate="left"), replace(ENCODE, truncate="refuse")),
+    "whole": (replace(ENCODE, whole=True),),
+}
+SCORES: Mapping[Field, tuple[Score, ...]] = {
+    "max_tokens": (replace(SCORE, max_tokens=2),),
+    "truncate": (replace(SCORE, truncate="left"), replace(SCORE, truncate="refuse")),
+    "raw_scores": (replace(SCORE, raw_scores=True),),
+    "whole": (replace(SCORE, whole=True),),
+}
+NOT_REPLIES = (b"", b"{}", b"[]", b"null", b"<html>", b"{", b'{"\xff": 1}', b'{"a":' + b"[" * 100_000)
+TOLD_APART = (Overloaded, NotReady, DeadlineExceeded)  # what a caller does next depends on it
+OUR_OWN = (UnknownModel, NoRoute, WrongMethod)  # the caller's faults that another server's words may not have
+
+
+def round_trip_faults(route: AnyRoute, limits: Limits) -> Iterator[str]:
+    """Sentences about requests and replies that do not survive both halves."""
+    plain, others = (ENCODE, ENCODES) if route.task == "embed" else (SCORE, SCORES)
+    yield from _kept_faults(route, plain, limits)
+    for field, requests in others.items():
+        for request in requests:
+            if field in route.carries:
+                yield from (f"{field}: {fault}" for fault in _kept_faults(route, request, limits))
+            else:
+                yield from _must_refuse(route, field, request)
+    for raw in NOT_REPLIES:
+        yield from _must_not_hear(route, Wire(200, raw), plain, f"the reply {raw[:12]!r}")
+    reply = _reply(route, plain, limits)[0]
+    yield from _must_not_hear(route, reply, _longer(plain), "a reply with an item too few")
+
+
+def _longer(request: Request) -> Request:
+    if isinstance(request, Encode):
+        return replace(request, items=(*request.items, request.items[0]))
+    return replace(request, items=(*request.items, request.items[0]))
+
+
+def _kept_faults(route: AnyRoute, request: Request, limits: Limits) -> Iterator[str]:
+    """What is asked over the wire must give what the door gives when it is asked directly."""
+    reply, answer = _reply(route, request, limits)
+    expected = _rows(_answer(request))
+    try:
+        heard = route.hear(reply, request).rows
+    except Upstream as error:
+        yield f"the reply cannot be heard: {error.message}"
+        return
+    if heard.shape != expected.shape or not np.allclose(heard, expected, rtol=1e-6, atol=0):
+        yield "what a client hears is not what was asked for"
+    claim = claimed({**reply.headers, **identity(answer)})
+    if (claim.model, claim.space, claim.fingerprint) != (answer.spec.name, answer.spec.space, answer.fingerprint):
+        yield "the identity in the headers is not the answer's"
+
+
+def _reply(route: AnyRoute, request: Request, limits: Limits) -> tuple[Wire, Encoded | Scored]:
+    body = route.read(body_bytes(route.say(request)))
+    answer = _answer(route.ask(body, limits, (hash_spec(), overlap_spec())))
+    return route.write(body, answer), answer
+
+
+def _answer(request: Request) -> Encoded | Scored:
+    encoder = HashEncoder()
+    return asyncio.run(encoder.encode(request)) if isinstance(request, Encode) else asyncio.run(encoder.score(request))
+
+
+def _rows(answer: Encoded | Scored) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    if isinstance(answer, Scored):
+        return answer.scores
+    assert answer.dense is not None
+    return answer.dense
+
+
+def _must_refuse(route: AnyRoute, field: Field, request: Request) -> Iterator[str]:
+    try:
+        route.say(request)
+    except Unsupported as error:
+        if field not in error.message:
+            yield f"{field} is refused without its name: {error.message}"
+    else:
+        yield f"{field} is not carried, and is said without a word"
+
+
+def _must_not_hear(route: AnyRoute, wire: Wire, request: Request, what: str) -> Iterator[str]:
+    try:
+        route.hear(wire, request)
+    except Upstream:
+        return
+    except Exception as error:
+        yield f"{what} raises {type(error).__name__}, not Upstream"
+        return
+    yield f"{what} is heard as an answer"
+
+
+def failure_faults(dialect: Dialect, errors: Sequence[EmbedstackError]) -> Iterator[str]:
+    """An error must be heard as its class or a wider one, with its message and its advice to retry."""
+    for error in errors:
+        wire, name = dialect.fail(error), type(error).__name__
+        heard = dialect.hear_failure(wire)
+        is_exact = type(heard) is type(error)
+        if isinstance(error, TOLD_APART) and not is_exact:
+            yield f"{name} is heard as {type(heard).__name__}"
+        elif not isinstance(error, type(heard)) and not isinstance(heard, Upstream):
+            yield f"{name} is heard as {type(heard).__name__}, which it is not"
+        elif isinstance(error, BadRequest) and isinstance(heard, Upstream) and not isinstance(error, OUR_OWN):
+            yield f"{name} is the caller's fault and is heard as the server's"
+        if error.message not in heard.message or heard.retry != error.retry:
+            yield f"{name} loses its message or its advice to retry when it is heard"
+        if isinstance(error, Overloaded) and getattr(heard, "retry_after_s", 0.0) < error.retry_after_s:
+            yield f"{name} is heard to pass sooner than it does"
