@@ -35,6 +35,7 @@ def labelled_sets() -> Path:
 
 LISTED = (
     "PyTorch is not installed",
+    "no CUDA device is here",
     "FlagEmbedding is not installed",
     "EMBEDSTACK_TEST_DATA is not set",
     "no native bfloat16 on this processor",

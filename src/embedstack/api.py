@@ -18,7 +18,7 @@ from embedstack.engine.engine import Engine, Loaded
 from embedstack.engine.tuning import Remembered, choose_lanes, warm_up
 from embedstack.errors import BadRequest, ConfigError, NotReady, Unsupported
 from embedstack.inputs.text import TextInput
-from embedstack.models.weights import open_weights
+from embedstack.models.weights import open_weights, unread_weights
 from embedstack.runtimes import Options, Runtime, open_runtime
 from embedstack.runtimes.processor import flags, usable_threads
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
@@ -70,6 +70,7 @@ def _locate(names: Sequence[str], settings: Settings, say: Say) -> list[tuple[Lo
             hf_endpoint=settings.hf_endpoint,
             hf_token=settings.hf_token,
             say=say,
+            reference=settings.runtime == "reference",
         )
         before, aliases = found.get(located.spec.name, (located, ()))
         if before.folder != located.folder:
@@ -101,7 +102,8 @@ def _runtime(located: Located, settings: Settings, say: Say, *, serving: bool) -
             precision=settings.precision, device=settings.device, threads=threads, lanes=lanes,
             cache_dir=settings.cache_dir,
         )  # fmt: skip
-        return open_runtime(settings.runtime)(located.spec, open_weights(located.folder), options)
+        read = unread_weights if settings.runtime == "reference" else open_weights
+        return open_runtime(settings.runtime)(located.spec, read(located.folder), options)
 
     circumstances = (
         __version__, located.spec.space, settings.runtime, settings.precision, settings.device, threads,

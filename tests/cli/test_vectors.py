@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,16 @@ def test_scores_have_an_identity_without_a_width() -> None:
     scored = asyncio.run(HashEncoder().score(Score(model="overlap", items=(Pair("a", "b"),))))
 
     assert identity(scored).keys() == {"model", "revision", "space", "fingerprint"}
+
+
+def test_vectors_that_sentence_transformers_made_say_so() -> None:
+    ours = encoded(["one"])
+    architecture = replace(ours.spec.architecture, family="reference:mpnet")
+
+    theirs = replace(ours, spec=replace(ours.spec, architecture=architecture))
+
+    assert identity(theirs)["encoder"] == "reference (sentence-transformers)"
+    assert "encoder" not in identity(ours)
 
 
 def test_the_counts_of_parts_are_added() -> None:

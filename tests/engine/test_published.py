@@ -15,6 +15,7 @@ from embedstack.models.weights import Weights
 from embedstack.runtimes.processor import NATIVE_BFLOAT16, flags
 from embedstack.types import Encode, Text
 from support import judges
+from support.runtimes import runtimes
 from support.tiny import CASES, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -24,10 +25,10 @@ def read(name: str) -> dict[str, object]:
     return json.loads((GOLDEN / name).read_text())
 
 
-@pytest.fixture(params=["openvino", "numpy"])
+@pytest.fixture(params=runtimes("reference"))
 def m3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Model:
     monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
-    precision = "float32" if request.param == "openvino" else "auto"
+    precision = "auto" if request.param == "numpy" else "float32"
     with embedstack.load(str(GOLDEN / "bge_m3_tiny"), runtime=request.param, precision=precision) as model:
         yield model
 

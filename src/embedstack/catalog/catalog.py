@@ -62,6 +62,7 @@ class Wanted:
     repo: str
     revision: str
     entry: Entry | None = None
+    reference: bool = False  # whether sentence-transformers shall run it, and its spec is read accordingly
 
     @property
     def is_pinned(self) -> bool:

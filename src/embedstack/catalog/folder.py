@@ -12,7 +12,11 @@ from embedstack.errors import ConfigError
 HEADS = {"sparse": "sparse_linear.pt", "multi": "colbert_linear.pt"}
 _CONTAINERS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _PLAIN_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
-SETTINGS_NAMES = tuple(f"sentence_{kind}_config.json" for kind in ("bert", "roberta", "xlm-roberta", "camembert"))
+SETTINGS_NAMES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""In the order in which sentence-transformers 6.2 looks for them, `base/modules/transformer.py`."""
 _SMALL = re.compile(
     r"config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|modules\.json"
     r"|config_sentence_transformers\.json|README\.md|LICEN[CS]E(\.\w+)?"
@@ -25,6 +29,8 @@ _WEIGHTS = (  # the first form that a repository has is taken
     re.compile(r"pytorch_model\.bin"),
     re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
 )
+_MODULE_WEIGHTS = (re.compile(r"\d+_\w+/model\.safetensors"), re.compile(r"\d+_\w+/pytorch_model\.bin"))
+"""Of modules beside the encoder, such as 2_Dense; only the reference runtime reads them."""
 _MOST = 2**31 - 1  # no size, count or id of a model is larger
 _SHOWN_CHARS = 60
 
@@ -139,18 +145,23 @@ def chosen(names: Iterable[str]) -> list[str]:
     """Of a repository's files those that a model here reads, weights last: one form of them, not all."""
     names = sorted(names)
     small = [name for name in names if _SMALL.fullmatch(name)]
-    weights = next((found for form in _WEIGHTS if (found := [n for n in names if form.fullmatch(n)])), [])
-    return [*small, *(name for name in HEADS.values() if name in names), *weights]
+    weights, modules = _first_form(_WEIGHTS, names), _first_form(_MODULE_WEIGHTS, names)
+    return [*small, *(name for name in HEADS.values() if name in names), *modules, *weights]
+
+
+def _first_form(forms: Iterable[re.Pattern[str]], names: Iterable[str]) -> list[str]:
+    """All files of the first form that a repository has."""
+    return next((found for form in forms if (found := [n for n in names if form.fullmatch(n)])), [])
 
 
 def has_weights(names: Iterable[str]) -> bool:
-    """Whether there is anything to make a model of; heads alone are nothing."""
-    return any(is_weight(name) and name not in HEADS.values() for name in names)
+    """Whether there is anything to make a model of; heads and modules alone are nothing."""
+    return any(form.fullmatch(name) for name in names for form in _WEIGHTS)
 
 
 def is_weight(name: str) -> bool:
     """Whether tensors are read from a file of this name, or it says where they are."""
-    return name in HEADS.values() or any(form.fullmatch(name) for form in _WEIGHTS)
+    return name in HEADS.values() or any(form.fullmatch(name) for form in (*_WEIGHTS, *_MODULE_WEIGHTS))
 
 
 def container_of(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from embedstack.catalog.catalog import COMMIT, Wanted, unknown
 from embedstack.catalog.digests import git_blob_of, sha256_of
 from embedstack.catalog.folder import HEADS, chosen, has_weights, is_weight, weight_files
 from embedstack.catalog.network import Access, SkippedError, require_answer
+from embedstack.catalog.reference import reference_draft
 from embedstack.catalog.spec import draft
 from embedstack.catalog.store import FULL, Manifest, Store, names_in, require_space, wrong_digest
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
@@ -178,9 +179,10 @@ def _proven(file: Listed, path: Path) -> str:
 
 
 def _check_early(partial: Path, wanted: Wanted, commit: str) -> None:
-    """Refuse what no graph of ours computes before its weights are fetched."""
+    """Refuse what nothing here computes before its weights are fetched."""
+    read = reference_draft if wanted.reference else draft
     try:
-        draft(partial, name=wanted.name, revision=commit, entry=wanted.entry)
+        read(partial, name=wanted.name, revision=commit, entry=wanted.entry)
     except (Unsupported, ConfigError):
         shutil.rmtree(partial)
         raise

@@ -7,6 +7,7 @@ from pathlib import Path
 from embedstack.catalog.catalog import Wanted, parse
 from embedstack.catalog.digests import Digests
 from embedstack.catalog.network import HUB, Access, access_to, to_stderr
+from embedstack.catalog.reference import read_reference_spec
 from embedstack.catalog.spec import read_spec
 from embedstack.catalog.store import Manifest, Store, prove, read_manifest, require_published, wanted_of, writing
 from embedstack.errors import ConfigError
@@ -30,19 +31,21 @@ def find(
     hf_endpoint: str = HUB,
     hf_token: str = "",
     say: Callable[[str], None] = to_stderr,
+    reference: bool = False,
 ) -> Located:
     """The model that a name means, fetched if it is not here.
 
     Args:
         name: a catalog name or alias, a Hugging Face id `org/name`, `org/name@revision`, or a folder.
         say: takes a line for the person who waits.
+        reference: the reference runtime shall run it, so it may be of any family and gets a space of its own.
     Raises:
         UnknownModel, ConfigError, Mismatch, Unsupported: the message says what to do.
     """
     wanted = parse(name)
     if isinstance(wanted, Path):
-        return in_folder(wanted, Digests(cache_dir))
-    store = Store(cache_dir)
+        return in_folder(wanted, Digests(cache_dir), reference=reference)
+    wanted, store = replace(wanted, reference=reference), Store(cache_dir)
     here = in_store(wanted, store)
     if here is not None:
         return here
@@ -65,20 +68,25 @@ def in_store(wanted: Wanted, store: Store) -> Located | None:
     return _proven(folder, manifest, replace(wanted, revision=manifest.revision), store.digests)
 
 
-def in_folder(folder: Path, digests: Digests) -> Located:
+def in_folder(folder: Path, digests: Digests, *, reference: bool = False) -> Located:
     """The model in any folder. One that embedstack pulled or bundled keeps its identity and is proven."""
     manifest = read_manifest(folder)
     if manifest is None:
-        spec = read_spec(folder, name=folder.name, revision="local", digests=digests)
+        spec = _reader(reference)(folder, name=folder.name, revision="local", digests=digests)
         return Located(folder, spec, "a folder")
-    return _proven(folder, manifest, wanted_of(manifest), digests)
+    return _proven(folder, manifest, replace(wanted_of(manifest), reference=reference), digests)
 
 
 def _proven(folder: Path, manifest: Manifest, wanted: Wanted, digests: Digests) -> Located:
     require_published(wanted, manifest.files, folder)
     prove(folder, manifest.files, digests)
-    spec = read_spec(folder, name=wanted.name, revision=wanted.revision, digests=digests, entry=wanted.entry)
+    read = _reader(wanted.reference)
+    spec = read(folder, name=wanted.name, revision=wanted.revision, digests=digests, entry=wanted.entry)
     return Located(folder, spec, manifest.source)
+
+
+def _reader(reference: bool) -> Callable[..., ModelSpec]:
+    return read_reference_spec if reference else read_spec
 
 
 def _fetched(wanted: Wanted, store: Store, access: Access, *, offline: bool) -> Located:

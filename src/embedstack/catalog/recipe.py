@@ -33,6 +33,7 @@ _HEADS: Mapping[str, Head] = {
 }
 _ACTIVATIONS: Mapping[str, ScoreActivation] = {"Sigmoid": "sigmoid", "Identity": "identity"}
 _TASKS = ("feature-extraction", "sequence-classification")
+REFERENCE_HINT = "; --runtime reference may run it, through sentence-transformers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None) ->
     """
     modules = _modules(folder, name)
     architecture = (config.texts("architectures") or [""])[0]
-    settings = _settings(folder, name)
+    settings = read_transformer_settings(folder, name)
     if architecture.endswith(_CLASSIFIER) and "Pooling" not in modules:
         return _reranker(folder, config, name, settings)
     if modules:
@@ -74,7 +75,7 @@ def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None) ->
         task="embed",
         pooling=entry.pooling,
         normalize=entry.normalize is not False,
-        prompts=_prompts(folder, name, entry),
+        prompts=read_prompts(folder, name, entry),
         max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
     )
@@ -88,7 +89,9 @@ def _embedder(
 ) -> Recipe:
     if list(modules) not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         other = next((m for m in modules if m not in ("Transformer", "Pooling", "Normalize")), " -> ".join(modules))
-        raise Unsupported(f"{name!r} is built with {other}; embedstack has Transformer -> Pooling -> Normalize")
+        raise Unsupported(
+            f"{name!r} is built with {other}; embedstack has Transformer -> Pooling -> Normalize{REFERENCE_HINT}"
+        )
     if modules["Transformer"]:
         raise Unsupported(f"{name!r} keeps its encoder in {modules['Transformer']!r}; it must lie in the folder itself")
     if "Normalize" in modules:
@@ -98,7 +101,7 @@ def _embedder(
         task="embed",
         pooling=entry.pooling if entry and entry.pooling else pooling,
         normalize=entry.normalize if entry and entry.normalize is not None else "Normalize" in modules,
-        prompts=_prompts(folder, name, entry),
+        prompts=read_prompts(folder, name, entry),
         max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
     )
@@ -106,21 +109,30 @@ def _embedder(
 
 def _modules(folder: Path, name: str) -> dict[str, str]:
     """Kind -> path of each module, in order; empty where there is no modules.json."""
+    rows = read_modules(folder, name)
+    for place, (kind, _) in enumerate(rows):
+        if kind in (earlier for earlier, _ in rows[:place]):
+            raise Unsupported(
+                f"{name!r} has two {kind} modules; embedstack has Transformer -> Pooling -> Normalize{REFERENCE_HINT}"
+            )
+    return dict(rows)
+
+
+def read_modules(folder: Path, name: str) -> list[tuple[str, str]]:
+    """Kind and path of each module, in order; none where there is no modules.json."""
     path = folder / "modules.json"
     if not path.is_file():
-        return {}
+        return []
     rows = read_json(path)
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         raise ConfigError(f"{str(path)!r} holds no list of modules; pull the model again")
-    modules: dict[str, str] = {}
+    modules: list[tuple[str, str]] = []
     for row in rows:
         fields = Fields(path, row)
         kind, place = _kind(fields.text("type"), name), fields.text("path")
-        if kind in modules:
-            raise Unsupported(f"{name!r} has two {kind} modules; embedstack has Transformer -> Pooling -> Normalize")
         if Path(place).is_absolute() or ".." in Path(place).parts:
             raise ConfigError(f"{str(path)!r} names {place!r}, which is outside the folder; pull the model again")
-        modules[kind] = place
+        modules.append((kind, place))
     return modules
 
 
@@ -138,14 +150,7 @@ def _pooling(fields: Fields, hidden: int, name: str) -> Pooling:
     for key in ("embedding_dimension", "word_embedding_dimension"):
         if fields.integer(key, hidden) != hidden:
             raise fields.wrong(key, f"{hidden}, the hidden_size of config.json")
-    if not fields.flag("include_prompt", default=True):
-        raise Unsupported(
-            f"{name!r} leaves its prompt out of the pooling (include_prompt=false); embedstack cannot yet"
-        )
-    named = fields.texts("pooling_mode")
-    modes = named or [mode for key, mode in _LEGACY_POOLINGS.items() if fields.flag(key)]
-    if not modes:
-        raise ConfigError(f"{str(fields.path)!r} states no pooling; set pooling_mode to one of: {', '.join(_POOLINGS)}")
+    modes = read_pooling_modes(fields, name)
     if len(modes) > 1:
         raise Unsupported(
             f"{name!r} joins several poolings ({', '.join(modes)}); embedstack has one of: {', '.join(_POOLINGS)}"
@@ -155,13 +160,26 @@ def _pooling(fields: Fields, hidden: int, name: str) -> Pooling:
     return _POOLINGS[modes[0]]
 
 
+def read_pooling_modes(fields: Fields, name: str) -> list[str]:
+    """As sentence-transformers calls them, one or more."""
+    if not fields.flag("include_prompt", default=True):
+        raise Unsupported(
+            f"{name!r} leaves its prompt out of the pooling (include_prompt=false); embedstack cannot yet"
+        )
+    named = fields.texts("pooling_mode")
+    modes = named or [mode for key, mode in _LEGACY_POOLINGS.items() if fields.flag(key)]
+    if not modes:
+        raise ConfigError(f"{str(fields.path)!r} states no pooling; set pooling_mode to one of: {', '.join(_POOLINGS)}")
+    return modes
+
+
 def _check_normalize(path: Path, name: str) -> None:
     read = read_fields_if_there(path).text("module_input_name", "sentence_embedding")
     if read != "sentence_embedding":
         raise Unsupported(f"{name!r} normalises {read!r}; embedstack normalises the pooled vector only")
 
 
-def _settings(folder: Path, name: str) -> Fields:
+def read_transformer_settings(folder: Path, name: str) -> Fields:
     """The Transformer module's own settings, under the name that the repository gives the file."""
     path = next((folder / n for n in SETTINGS_NAMES if (folder / n).is_file()), folder / SETTINGS_NAMES[0])
     settings = read_fields_if_there(path)
@@ -175,7 +193,7 @@ def _settings(folder: Path, name: str) -> Fields:
     return settings
 
 
-def _prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]:
+def read_prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]:
     """Prompts by role; query and document are left out where they are empty, since these roles always exist."""
     fields = read_fields_if_there(folder / "config_sentence_transformers.json")
     if "truncate_dim" in fields:
@@ -203,7 +221,7 @@ def _reranker(folder: Path, config: Fields, name: str, settings: Fields) -> Reci
     architecture = config.texts("architectures")[0]
     if architecture not in _HEADS:
         raise Unsupported(f"{name!r} is a {architecture}; embedstack has: {', '.join(_HEADS)}")
-    labels = _labels(config)
+    labels = read_labels(config)
     if labels != 1:
         raise Unsupported(
             f"{name!r} has {labels} labels; a reranker has exactly one, and classifiers are not served yet"
@@ -215,21 +233,21 @@ def _reranker(folder: Path, config: Fields, name: str, settings: Fields) -> Reci
         task="rerank",
         head=_HEADS[architecture],
         labels=labels,
-        score_activation=_activation(config, saved, name),
+        score_activation=read_activation(config, saved, name),
         prompts={},
         max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
     )
 
 
-def _labels(config: Fields) -> int:
+def read_labels(config: Fields) -> int:
     """How many logits there are; a config that states nothing means 2, as in transformers."""
     if "id2label" in config:
         return len(config.table("id2label").values)
     return config.integer("num_labels", 2)
 
 
-def _activation(config: Fields, saved: Fields, name: str) -> ScoreActivation:
+def read_activation(config: Fields, saved: Fields, name: str) -> ScoreActivation:
     """Where three generations of sentence-transformers keep it, the newest first; sigmoid where none does."""
     stated = (
         saved.text("activation_fn")

@@ -12,7 +12,7 @@ import msgspec
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
 from embedstack.catalog.folder import HEADS, Fields, read_fields, read_fields_if_there, weight_files
-from embedstack.catalog.recipe import Recipe, read_recipe
+from embedstack.catalog.recipe import REFERENCE_HINT, Recipe, read_recipe
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.types import Activation, Architecture, ModelSpec, Output
 
@@ -49,7 +49,7 @@ def read_spec(folder: Path, *, name: str, revision: str, digests: Digests, entry
     _require_outputs(spec, folder, entry)
     weights = [path.name for path in weight_files(folder)]
     found = digests.of(folder, [*weights, "tokenizer.json"])
-    return replace(spec, weights=_digest_of(found[w] for w in weights), tokenizer=found["tokenizer.json"])
+    return replace(spec, weights=digest_of(found[w] for w in weights), tokenizer=found["tokenizer.json"])
 
 
 def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None) -> ModelSpec:
@@ -57,7 +57,7 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
     config = read_fields(folder / "config.json")
     architecture = read_architecture(config, name)
     recipe = read_recipe(folder, config, name, entry)
-    tokenizer = _tokenizer(folder, name)
+    tokenizer = read_tokenizer(folder, name)
     outputs = _outputs(folder, architecture, recipe)
     return ModelSpec(
         name=name,
@@ -78,7 +78,7 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         score_activation=recipe.score_activation,
         prompts=recipe.prompts,
         sparse_ignore=_ids_without_weight(folder, tokenizer) if "sparse" in outputs else (),
-        licence=entry.licence if entry else _licence(folder),
+        licence=entry.licence if entry else read_licence(folder),
     )
 
 
@@ -86,7 +86,7 @@ def read_architecture(config: Fields, name: str) -> Architecture:
     """The fields that the graph reads, and a refusal of every switch that would change it."""
     family = config.text("model_type")
     if family not in GRAPHS:
-        raise Unsupported(f"{name!r} is of the family {family!r}; embedstack has: {', '.join(GRAPHS)}")
+        raise Unsupported(f"{name!r} is of the family {family!r}; embedstack has: {', '.join(GRAPHS)}{REFERENCE_HINT}")
     _refuse_switches(config, name)
     act = config.text("hidden_act", "gelu")
     if act not in _ACTIVATIONS:
@@ -117,6 +117,11 @@ def _refuse_switches(config: Fields, name: str) -> None:
         raise Unsupported(f"{name!r} is a decoder (is_decoder=true); embedstack has encoders")
     if "quantization_config" in config:
         raise Unsupported(f"{name!r} holds quantised weights (quantization_config); take the original")
+    refuse_own_code(config, name)
+
+
+def refuse_own_code(config: Fields, name: str) -> None:
+    """Nothing that a model brings is run."""
     if any(key.startswith("AutoModel") for key in config.table("auto_map").values):
         raise Unsupported(f"{name!r} brings its own model code (auto_map); embedstack runs no code from a model")
 
@@ -151,7 +156,7 @@ def _require_outputs(spec: ModelSpec, folder: Path, entry: Entry | None) -> None
             raise ConfigError(f"{spec.name!r} gives {output} vectors, but {path!r} is not there; pull the model again")
 
 
-def _digest_of(digests: Iterable[str]) -> str:
+def digest_of(digests: Iterable[str]) -> str:
     """One digest over all weight files; what they are called and how they are ordered does not matter."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
@@ -187,7 +192,7 @@ class _Tokenizer(msgspec.Struct):
         return self.normalizer is not None and self.normalizer.lowers
 
 
-def _tokenizer(folder: Path, name: str) -> _Tokenizer:
+def read_tokenizer(folder: Path, name: str) -> _Tokenizer:
     path = folder / "tokenizer.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Tokenizer)
@@ -221,7 +226,7 @@ def _special(path: Path) -> dict[str, str]:
     return found
 
 
-def _licence(folder: Path) -> str:
+def read_licence(folder: Path) -> str:
     """What the model card's front matter states."""
     card = folder / "README.md"
     head = card.read_text("utf-8", "replace")[:65536] if card.is_file() else ""

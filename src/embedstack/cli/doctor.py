@@ -19,7 +19,17 @@ from embedstack.runtimes import RUNTIMES
 from embedstack.runtimes.processor import choose_precision, usable_threads
 from embedstack.settings import Settings, environment_names
 
-PACKAGES = ("openvino", "tokenizers", "numpy", "huggingface_hub", "uvicorn", "pyarrow", "torch")
+PACKAGES = (
+    "openvino",
+    "onnxruntime",
+    "torch",
+    "sentence_transformers",
+    "tokenizers",
+    "numpy",
+    "huggingface_hub",
+    "uvicorn",
+    "pyarrow",
+)
 Report = dict[str, dict[str, object]]
 
 
@@ -50,7 +60,7 @@ def _table(title: str, lines: dict[str, object]) -> str:
     """Name and value, and for a setting its variables."""
     variables = {row.name: ", ".join(environment_names(row)) for row in fields(Settings)} if title == "settings" else {}
     wide = max(len(str(value)) for value in lines.values())
-    rows = (f"  {name:<17} {value!s:<{wide}}  {variables.get(name, '')}".rstrip() for name, value in lines.items())
+    rows = (f"  {name:<21} {value!s:<{wide}}  {variables.get(name, '')}".rstrip() for name, value in lines.items())
     return "\n".join((title, *rows))
 
 

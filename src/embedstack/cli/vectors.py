@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 import orjson
 
+from embedstack.dialects.wire import encoder_of
 from embedstack.errors import BadRequest, ConfigError
 from embedstack.types import Encoded, Floats, Scored, Usage
 
@@ -159,6 +160,7 @@ def identity(made: Encoded | Scored) -> dict[str, object]:
         "revision": made.spec.revision,
         "space": made.spec.space,
         "fingerprint": made.fingerprint,
+        **({"encoder": encoder} if (encoder := encoder_of(made.spec)) else {}),
         **({} if dense is None else {"dim": dense.shape[1]}),
     }
 

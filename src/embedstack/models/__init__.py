@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TypeVar, cast
 
+from embedstack.catalog.recipe import REFERENCE_HINT
 from embedstack.errors import Unsupported
 from embedstack.models.heads import finish, only_rows
 from embedstack.models.ops import Ops, Tensor
@@ -37,7 +38,9 @@ def family(spec: ModelSpec) -> Family:
     """
     name = spec.architecture.family
     if name not in FAMILIES:
-        raise Unsupported(f"{spec.name!r} is of the family {name!r}; embedstack has: {', '.join(FAMILIES)}")
+        raise Unsupported(
+            f"{spec.name!r} is of the family {name!r}; embedstack has: {', '.join(FAMILIES)}{REFERENCE_HINT}"
+        )
     return FAMILIES[name]
 
 

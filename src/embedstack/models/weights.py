@@ -19,8 +19,9 @@ LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bi
 class Weights:
     """The tensors of a model folder by name; read from a memory map, each asked for is noted."""
 
-    def __init__(self, tensors: Mapping[str, Stored], origin: str) -> None:
-        """`origin` names the folder in messages."""
+    def __init__(self, tensors: Mapping[str, Stored], origin: str, folder: Path | None = None) -> None:
+        """`origin` names the folder in messages; `folder` is where the files are, for tensors that are of files."""
+        self.folder = folder
         self._tensors = dict(tensors)
         self._origin = origin
         self._used: set[str] = set()
@@ -104,7 +105,12 @@ def open_weights(folder: Path) -> Weights:
         prefix = f"{path.stem}." if path.name in HEADS.values() else ""
         _merge(tensors, {prefix + name: stored for name, stored in _read(path).items()}, path)
     _keep_promise(container_of(folder), tensors)
-    return Weights(tensors, str(folder))
+    return Weights(tensors, str(folder), folder)
+
+
+def unread_weights(folder: Path) -> Weights:
+    """For a runtime that reads the files by itself: the folder, and no tensor."""
+    return Weights({}, str(folder), folder)
 
 
 def _keep_promise(container: Path, tensors: Mapping[str, Stored]) -> None:

@@ -1,0 +1,205 @@
+"""A folder of any family -> ModelSpec, for the runtime that hands it to sentence-transformers.
+
+Its family is `reference:<model_type>`, and its digest covers the configuration as well as the weights, so such a space
+never equals that of a graph of ours. Source: sentence_transformers 6.2, `base/model.py` and `base/modules/`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from embedstack.catalog.catalog import Entry
+from embedstack.catalog.digests import Digests
+from embedstack.catalog.folder import (
+    HEADS,
+    SETTINGS_NAMES,
+    Fields,
+    read_fields,
+    read_fields_if_there,
+    weight_files,
+)
+from embedstack.catalog.recipe import (
+    read_activation,
+    read_labels,
+    read_modules,
+    read_pooling_modes,
+    read_prompts,
+    read_transformer_settings,
+)
+from embedstack.catalog.spec import digest_of, read_licence, read_tokenizer, refuse_own_code
+from embedstack.errors import ConfigError, Unsupported
+from embedstack.types import Architecture, ModelSpec, Pooling
+
+REFERENCE = "reference:"
+"""What the family of such a spec begins with."""
+_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
+_WITH_WEIGHTS = ("Dense", "LayerNorm")
+_CONTAINERS = ("model.safetensors", "pytorch_model.bin")  # of a module, in the order in which they are looked for
+_POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
+_COUNTED_FROM_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer")
+"""Families whose first token has the position pad_token_id + 1; source: transformers 5.23, their modeling files."""
+_WIDTH = ("hidden_size", "d_model", "dim", "n_embd")
+_POSITIONS = ("max_position_embeddings", "n_positions", "seq_length")
+_LEAST_TOKENS = 3
+
+Modules = Sequence[tuple[str, str]]
+
+
+def read_reference_spec(
+    folder: Path, *, name: str, revision: str, digests: Digests, entry: Entry | None = None
+) -> ModelSpec:
+    """The model in a folder, all that sentence-transformers reads of it named by its digests.
+
+    Raises:
+        ConfigError: a file is missing or broken, or no limit is stated.
+        Unsupported: it brings its own code, or a module that takes more than token ids.
+    """
+    spec = reference_draft(folder, name=name, revision=revision, entry=entry)
+    files = _files(folder, read_modules(folder, name))
+    found = digests.of(folder, [*files, "tokenizer.json"])
+    # a configuration decides as much as the weights, so each file counts with its place
+    decides = digest_of(f"{file} {found[file]}" for file in files)
+    return replace(spec, weights=decides, tokenizer=found["tokenizer.json"])
+
+
+def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None) -> ModelSpec:
+    """The spec without digests: all that can be told, and refused, before the weights are there."""
+    config = read_fields(folder / "config.json")
+    refuse_own_code(config, name)
+    if (folder / "adapter_config.json").is_file():
+        raise Unsupported(f"{name!r} is an adapter; merge it into its model and give that")
+    modules, settings = read_modules(folder, name), read_transformer_settings(folder, name)
+    is_reranker = _is_reranker(config, modules, name)
+    if not is_reranker:
+        _check_modules(modules, name)
+    tokenizer = read_tokenizer(folder, name)
+    saved = read_fields_if_there(folder / "config_sentence_transformers.json")
+    poolings = [] if is_reranker else _poolings(folder, modules, name)
+    return ModelSpec(
+        name=name,
+        revision=revision,
+        task="rerank" if is_reranker else "embed",
+        architecture=_architecture(config),
+        outputs=("score",) if is_reranker else ("dense",),
+        dim=0 if is_reranker else _dim(folder, modules, len(poolings)),
+        max_tokens=_max_tokens(folder, config, settings),
+        weights="",
+        tokenizer="",
+        # of joined poolings only the digest tells all
+        pooling=_POOLINGS.get(poolings[0], "mean") if poolings else "cls",
+        normalize=any(kind == "Normalize" for kind, _ in modules),
+        lowercase=settings.flag("do_lower_case") and not tokenizer.lowers,
+        labels=1 if is_reranker else 0,
+        score_activation=read_activation(config, saved, name) if is_reranker else "sigmoid",
+        prompts={} if is_reranker else read_prompts(folder, name, entry),
+        licence=entry.licence if entry else read_licence(folder),
+    )
+
+
+def _architecture(config: Fields) -> Architecture:
+    """What the tokeniser and the messages need; the graph itself is sentence-transformers' own matter."""
+    return Architecture(
+        family=REFERENCE + config.text("model_type"),
+        layers=_first(config, ("num_hidden_layers", "n_layers", "n_layer", "num_layers")),
+        hidden=_first(config, _WIDTH),
+        heads=_first(config, ("num_attention_heads", "n_heads", "n_head", "num_heads")),
+        intermediate=_first(config, ("intermediate_size", "hidden_dim", "d_ff")),
+        vocab=config.integer("vocab_size"),
+        positions=_first(config, _POSITIONS),
+        position_offset=_offset(config),
+        segments=config.integer("type_vocab_size", 0),
+    )
+
+
+def _first(config: Fields, names: Sequence[str]) -> int:
+    """The field, under the name that the family has for it; 0 where it has none."""
+    return next((config.integer(name) for name in names if name in config), 0)
+
+
+def _offset(config: Fields) -> int:
+    is_counted = config.text("model_type") in _COUNTED_FROM_PADDING
+    return config.integer("pad_token_id", 1) + 1 if is_counted else 0
+
+
+def _is_reranker(config: Fields, modules: Modules, name: str) -> bool:
+    architecture = (config.texts("architectures") or [""])[0]
+    if not architecture.endswith("ForSequenceClassification") or any(kind == "Pooling" for kind, _ in modules):
+        return False
+    labels = read_labels(config)
+    if labels != 1:
+        raise Unsupported(
+            f"{name!r} has {labels} labels; a reranker has exactly one, and classifiers are not served yet"
+        )
+    if extra := [kind for kind, _ in modules if kind != "Transformer"]:
+        raise Unsupported(f"{name!r} is a cross-encoder built with {extra[0]}; embedstack hands over plain ones only")
+    return True
+
+
+def _check_modules(modules: Modules, name: str) -> None:
+    if not modules:
+        raise ConfigError(
+            f"{name!r} has no modules.json, so how it makes a vector is not stated, and it is never guessed; "
+            "save a copy of it with sentence-transformers and give that folder"
+        )
+    kinds = [kind for kind, _ in modules]
+    if other := [kind for kind in kinds if kind not in _MODULES]:
+        raise Unsupported(f"{name!r} is built with {other[0]}; the reference runtime has: {', '.join(_MODULES)}")
+    if kinds[0] != "Transformer" or kinds.count("Transformer") > 1 or kinds.count("Pooling") != 1:
+        raise Unsupported(f"{name!r} is built as {' -> '.join(kinds)}; it must begin with Transformer -> Pooling")
+    if place := modules[0][1]:
+        raise Unsupported(f"{name!r} keeps its encoder in {place!r}; it must lie in the folder itself")
+
+
+def _poolings(folder: Path, modules: Modules, name: str) -> list[str]:
+    return read_pooling_modes(read_fields(folder / dict(modules)["Pooling"] / "config.json"), name)
+
+
+def _dim(folder: Path, modules: Modules, poolings: int) -> int:
+    """What the last Dense gives, else the pooled width; several poolings stand side by side."""
+    last = [place for kind, place in modules if kind == "Dense"][-1:]
+    for place in last:
+        dense = read_fields(folder / place / "config.json")
+        _check_dense(dense)
+        return dense.integer("out_features")
+    pooling = read_fields(folder / dict(modules)["Pooling"] / "config.json")
+    width = pooling.integer("embedding_dimension", pooling.integer("word_embedding_dimension", 0))
+    if not width:
+        raise pooling.wrong("embedding_dimension", "the width of a token's vector")
+    return width * poolings
+
+
+def _check_dense(dense: Fields) -> None:
+    """An activation of the model's own is left out by sentence-transformers with no more than a line in the log."""
+    activation = dense.text("activation_function", "torch.nn.modules.activation.Tanh")
+    if not activation.startswith("torch."):
+        raise Unsupported(f"{str(dense.path)!r} names {activation!r}; embedstack runs no code from a model")
+
+
+def _max_tokens(folder: Path, config: Fields, settings: Fields) -> int:
+    """What the recipe states, else the tokeniser; at most as many tokens as there are positions."""
+    positions = _first(config, _POSITIONS) - _offset(config)
+    tokenizer = read_fields_if_there(folder / "tokenizer_config.json")
+    stated = (settings.limit("max_seq_length"), tokenizer.limit("model_max_length"))
+    limits = [next((limit for limit in stated if limit is not None), positions), *([positions] * (positions > 0))]
+    limit = min(limits)
+    if not _LEAST_TOKENS <= limit < 2**31:
+        raise ConfigError(f"{str(folder)!r} states no limit of tokens; set max_seq_length in {SETTINGS_NAMES[0]}")
+    return limit
+
+
+def _files(folder: Path, modules: Modules) -> list[str]:
+    """Every file that decides a vector, as a path below the folder."""
+    main = [path.name for path in weight_files(folder) if path.name not in HEADS.values()]
+    named = ["config.json", "modules.json", *SETTINGS_NAMES]
+    for kind, place in modules[1:]:
+        named.append(f"{place}/config.json")
+        if kind in _WITH_WEIGHTS:
+            named.append(_container(folder, place))
+    return [*main, *(name for name in named if (folder / name).is_file())]
+
+
+def _container(folder: Path, place: str) -> str:
+    found = next((f"{place}/{name}" for name in _CONTAINERS if (folder / place / name).is_file()), None)
+    if found is None:
+        raise ConfigError(f"{str(folder / place)!r} holds no weights; pull the model again")
+    return found

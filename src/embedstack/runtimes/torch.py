@@ -1,0 +1,290 @@
+"""The runtime of GPUs: the graph runs operation by operation in PyTorch, over packed tokens.
+
+What has run: everything on the processor, in all precisions. What has not run anywhere yet, since no GPU was at hand:
+`_varlen` with its kernel (its shapes are checked on the meta device, its meaning with a twin in the tests), transfers
+to a GPU, TF32, and running out of a GPU's memory. CUDA graphs, compilation and replicas are left until measured.
+"""
+
+import traceback
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from embedstack.errors import RuntimeFailed
+from embedstack.models import family, outputs
+from embedstack.models.ops import Expression, Ops
+from embedstack.models.weights import Weights
+from embedstack.runtimes import Options
+from embedstack.runtimes.accelerator import (
+    AMPERE,
+    DTYPES,
+    choose_device,
+    choose_precision,
+    device_name,
+    prepare,
+    unproven,
+)
+from embedstack.runtimes.layout import lay_out
+from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Vectors
+
+try:  # PyTorch 2.10 and later
+    from torch.nn.attention.varlen import varlen_attn
+except ImportError:
+    varlen_attn = None
+
+F = torch.nn.functional
+FEW = 8  # numbers: scores and lexical weights are made in float32, which costs nothing; bfloat16 logits near 10 tie
+COPY_ROWS = 16384  # of a table, converted at once: 64 MB where a row has 1024 numbers
+FLASH_STEP, FLASH_LARGEST = 8, 256
+"""What the kernel takes: NVIDIA Ampere or later, heads of a multiple of 8 numbers, at most 256, half precision.
+
+Source: pytorch, aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, `mha_varlen_fwd`.
+"""
+
+
+class Kept:
+    """The weights on the device, in the precision of the products; each is there once."""
+
+    def __init__(self, weights: Weights, device: torch.device, dtype: torch.dtype) -> None:
+        self.weights, self.device, self.dtype = weights, device, dtype
+        self._tensors: dict[tuple[str, ...], torch.Tensor] = {}
+
+    def take(self, names: tuple[str, ...], shape: tuple[int, ...], dtype: torch.dtype | None = None) -> torch.Tensor:
+        """Tensors of one shape, one below the other; what was joined once is not kept in parts as well."""
+        if names not in self._tensors:
+            joined = self._joined(names, shape, dtype or self.dtype)
+            for first, end in combinations(range(len(names) + 1), 2):
+                self._tensors[names[first:end]] = joined[first * shape[0] : end * shape[0]]
+        return self._tensors[names]
+
+    def clear(self) -> None:
+        self._tensors.clear()
+
+    def _joined(self, names: tuple[str, ...], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        if len(names) == 1 and self.device.type == "cpu" and dtype == torch.float32:
+            return _shared(self.weights.take(names[0], shape))
+        joined = torch.empty((len(names) * shape[0], *shape[1:]), dtype=dtype, device=self.device)
+        for place, name in enumerate(names):
+            source = _shared(self.weights.take(name, shape))
+            for begin in range(0, shape[0], COPY_ROWS):  # in pieces, so that no second whole copy is made on the way
+                piece = source[begin : begin + COPY_ROWS]
+                joined[place * shape[0] + begin :][: len(piece)].copy_(piece)
+        return joined
+
+
+def _shared(values: Floats) -> torch.Tensor:
+    """A tensor over the memory map itself; PyTorch warns of a read-only array, though it only reads."""
+    values.flags.writeable = True
+    return torch.from_numpy(values)
+
+
+class TorchOps(Ops[torch.Tensor]):
+    """Operations that are done at once, on the device."""
+
+    def __init__(self, kept: Kept, batch: Batch, pad: int | None = None) -> None:
+        """`pad` is the id that `positions` does not count."""
+        super().__init__(kept.weights)
+        self._kept, self._batch, self._pad = kept, batch, pad
+        lengths = np.diff(batch.offsets)
+        self._longest = int(lengths.max())
+        self._is_even = bool((lengths == self._longest).all())
+        laid = {**lay_out(batch, pad), "offsets": batch.offsets, "counts": np.arange(len(batch) + 1, dtype=np.int32)}
+        self._at = _moved({name: values for name, values in laid.items() if name != "mask"}, kept.device)
+
+    def weight(self, name: str, *shape: int) -> torch.Tensor:
+        return self._kept.take((name,), shape)
+
+    def ids(self) -> torch.Tensor:
+        return self._at["ids"]
+
+    def segments(self) -> torch.Tensor:
+        return self._at["segments"]
+
+    def positions(self, offset: int) -> torch.Tensor:
+        pad = offset - 1 if offset else None
+        if pad == self._pad:
+            return self._at["places"] + offset
+        return _moved({"places": lay_out(self._batch, pad)["places"]}, self._kept.device)["places"] + offset
+
+    def number(self, value: float) -> torch.Tensor:
+        return torch.tensor(value, dtype=torch.float64)  # without a dimension: it takes the precision of its partner
+
+    def matmul(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, weight)
+
+    def rows(self, table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        return F.embedding(index, table)
+
+    def mean(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(-1, keepdim=True)
+
+    def sqrt(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sqrt()
+
+    def erf(self, x: torch.Tensor) -> torch.Tensor:
+        return x.erf()
+
+    def tanh(self, x: torch.Tensor) -> torch.Tensor:
+        return x.tanh()
+
+    def relu(self, x: torch.Tensor) -> torch.Tensor:
+        return x.relu()
+
+    def attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *, one_query: bool = False
+    ) -> torch.Tensor:
+        q, k, v = (x.unflatten(1, (heads, -1)) for x in (q, k, v))
+        attend = self._varlen if takes_varlen(q) else self._padded
+        return attend(q, k, v, one_query).flatten(1)
+
+    def _varlen(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool) -> torch.Tensor:
+        """(rows, heads, size) each, without padding: the kernel is told where items begin (its `cu_seq`)."""
+        begins, longest = (self._at["counts"], 1) if one_query else (self._at["offsets"], self._longest)
+        return varlen_attn(q, k, v, begins, self._at["offsets"], longest, self._longest)
+
+    def _padded(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool) -> torch.Tensor:
+        """The same by items of one length: a reshape where they are, else gathered, masked and scattered back."""
+        spread = [q.unsqueeze(1) if one_query else self._spread(q), self._spread(k), self._spread(v)]
+        q, k, v = (x.transpose(1, 2) for x in spread)  # (items, heads, length, size)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if self._is_even else self._mask)
+        rows = mixed.transpose(1, 2).flatten(0, 1)
+        return rows if one_query or self._is_even else rows.index_select(0, self._at["slots"])
+
+    def _spread(self, x: torch.Tensor) -> torch.Tensor:
+        """(tokens, heads, size) -> (items, length, heads, size)."""
+        rows = x if self._is_even else x.index_select(0, self._at["grid"].flatten())
+        return rows.unflatten(0, (-1, self._longest))
+
+    @cached_property
+    def _mask(self) -> torch.Tensor:
+        """(items, 1, 1, length), true where there is a token."""
+        lengths = self._at["lasts"] - self._at["firsts"] + 1
+        return (torch.arange(self._longest, device=lengths.device) < lengths[:, None])[:, None, None]
+
+    def pool(self, x: torch.Tensor, how: Pooling) -> torch.Tensor:
+        match how:
+            case "cls":
+                return x.index_select(0, self._at["firsts"])
+            case "last":
+                return x.index_select(0, self._at["lasts"])
+            case "mean" | "max":
+                return F.embedding_bag(self._at["every"], _wide(x), self._at["firsts"], mode=how)
+
+    # ------------------------------------------------------------------ fused forms
+
+    def linear(self, x: torch.Tensor, at: str, wide: int, out: int) -> torch.Tensor:
+        return self.linears(x, [at], wide, out)[0]
+
+    def linears(self, x: torch.Tensor, ats: Sequence[str], wide: int, out: int) -> list[torch.Tensor]:
+        """One product for all, split afterwards."""
+        x = _wide(x) if out <= FEW else x
+        weight = self._kept.take(tuple(f"{at}.weight" for at in ats), (out, wide), x.dtype)
+        bias = self._kept.take(tuple(f"{at}.bias" for at in ats), (out,), x.dtype)
+        return list(F.linear(x, weight, bias).split(out, dim=1))
+
+    def layer_norm(self, x: torch.Tensor, at: str, width: int, eps: float) -> torch.Tensor:
+        return F.layer_norm(x, (width,), self.weight(f"{at}.weight", width), self.weight(f"{at}.bias", width), eps)
+
+    def gelu(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(x)
+
+    def gelu_tanh(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(x, approximate="tanh")
+
+    def silu(self, x: torch.Tensor) -> torch.Tensor:
+        return F.silu(x)
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    """In float32 at least, where half precision would lose what matters: sums over many tokens, and logits."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def takes_varlen(q: torch.Tensor) -> bool:
+    """Whether attention runs without padding: what the kernel can do, on NVIDIA; elsewhere it is padded."""
+    size = q.shape[-1]
+    is_fit = q.dtype in (torch.bfloat16, torch.float16) and size % FLASH_STEP == 0 and size <= FLASH_LARGEST
+    return is_fit and _has_kernel(q.device)
+
+
+@cache
+def _has_kernel(device: torch.device) -> bool:
+    if varlen_attn is None or device.type != "cuda" or torch.version.hip:
+        return False
+    return bool(torch.cuda.get_device_capability(device)[0] >= AMPERE)
+
+
+def _moved(arrays: Mapping[str, NDArray[np.generic]], device: torch.device) -> dict[str, torch.Tensor]:
+    """Arrays of int32 on the device, in one transfer for all of them."""
+    whole = torch.from_numpy(np.concatenate([values.reshape(-1) for values in arrays.values()]))
+    if device.type == "cuda":
+        whole = whole.pin_memory()
+    parts = whole.to(device, non_blocking=True).split([values.size for values in arrays.values()])
+    return {name: part.view(values.shape) for (name, values), part in zip(arrays.items(), parts, strict=True)}
+
+
+class TorchRuntime:
+    """A model on a GPU, or on the processor."""
+
+    calibration = ""
+
+    def __init__(self, spec: ModelSpec, weights: Weights, options: Options) -> None:
+        self._device = choose_device(options.device)
+        self.precision, why = choose_precision(options.precision, self._device)
+        self.device = device_name(self._device)
+        self.lanes = options.lanes or 1
+        said = [why, prepare(self._device, self.precision, options), f"lanes: {self.lanes}", unproven(self._device)]
+        self.reason = "; ".join(clause for clause in said if clause)
+        self._spec, self._kept = spec, Kept(weights, self._device, DTYPES[self.precision])
+        self._pad = spec.architecture.position_offset - 1 if spec.architecture.position_offset else None
+        one = Batch(np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32))
+        self._run(one, frozenset(spec.outputs), prune=False)  # reads every tensor: what is left over shows now
+        weights.refuse_leftovers(family(spec).unread)
+
+    def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
+        """See Runtime."""
+        return self._run(batch, wanted, prune=True)
+
+    def _run(self, batch: Batch, wanted: frozenset[Output], *, prune: bool) -> dict[Output, Floats]:
+        try:
+            with torch.inference_mode():
+                made = outputs(TorchOps(self._kept, batch, self._pad), self._spec, wanted, prune=prune)
+                return {name: values.float().cpu().numpy() for name, values in made.items()}
+        except (RuntimeError, MemoryError) as error:  # PyTorch's own errors are RuntimeErrors
+            raise failed(error, batch, self._device) from error
+
+    def close(self) -> None:
+        """See Runtime."""
+        self._kept.clear()
+        give_back(self._device)
+
+    @staticmethod
+    def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
+        """See Runtime."""
+        device = choose_device("auto")
+        prepare(device, "float32", Options(threads=1))
+        with torch.inference_mode():
+            made: torch.Tensor = expression(TorchOps(Kept(weights, device, torch.float32), batch))
+            return np.asarray(made.cpu().numpy(), np.float32)
+
+
+def failed(error: Exception, batch: Batch, device: torch.device) -> RuntimeFailed:
+    """What a caller is told of an error of PyTorch; what it held on the device is given back first.
+
+    The engine halves a batch that failed while it still has the error in hand, and the error's frames would hold the
+    tensors of the failed run.
+    """
+    traceback.clear_frames(error.__traceback__)
+    give_back(device)
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return RuntimeFailed(f"the device {str(device)!r} could not run a batch of {len(batch.ids)} tokens: {first[:300]}")
+
+
+def give_back(device: torch.device) -> None:
+    """Return the memory that PyTorch keeps for later runs to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

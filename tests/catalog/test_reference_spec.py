@@ -1,0 +1,115 @@
+"""A folder of any family becomes a spec for the reference runtime, under a space of its own."""
+
+from pathlib import Path
+
+import pytest
+from hub_server import HubServer
+from model_folders import Files, as_json, minilm, modules, pooling, reranker, without, write
+
+from embedstack.catalog import Located, find
+from embedstack.errors import ConfigError, Unsupported
+from embedstack.types import ModelSpec
+
+DENSE = {"in_features": 384, "out_features": 12, "activation_function": "torch.nn.modules.activation.Tanh"}
+
+
+def mpnet() -> Files:
+    """An embedding model of a family that has no graph here, with a Dense module."""
+    files = minilm(model_type="mpnet", max_position_embeddings=514, pad_token_id=1)
+    files["sentence_bert_config.json"] = as_json({"max_seq_length": 4096})
+    files["modules.json"] = modules("Transformer", "Pooling", "Dense", "Normalize")
+    return {**files, "2_Dense/config.json": as_json(DENSE), "2_Dense/model.safetensors": b"the weights of a module"}
+
+
+def spec_of(files: Files, tmp_path: Path, *, reference: bool = True) -> ModelSpec:
+    return find(str(write(tmp_path / "m", files)), cache_dir=tmp_path / "cache", reference=reference).spec
+
+
+def test_the_family_says_who_runs_it(tmp_path: Path) -> None:
+    assert spec_of(mpnet(), tmp_path).architecture.family == "reference:mpnet"
+
+
+def test_a_model_of_ours_gets_a_space_of_its_own_there(tmp_path: Path) -> None:
+    theirs, ours = spec_of(minilm(), tmp_path), spec_of(minilm(), tmp_path, reference=False)
+
+    assert theirs.architecture.family == "reference:bert"
+    assert theirs.space != ours.space
+
+
+def test_the_width_is_that_of_the_last_dense(tmp_path: Path) -> None:
+    assert spec_of(mpnet(), tmp_path).dim == 12
+
+
+def test_joined_poolings_stand_side_by_side(tmp_path: Path) -> None:
+    both = {"embedding_dimension": 384, "pooling_mode": ["cls", "mean"]}
+
+    assert spec_of({**minilm(), "1_Pooling/config.json": as_json(both)}, tmp_path).dim == 768
+
+
+def test_no_text_is_longer_than_there_are_positions(tmp_path: Path) -> None:
+    assert spec_of(mpnet(), tmp_path).max_tokens == 512  # two of the 514 stand before the first token
+
+
+def test_a_model_that_states_no_limit_is_refused(tmp_path: Path) -> None:
+    files = without(minilm(max_position_embeddings=None), "sentence_bert_config.json", "tokenizer_config.json")
+
+    with pytest.raises(ConfigError, match="states no limit of tokens"):
+        spec_of(files, tmp_path)
+
+
+def test_a_folder_that_states_no_pooling_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="never guessed"):
+        spec_of(without(minilm(), "modules.json"), tmp_path)
+
+
+def test_a_reranker_has_a_score(tmp_path: Path) -> None:
+    spec = spec_of(reranker(), tmp_path)
+
+    assert (spec.task, spec.outputs, spec.labels, spec.score_activation) == ("rerank", ("score",), 1, "identity")
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"config.json": as_json({"model_type": "x", "auto_map": {"AutoModel": "own.Model"}})}, "its own model code"),
+        ({"modules.json": modules("Transformer", "Pooling", package="own")}, "code of its own"),
+        ({"modules.json": modules("Transformer", "Pooling", "WordWeights")}, "WordWeights"),
+        ({"modules.json": modules("Transformer", "Dense")}, "must begin with Transformer -> Pooling"),
+        ({"2_Dense/config.json": as_json({**DENSE, "activation_function": "own.Swish"})}, "runs no code from a model"),
+        ({"adapter_config.json": b"{}"}, "is an adapter"),
+        ({"1_Pooling/config.json": pooling("")}, "states no pooling"),
+    ],
+)
+def test_what_it_cannot_run_truly_is_refused(files: Files, said: str, tmp_path: Path) -> None:
+    with pytest.raises((Unsupported, ConfigError), match=said):
+        spec_of({**mpnet(), **files}, tmp_path)
+
+
+def test_a_module_without_its_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="2_Dense' holds no weights"):
+        spec_of(without(mpnet(), "2_Dense/model.safetensors"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "modules.json", "2_Dense/config.json", "2_Dense/model.safetensors"])
+def test_every_file_that_decides_a_vector_is_in_the_space(name: str, tmp_path: Path) -> None:
+    before = spec_of(mpnet(), tmp_path)
+
+    after = spec_of({**mpnet(), name: mpnet()[name] + b" "}, tmp_path)
+
+    assert after.space != before.space
+
+
+def test_the_weights_of_modules_are_fetched_too(hub: HubServer, cache: Path) -> None:
+    hub.add("org/model", mpnet())
+
+    located: Located = find("org/model", cache_dir=cache, hf_endpoint=hub.url, say=print, reference=True)
+
+    assert (located.folder / "2_Dense/model.safetensors").read_bytes() == b"the weights of a module"
+    assert located.spec.dim == 12
+
+
+def test_a_family_that_is_not_ours_is_refused_without_it(hub: HubServer, cache: Path) -> None:
+    hub.add("org/model", mpnet())
+
+    with pytest.raises(Unsupported, match="--runtime reference"):
+        find("org/model", cache_dir=cache, hf_endpoint=hub.url, say=print)
