@@ -1,4 +1,4 @@
-"""The pages that are made, not written: docs/reference.md, .env.example, and the README's table of measurements.
+"""What is made, not written: docs/reference.md, .env.example, the tables of the README and of docs/proof.md.
 
 python tests/support/reference.py      # writes them; a test says when they are out of date
 """
@@ -18,6 +18,7 @@ from embedstack.settings import Settings, environment_names, example
 
 ROOT = Path(__file__).parents[2]
 MARKS = "<!-- measured -->\n", "<!-- /measured -->"
+CONFUSION = "<!-- confusion -->\n", "<!-- /confusion -->"
 
 
 def pages() -> dict[Path, str]:
@@ -26,6 +27,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs/reference.md": reference(),
         ROOT / ".env.example": example(),
         ROOT / "README.md": with_measurements((ROOT / "README.md").read_text()),
+        ROOT / "docs/proof.md": with_confusion((ROOT / "docs/proof.md").read_text()),
     }
 
 
@@ -109,36 +111,76 @@ def error_table() -> list[str]:
 
 
 def with_measurements(readme: str) -> str:
-    """The README with its table made anew from bench/results."""
+    """The README with its table made anew from bench/results, or as it is where there is none."""
     start, end = readme.index(MARKS[0]) + len(MARKS[0]), readme.index(MARKS[1])
-    return readme[:start] + measurements() + readme[end:]
+    return readme[:start] + (measurements() or readme[start:end]) + readme[end:]
 
 
 def measurements() -> str:
-    path, quality_path = ROOT / "bench/results/minilm.json", ROOT / "bench/results/quality.json"
+    path, quality_path = ROOT / "bench/results/compare.json", ROOT / "bench/results/quality.json"
     if not path.exists() or not quality_path.exists():
         return ""
-    made, scored = json.loads(path.read_text()), json.loads(quality_path.read_text())
-    machine, speed, start = made["machine"], made["speed"], made["start"]
-    theirs, ours = speed["texts_per_s"].values()
-    scores = scored["scores"]
-    judge = scores.pop("sentence-transformers")
+    made, scores = json.loads(path.read_text()), json.loads(quality_path.read_text())["scores"]
+    machine, mixed = made["machine"], made["sets"]["mixed"]
     rows = [
-        f"all-MiniLM-L6-v2, {machine['threads']} threads of {machine['processor']}, {machine['precision'].split(',')[0]}, beside "
-        f"{made['peer']}, in one run ({machine['date']}, commit {machine['commit']}):",
+        f"{made['model']}, {made['threads']} threads of {machine['processor']}, everyone with the same weights and "
+        f"each peer at its best batch size, {made['rounds']} interleaved rounds over {mixed['texts']} texts of "
+        f"{mixed['mean_tokens']:.0f} tokens on average ({machine['date']}, commit {machine['commit']}):",
         "",
-        "| | embedstack | sentence-transformers | |",
-        "|---|---|---|---|",
-        f"| texts/s (512 texts, mean 81 tokens), median of 5 rounds | {ours['median']:.0f} | {theirs['median']:.0f} | {speed['ratio']} x |",
-        f"| share of the processor's own matrix product limit ({made['matmul']['limit_gflops']:.0f} GFLOP/s), measured in the same run | {made['matmul']['share']:.0%} | | |",
-        f"| start of the process to the first vector | {start['first_vector_s']['median']:.2f} s | | {start['ratio']} x the bare imports |",
-        f"| anonymous memory of the server | {made['memory']['anonymous_mb']:.0f} MB | | and {made['memory']['file_backed_mb']:.0f} MB of file pages |",
-        f"| cosine to float64, least of {made['fidelity']['texts']} | {made['fidelity']['cosine_to_float64']['min']:.7f} | | |",
+        "![texts per second](bench/results/compare.svg)",
+        "",
+        "| | texts/s | one query, p50 | start to first vector | anonymous memory | least cosine to float64 |",
+        "|---|---|---|---|---|---|",
+        *map(_contender, *zip(*_fastest_first(made["contenders"]), strict=True)),
+        "",
     ]
-    for name, row in scores.items():
-        precision = name.removeprefix("embedstack ")
-        rows += [f"| {metric}, {precision} | {value:.4f} | {judge[metric]:.4f} | |" for metric, value in row.items()]
+    judge = scores.pop("sentence-transformers")
+    rows += [
+        "| quality | " + " | ".join(["sentence-transformers", *scores]) + " |",
+        "|---|" + "---|" * (len(scores) + 1),
+    ]
+    for metric, value in judge.items():
+        rows.append(
+            "| " + " | ".join([metric, f"{value:.4f}", *(f"{row[metric]:.4f}" for row in scores.values())]) + " |"
+        )
+    server, bare = made["server"], made["bare_imports_s"]["median"]
+    rows += [
+        "",
+        f"The server holds {server['anonymous_mb']:.0f} MB of anonymous memory and {server['file_backed_mb']:.0f} MB of file "
+        f"pages; importing the libraries alone takes {bare:.2f} s. All aims, other texts and what was skipped: "
+        "[the whole table](bench/results/compare.md).",
+    ]
     return "\n".join(rows) + "\n"
+
+
+def _fastest_first(contenders: dict) -> list[tuple[str, dict]]:
+    return sorted(contenders.items(), key=lambda pair: -pair[1]["speed"]["mixed"]["texts_per_s"]["median"])
+
+
+def _contender(name: str, one: dict) -> str:
+    cells = [
+        f"**{name}**" if name.startswith("embedstack") else name,
+        f"{one['speed']['mixed']['texts_per_s']['median']:.0f}",
+        f"{one['latency_ms']['p50']:.1f} ms",
+        f"{one['start_s']['median']:.1f} s",
+        f"{one['memory']['anonymous_mb']:.0f} MB",
+        f"{one['fidelity']['cosine_to_float64']['min']:.7f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def with_confusion(page: str) -> str:
+    """What tests/support/confusion.py recorded: one table for each model, a row for each fault."""
+    recorded = json.loads((ROOT / "tests/golden/confusion.json").read_text())
+    start, end = page.index(CONFUSION[0]) + len(CONFUSION[0]), page.index(CONFUSION[1])
+    return page[:start] + "\n".join(_confusion(name, rows) for name, rows in recorded.items()) + page[end:]
+
+
+def _confusion(name: str, rows: dict[str, dict[str, str]]) -> str:
+    precisions = list(rows["right"])
+    lines = [f"| {name} | {' | '.join(precisions)} |", f"|---|{'---|' * len(precisions)}"]
+    lines += [f"| {fault} | {' | '.join(cells[each] for each in precisions)} |" for fault, cells in rows.items()]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

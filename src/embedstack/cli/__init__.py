@@ -14,6 +14,7 @@ COMMANDS = {
     "rerank": "embedstack.cli.rerank:rerank",
     "models": "embedstack.cli.models:models",
     "doctor": "embedstack.cli.doctor:doctor",
+    "bench": "embedstack.cli.bench:bench",
 }
 
 
@@ -32,6 +33,7 @@ def cli() -> None:
       embedstack rerank "a question" "one answer" "another answer"
       embedstack models list                            what can be served, and what is already here
       embedstack doctor                                 what this machine has, and what every setting is
+      embedstack bench                                  how fast a model is here
 
     Settings come from flags, then the environment (EMBEDSTACK_...), then .env.
     """

@@ -13,12 +13,12 @@ from embedstack.catalog.locate import Located, find, in_folder, in_store
 from embedstack.catalog.network import to_stderr
 from embedstack.catalog.store import Kept, Store, writing
 from embedstack.cli.lazy import LazyGroup
-from embedstack.errors import BadRequest, ConfigError
+from embedstack.errors import BadRequest, ConfigError, Unsupported
 from embedstack.settings import Settings, read_settings
 from embedstack.types import spec_fields
 
 Command = Callable[..., None]
-LATER: dict[str, str] = {}
+LATER: dict[str, str] = {"prove": "embedstack.cli.prove:prove", "export": "embedstack.cli.export:export"}
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
@@ -182,18 +182,20 @@ def path(name: str, cache_dir: Path | None, env_file: Path | None) -> None:
 )
 @click.option("--offline/--online", default=None, help="Take nothing from the network.")
 @click.option("--hf-endpoint", help="The Hub, or a mirror of it.")
+@click.option("--truth/--no-truth", "is_proven", default=True, help="Make the vectors that it is proven by, once.")
 @_places
 @_json
 def pull(
     name: str | None,
     bundle_path: Path | None,
+    is_proven: bool,
     offline: bool | None,
     hf_endpoint: str | None,
     cache_dir: Path | None,
     env_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Fetch a model, check its digests and print its folder."""
+    """Fetch a model, check its digests, make its truth vectors in float64 and print its folder."""
     if (name is None) == (bundle_path is None):
         raise BadRequest("give either a model or --from; example: embedstack models pull bge-m3")
     settings = _settings(cache_dir, env_file, offline=offline, hf_endpoint=hf_endpoint)
@@ -209,7 +211,19 @@ def pull(
             hf_endpoint=settings.hf_endpoint,
             hf_token=settings.hf_token,
         )
+    if is_proven:
+        _make_truth(located, settings.cache_dir)
     click.echo(json.dumps(_located_fields(located), indent=2) if as_json else located.folder)
+
+
+def _make_truth(located: Located, cache_dir: Path) -> None:
+    """A model whose graph is not ours has none, and is served as unproven."""
+    from embedstack.proof.truth import ensure  # loads tokenisers and graphs, which the other commands do without
+
+    try:
+        ensure(located.spec, located.folder, cache_dir)
+    except Unsupported as error:
+        to_stderr(f"{located.spec.name} stays unproven: {error}")
 
 
 @models.command()

@@ -7,7 +7,9 @@ import click
 from embedstack.api import model_names, open_engine
 from embedstack.cli.flags import setting_flags, settings_from
 from embedstack.errors import BadRequest
+from embedstack.proof.startup import Proof, check_start
 from embedstack.server.run import run
+from embedstack.types import Encoder
 
 
 @click.command()
@@ -27,4 +29,8 @@ def serve(model: tuple[str, ...], **flags: object) -> None:
         raise BadRequest("models are given twice; name them as arguments or with --models")
     settings = settings_from({**flags, "models": ",".join(model) or flags["models"]})
     names = list(model) or model_names(settings)
-    sys.exit(run(settings, lambda: open_engine(settings, names)))
+
+    def check(encoder: Encoder) -> Proof:
+        return check_start(encoder, settings.cache_dir, settings.precision)
+
+    sys.exit(run(settings, lambda: open_engine(settings, names, serving=True), check))

@@ -1,5 +1,6 @@
 """Operations made real: a spec and its weights become something that runs batches."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -76,6 +77,9 @@ class OpenRuntime(Protocol):
 RUNTIMES: Mapping[str, str] = {
     "numpy": "embedstack.runtimes.numpy:NumpyRuntime",
     "openvino": "embedstack.runtimes.openvino:OpenVinoRuntime",
+    "onnx": "embedstack.runtimes.onnx:OnnxRuntime",
+    "torch": "embedstack.runtimes.torch:TorchRuntime",
+    "reference": "embedstack.runtimes.reference:ReferenceRuntime",
 }
 
 
@@ -89,7 +93,9 @@ def open_runtime(name: str) -> OpenRuntime:
         raise ConfigError(f"runtime {name!r} is unknown; choose one of: {', '.join(RUNTIMES)}")
     module, _, attribute = RUNTIMES[name].partition(":")
     try:
-        return cast("OpenRuntime", getattr(import_module(module), attribute))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # builds of PyTorch warn of drivers and of numpy while they are imported
+            return cast("OpenRuntime", getattr(import_module(module), attribute))
     except ImportError as error:
         raise ConfigError(
             f"runtime {name!r} needs packages that are not installed ({error}); run: pip install 'embedstack[{name}]'"

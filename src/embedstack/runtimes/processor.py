@@ -10,6 +10,7 @@ from embedstack.types import Precision
 
 # processor flags as Linux names them; emulated bfloat16 is slower than float32 and is never chosen
 NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
+NATIVE_INT8 = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}  # products of 8 bits summed in 32
 
 
 def usable_threads(root: Path = Path("/")) -> int:
@@ -72,6 +73,14 @@ def require_processor(runtime: str, device: str) -> None:
         raise ConfigError(f"runtime {runtime!r} runs on the processor, not on {device!r}; leave device at auto")
 
 
+def int8_reason(has: frozenset[str] | None = None) -> str:
+    """Why int8 is taken, and whether the processor gains by it; `has` as in `choose_precision`."""
+    native = (flags() if has is None else has) & NATIVE_INT8
+    if native:
+        return f"int8, as asked; the processor has it natively ({', '.join(sorted(native))})"
+    return "int8, as asked; this processor has no VNNI, so it gains less"
+
+
 def choose_precision(wish: str, has: frozenset[str] | None = None) -> tuple[Precision, str]:
     """The precision to compute in, and why.
 
@@ -98,6 +107,8 @@ def choose_precision(wish: str, has: frozenset[str] | None = None) -> tuple[Prec
             raise ConfigError(
                 "precision 'float64' is for the numpy runtime; use auto, float32 or bfloat16 with openvino"
             )
+        case "int8":
+            raise ConfigError("precision 'int8' is for the onnx runtime; use it with runtime onnx, or leave it at auto")
     raise ConfigError(
         f"precision {wish!r} is unknown; use auto or one of: {', '.join(cast('tuple[str]', get_args(Precision)))}"
     )

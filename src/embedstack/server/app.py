@@ -29,7 +29,7 @@ from embedstack.server.guard import (
 )
 from embedstack.server.logs import log, quoted, trace
 from embedstack.server.metrics import ELSEWHERE, Metrics, count
-from embedstack.server.opening import OpenEncoder, Opening, Settled
+from embedstack.server.opening import Check, OpenEncoder, Opening, Settled, unproven
 from embedstack.server.pages import own_pages
 from embedstack.server.table import Place, dialect_at, no_route, places, wrong_method
 from embedstack.settings import Settings
@@ -40,14 +40,21 @@ Given = TypeVar("Given")
 HUNG_UP = Wire(499, b"")  # nobody reads it; the number is nginx's
 
 
-def create_app(open_encoder: OpenEncoder, settings: Settings, *, on_settled: Settled = lambda error: None) -> Starlette:
+def create_app(
+    open_encoder: OpenEncoder,
+    settings: Settings,
+    *,
+    on_settled: Settled = lambda error: None,
+    check: Check = unproven,
+) -> Starlette:
     """The app. The encoder is opened in a thread when the app starts, and closed when it stops.
 
     Args:
         on_settled: called from that thread when the encoder is open, or with the error when it cannot be.
+        check: see Opening.
     """
     table = places(open_dialects())
-    opening = Opening(open_encoder, f"the server is loading {settings.models}", on_settled)
+    opening = Opening(open_encoder, f"the server is loading {settings.models}", on_settled, check)
     metrics = Metrics(is_ready=lambda: opening.state == "ready")
     front = Front(opening, metrics, settings)
 

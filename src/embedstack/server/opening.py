@@ -11,11 +11,19 @@ import psutil
 
 from embedstack.dialects.dialect import Memory, State, Status
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
+from embedstack.proof.startup import Proof
 from embedstack.server.logs import log, quoted, trace
 from embedstack.types import Encoder, ModelSpec
 
 OpenEncoder = Callable[[], Encoder]
 Settled = Callable[[EmbedstackError | None], None]
+Check = Callable[[Encoder], Proof]
+
+
+def unproven(encoder: Encoder) -> Proof:
+    """The check of a server that was given none."""
+    return "unproven"
+
 
 LEAVE_S = 2.0  # weights load within it; a download that takes longer is cut by the process's end
 
@@ -35,14 +43,17 @@ class Opening:
     Args:
         doing: what loading means, for those who ask meanwhile.
         on_settled: called once from the loading thread, with the error if there is one.
+        check: says of the encoder that was opened whether it is proven; what it raises ends the opening.
     """
 
-    def __init__(self, open_encoder: OpenEncoder, doing: str, on_settled: Settled) -> None:
+    def __init__(self, open_encoder: OpenEncoder, doing: str, on_settled: Settled, check: Check = unproven) -> None:
         self._open_encoder = open_encoder
+        self._check = check
         self._doing = doing
         self._on_settled = on_settled
         self._encoder: Encoder | None = None
         self._error: EmbedstackError | None = None
+        self.proof: Proof = "unproven"
         self._started = time.time()
         self._began = time.monotonic()
         # A daemon, so that a download does not hold up the process's end.
@@ -54,7 +65,9 @@ class Opening:
 
     def _open(self) -> None:
         try:
-            self._encoder = self._open_encoder()
+            encoder = self._open_encoder()
+            self.proof = self._check(encoder)
+            self._encoder = encoder
         except EmbedstackError as error:
             self._error = error
         except Exception as error:
@@ -70,7 +83,7 @@ class Opening:
             log.error("event=failed seconds=%.2f reason=%s", took_s, quoted(self._error.message))
         else:
             names = ",".join(spec.name for spec in self._encoder.models()) if self._encoder else ""
-            log.info("event=ready seconds=%.2f models=%s", took_s, quoted(names))
+            log.info("event=ready seconds=%.2f models=%s proof=%s", took_s, quoted(names), self.proof)
 
     @property
     def state(self) -> State:

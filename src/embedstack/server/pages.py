@@ -30,7 +30,7 @@ def own_pages(opening: Opening, metrics: Metrics, table: Sequence[Place]) -> lis
 
     async def ready(_: Request) -> Response:
         if opening.state == "ready":
-            return JSONResponse({"status": "ready"})
+            return JSONResponse({"status": "ready", "proof": opening.proof})
         headers = {"retry-after": str(NOT_READY_RETRY_S)}
         return JSONResponse({"status": opening.state, "reason": opening.reason}, 503, headers)
 

@@ -14,19 +14,21 @@ from starlette.applications import Starlette
 from embedstack.errors import ConfigError, EmbedstackError
 from embedstack.server.app import create_app
 from embedstack.server.logs import log, quoted, set_up_logs
-from embedstack.server.opening import OpenEncoder
+from embedstack.server.opening import Check, OpenEncoder, unproven
 from embedstack.settings import Settings
 
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection (60 s), so that they close it and not we
 BACKLOG = 2048
 
 
-def run(settings: Settings, open_encoder: OpenEncoder) -> int:
+def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) -> int:
     """Serve until SIGTERM or SIGINT, then let running requests end; 0 if all went well.
 
+    Args:
+        check: see Opening.
     Raises:
         ConfigError: the address cannot be listened on.
-        EmbedstackError: the encoder could not be opened.
+        EmbedstackError: the encoder could not be opened, or is not what it should be.
     """
     set_up_logs(settings.log_level)
     listener = listen(settings.host, settings.port)
@@ -41,7 +43,7 @@ def run(settings: Settings, open_encoder: OpenEncoder) -> int:
             failures.append(error)
             server.should_exit = True
 
-    server = uvicorn.Server(_config(create_app(open_encoder, settings, on_settled=settled), settings))
+    server = uvicorn.Server(_config(create_app(open_encoder, settings, on_settled=settled, check=check), settings))
     with _signals_end(server):
         server.run(sockets=[listener])
     log.info("event=stopped")

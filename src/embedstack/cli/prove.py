@@ -1,0 +1,163 @@
+"""`embedstack models prove`: a runtime here, an endpoint or an exported file is compared with float64 truth."""
+
+import asyncio
+import json
+import os
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from embedstack.api import open_engine
+from embedstack.catalog.locate import Located, find
+from embedstack.catalog.network import to_stderr
+from embedstack.cli.flags import setting_flags, settings_from
+from embedstack.client.client import Client
+from embedstack.engine.engine import Engine, Loaded
+from embedstack.errors import BadRequest, ConfigError, Mismatch
+from embedstack.inputs.text import TextInput
+from embedstack.proof.fidelity import Fidelity
+from embedstack.proof.kept import Truth
+from embedstack.proof.prove import Report
+from embedstack.proof.prove import prove as compare
+from embedstack.proof.truth import ensure
+from embedstack.runtimes import Options, open_runtime
+from embedstack.settings import Settings
+
+COLUMNS = ("OUTPUT", "PROBES", "COSINE MIN", "MEAN", "LARGEST OFF", "TOP 10", "ORDER", "ALONE")
+SETTINGS = ("runtime", "precision", "device", "threads", "cache_dir", "offline", "hf_endpoint", "hf_token")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--url", help="prove what answers there, not a runtime here; the base URL that its clients are given")
+@click.option("--dialect", default="openai", show_default=True, help="what the endpoint speaks: openai or tei")
+@click.option("--served-as", default="", help="the model's name at the endpoint [default: its name here]")
+@click.option("--key-env", help="the environment variable that holds the endpoint's key")
+@click.option("--prompts-here", is_flag=True, help="put the model's prompts in front here: the endpoint puts none")
+@click.option("--file", type=click.Path(path_type=Path), help="prove a file that `models export` wrote")
+@click.option("--quick", is_flag=True, help="leave out the text past the limit of a model that takes over 1024 tokens")
+@click.option("--json", "is_json", is_flag=True, help="print JSON, for machines")
+@setting_flags(*SETTINGS)
+def prove(
+    name: str, url: str | None, dialect: str, served_as: str, key_env: str | None, prompts_here: bool,
+    file: Path | None, quick: bool, is_json: bool, **flags: object,
+) -> None:  # fmt: skip
+    """Compare a model's vectors with float64 truth, and say what is wrong where they differ.
+
+    \b
+    embedstack models prove all-MiniLM-L6-v2                         the default runtime of this machine
+    embedstack models prove bge-m3 --runtime onnx --precision float32
+    embedstack models prove bge-m3 --url http://host:8080 --dialect tei
+    embedstack models prove bge-m3 --file bge-m3.onnx
+
+    It ends with 0 if every limit of the precision is kept, and with 3 if not.
+    """
+    if url and file:
+        raise BadRequest("--url and --file exclude each other; give one of them")
+    settings = settings_from(flags)
+    located = find(
+        name,
+        cache_dir=settings.cache_dir,
+        offline=settings.offline,
+        hf_endpoint=settings.hf_endpoint,
+        hf_token=settings.hf_token,
+    )
+    key = _key(key_env)
+    truth = ensure(located.spec, located.folder, settings.cache_dir, late=not quick)
+
+    async def compared() -> tuple[str, Report]:
+        async with AsyncExitStack() as stack:
+            if url:
+                client = Client(
+                    url, model=served_as, dialect=dialect, key=key, spec=located.spec, prompts_here=prompts_here
+                )
+                await stack.enter_async_context(client)
+                # what this machine is set to computes nothing there: only a flag says what to hold it to
+                precision = settings.precision if flags["precision"] and settings.precision != "auto" else None
+                return url, await compare(client, located.spec, truth, located.folder, precision=precision)
+            engine = _exported(file, located, settings) if file else open_engine(settings, [name])
+            stack.callback(engine.close)
+            return await _local(engine, located, truth)
+
+    where, report = asyncio.run(compared())
+    click.echo(json.dumps(_fields(where, report), indent=2) if is_json else _text(where, report))
+    for note in report.notes:
+        to_stderr(note)
+    if not report.is_proven:
+        raise Mismatch(f"{located.spec.name!r} at {where} is not proven: {'; '.join(report.failures)}")
+
+
+async def _local(engine: Engine, located: Located, truth: Truth) -> tuple[str, Report]:
+    runtime = engine.find("", located.spec.task).runtime
+    report = await compare(engine, located.spec, truth, located.folder, precision=runtime.precision)
+    return f"{runtime.device}: {runtime.reason}", report
+
+
+def _key(variable: str | None) -> str:
+    """A key on the command line would stand in the list of processes."""
+    if variable is None:
+        return ""
+    if variable not in os.environ:
+        raise ConfigError(f"--key-env={variable!r} names no variable that is set; set it to the endpoint's key")
+    return os.environ[variable]
+
+
+def _exported(file: Path, located: Located, settings: Settings) -> Engine:
+    """The file in an engine of its own.
+
+    Raises:
+        Mismatch: it was exported from another model.
+    """
+    open_runtime("onnx")  # says what to install
+    from embedstack.runtimes.export import OnnxFile, check_identity
+
+    check_identity(file, located.spec)
+    runtime = OnnxFile(file, Options(device=settings.device, threads=settings.threads))
+    return Engine([Loaded(located.spec, TextInput(located.folder, located.spec), runtime)])
+
+
+# ------------------------------------------------------------------------------------------------ shown
+
+
+def _text(where: str, report: Report) -> str:
+    found = report.diagnosis
+    lines = [
+        f"{report.spec.name} at {where}",
+        f"space {report.spec.space}, held to {report.precision} ({report.judged_as})",
+        "",
+        *_table(report.rows),
+        "",
+        f"{'proven' if report.is_proven else 'not proven'}: {found.says}",
+    ]
+    if found.hidden:
+        lines.append(f"cannot tell at {report.precision}: {', '.join(found.hidden)}")
+    return "\n".join(lines)
+
+
+def _table(rows: tuple[Fidelity, ...]) -> list[str]:
+    lines = [COLUMNS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _cells(row: Fidelity) -> tuple[str, ...]:
+    shares = [f"{value:.1%}" if value is not None else "" for value in (row.top, row.order)]
+    cosines = [f"{value:.7f}" if value is not None else "" for value in (row.least, row.mean, row.alone)]
+    return (row.output, str(row.probes), *cosines[:2], f"{row.largest:.1e}", *shares, cosines[2])
+
+
+def _fields(where: str, report: Report) -> dict[str, object]:
+    return {
+        "model": report.spec.name,
+        "space": report.spec.space,
+        "where": where,
+        "precision": report.precision,
+        "judged_as": report.judged_as,
+        "proven": report.is_proven,
+        "outputs": [asdict(row) for row in report.rows],
+        "failures": list(report.failures),
+        "diagnosis": {**asdict(report.diagnosis)},
+        "notes": list(report.notes),
+    }

@@ -1,0 +1,105 @@
+"""A model and its probes -> truth vectors, made once by the numpy runtime in float64, and kept."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from embedstack.catalog.digests import write_whole
+from embedstack.errors import ConfigError
+from embedstack.inputs.text import TextInput
+from embedstack.models.weights import open_weights
+from embedstack.proof.fidelity import of_sparse
+from embedstack.proof.kept import Truth, due, kept, packed, place
+from embedstack.proof.probes import Probe, probes
+from embedstack.runtimes.numpy import NumpyRuntime
+from embedstack.types import Batch, Encoding, Floats, ModelSpec, Output, Sparse, Vectors
+
+log = logging.getLogger(__name__)
+
+
+def ensure(spec: ModelSpec, folder: Path, cache_dir: Path, *, late: bool = False) -> Truth:
+    """The truth of a model: what is kept, and what was missing made and kept too.
+
+    Args:
+        folder: where the weights are.
+        late: also of the text past the limit of a model that takes long ones; that can take minutes.
+    Raises:
+        ConfigError: the weights are not as the spec says, or hold a number that is not finite.
+        Unsupported: the family is not ours, so that there is no truth.
+    """
+    wanted = [probe for probe in probes(spec).all if late or not probe.is_late]
+    here = kept(spec, cache_dir)
+    missing = [probe for probe in wanted if here is None or not here.has(probe, spec.outputs)]
+    if not missing and here is not None:
+        return here
+    made = Truth(spec.space, _merged(here.rows if here else {}, make(spec, folder, missing)))
+    try:
+        write_whole(place(spec, cache_dir), packed(made))
+    except OSError as error:  # it costs the time to make it again, and changes nothing
+        log.warning("event=truth_not_kept path=%s error=%s", place(spec, cache_dir), error)
+    return made
+
+
+def make(spec: ModelSpec, folder: Path, wanted: Sequence[Probe]) -> dict[Output, dict[str, Floats]]:
+    """Rows of these probes in float64, rounded to float32 at the end.
+
+    All go through the graph together, layer by layer, so that each weight is read once.
+    """
+    encodings = TextInput(folder, spec).encode([probe.item for probe in wanted])
+    _require_known(spec, encodings)
+    weights = open_weights(folder)
+    runtime = NumpyRuntime(spec, weights)
+    with tqdm(total=len(weights.names()), desc=f"{spec.name}: truth in float64", unit=" tensors", disable=None) as bar:
+        made = runtime.run(pack(encodings), frozenset(spec.outputs), on_weight=bar.update)
+    rows = {output: dict(_rows(spec, output, made, wanted, encodings)) for output in spec.outputs}
+    return {output: {name: rows[output][name] for name in due(output, rows[output])} for output in rows}
+
+
+def _require_known(spec: ModelSpec, encodings: Sequence[Encoding]) -> None:
+    largest = max(int(encoding.ids.max()) for encoding in encodings)
+    if largest >= spec.architecture.vocab:
+        raise ConfigError(
+            f"the tokeniser of {spec.name!r} gives the token id {largest}, its weights have {spec.architecture.vocab} "
+            "rows; the two are of different models, so pull the model again"
+        )
+
+
+def pack(encodings: Sequence[Encoding]) -> Batch:
+    """Items end to end."""
+    segments = [np.zeros(e.cost, np.int32) if e.segments is None else e.segments for e in encodings]
+    offsets = np.concatenate([[0], np.cumsum([e.cost for e in encodings])]).astype(np.int32)
+    return Batch(np.concatenate([e.ids for e in encodings]), np.concatenate(segments), offsets)
+
+
+def _rows(
+    spec: ModelSpec, output: Output, made: Vectors, wanted: Sequence[Probe], encodings: Sequence[Encoding]
+) -> Iterator[tuple[str, Floats]]:
+    spans = pairwise(pack(encodings).offsets.tolist())
+    for number, (probe, encoding, (start, stop)) in enumerate(zip(wanted, encodings, spans, strict=True)):
+        values = made[output]
+        match output:
+            case "dense" | "score":
+                yield probe.name, values[number]
+            case "multi":
+                yield probe.name, values[start + 1 : stop]  # the first token's is not kept
+            case "sparse":
+                yield probe.name, of_sparse(_largest(values[start:stop, 0], encoding, spec.sparse_ignore))
+
+
+def _largest(weights: Floats, encoding: Encoding, ignore: Sequence[int]) -> Sparse:
+    """The largest weight of each id: the plain twin of the engine's."""
+    bag: dict[int, float] = {}
+    for token, weight in zip(encoding.ids.tolist(), weights.tolist(), strict=True):
+        if weight > 0 and token not in ignore:
+            bag[token] = max(weight, bag.get(token, 0.0))
+    return Sparse(np.array(sorted(bag), np.int32), np.array([bag[token] for token in sorted(bag)], np.float32))
+
+
+def _merged(
+    before: Mapping[Output, Mapping[str, Floats]], more: Mapping[Output, Mapping[str, Floats]]
+) -> dict[Output, dict[str, Floats]]:
+    return {output: {**before.get(output, {}), **rows} for output, rows in more.items()}

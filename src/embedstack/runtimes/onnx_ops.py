@@ -1,0 +1,207 @@
+"""The operations of models become nodes of an ONNX graph, ONNX Runtime's own ones where those are faster."""
+
+from collections.abc import Callable
+
+import numpy as np
+from onnx import TensorProto
+
+from embedstack.models.ops import Ops
+from embedstack.models.weights import Weights
+from embedstack.runtimes.onnx_graph import GraphBuilder, Value
+from embedstack.types import Pooling
+
+FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
+NEVER = float(np.finfo(np.float32).min)  # what a masked logit becomes
+
+
+class OnnxOps(Ops[Value]):
+    """Operations that add nodes to a graph.
+
+    Args:
+        fused: use ONNX Runtime's own operators where they are faster; else those of the ONNX standard alone.
+    """
+
+    def __init__(self, weights: Weights, *, fused: bool = True) -> None:
+        super().__init__(weights)
+        self.graph = GraphBuilder()
+        self.fused = fused
+        self.pad: int | None = None  # the id that `positions` does not count
+        self._shared: dict[str, Value] = {}
+
+    # ------------------------------------------------------------------ inputs: what `lay_out` makes of a batch
+
+    def ids(self) -> Value:
+        return self._given("ids", "tokens")
+
+    def segments(self) -> Value:
+        return self._given("segments", "tokens")
+
+    def positions(self, offset: int) -> Value:
+        places = self._given("places", "tokens")
+        if not offset:
+            return places
+        self.pad = offset - 1
+        return places + self._whole(offset)
+
+    def grid(self) -> Value:
+        """(items, length) packed row of each place; absent places hold any row of a token."""
+        return self._given("grid", "items", "length")
+
+    def slots(self) -> Value:
+        """(tokens,) place of each packed row in the flattened grid."""
+        return self._given("slots", "tokens")
+
+    def mask(self) -> Value:
+        """(items, 1, 1, length) 0, or so little that softmax makes it 0 where no token is."""
+        return self.graph.input("mask", TensorProto.FLOAT, ["items", 1, 1, "length"])
+
+    def present(self) -> Value:
+        """Which places hold a token, as MultiHeadAttention wants it: (items,) lengths or (items, length) of 0 and 1."""
+        return self.once("lengths", lambda: self.lasts() - self.firsts() + self._whole(1))
+
+    def firsts(self) -> Value:
+        """(items,) packed row of each item's first token."""
+        return self._given("firsts", "items")
+
+    def lasts(self) -> Value:
+        """(items,) packed row of each item's last token."""
+        return self._given("lasts", "items")
+
+    def hidden(self, width: int) -> Value:
+        """(tokens, width) as an input, for a head that is a graph of its own."""
+        return self.graph.input("hidden", TensorProto.FLOAT, ["tokens", width])
+
+    # ------------------------------------------------------------------ arithmetic
+
+    def weight(self, name: str, *shape: int) -> Value:
+        return self.graph.weight(name, self.weights.take(name, shape))
+
+    def number(self, value: float) -> Value:
+        return self.graph.constant(np.array(value, np.float32))
+
+    def matmul(self, x: Value, weight: Value) -> Value:
+        return self.graph.add("Gemm", x, weight, transB=1)
+
+    def rows(self, table: Value, index: Value) -> Value:
+        return self.graph.add("Gather", table, index)
+
+    def mean(self, x: Value) -> Value:
+        return self.graph.add("ReduceMean", x, self.axes(-1))
+
+    def sqrt(self, x: Value) -> Value:
+        return self.graph.add("Sqrt", x)
+
+    def erf(self, x: Value) -> Value:
+        return self.graph.add("Erf", x)
+
+    def tanh(self, x: Value) -> Value:
+        return self.graph.add("Tanh", x)
+
+    def relu(self, x: Value) -> Value:
+        return self.graph.add("Relu", x)
+
+    # ------------------------------------------------------------------ per item
+
+    def attention(self, q: Value, k: Value, v: Value, heads: int, *, one_query: bool = False) -> Value:
+        """Spread to (items, length, width) around the attention alone, so that no other product sees padding."""
+        if one_query:  # MultiHeadAttention of ONNX Runtime 1.20 gives something else for it
+            return self._plain_attention(self.graph.add("Unsqueeze", q, self.axes(1)), k, v, heads)
+        if not self.fused:
+            return self.rows(self._plain_attention(self.rows(q, self.grid()), k, v, heads), self.slots())
+        # what both branches read is added before them
+        grid, slots, present, shape = self.grid(), self.slots(), self.present(), self._grid_shape()
+
+        def mixed(spread: Callable[[Value], Value], mask: Value | None) -> Value:
+            given = (spread(q), spread(k), spread(v), None, mask)  # None: biases are added already
+            made = self.graph.add("MultiHeadAttention", *given, domain=FUSED, num_heads=heads, mask_filter_value=NEVER)
+            return self.graph.add("Flatten", made, axis=2)  # (items * length, width)
+
+        # without a mask ONNX Runtime never holds the (length, length) table, and nothing is gathered
+        return self.graph.either(
+            self._even(),
+            lambda: mixed(lambda x: self.graph.add("Reshape", x, shape), None),
+            lambda: self.rows(mixed(lambda x: self.rows(x, grid), present), slots),
+        )
+
+    def pool(self, x: Value, how: Pooling) -> Value:
+        match how:
+            case "cls":
+                return self.rows(x, self.firsts())
+            case "last":
+                return self.rows(x, self.lasts())
+            case "mean":
+                mixed = self.graph.add("MatMul", self._shares(), self.rows(x, self.grid()))  # (items, 1, width)
+                return self.graph.add("Squeeze", mixed, self.axes(1))
+            case "max":
+                mask = self.graph.add("Squeeze", self.mask(), self.axes(1, 2))  # (items, length)
+                spread = self.rows(x, self.grid()) + self.graph.add("Unsqueeze", mask, self.axes(2))
+                return self.graph.add("ReduceMax", spread, self.axes(1), keepdims=0)
+
+    # ------------------------------------------------------------------ fused forms
+
+    def linear(self, x: Value, at: str, wide: int, out: int) -> Value:
+        weight, bias = self.weight(f"{at}.weight", out, wide), self.weight(f"{at}.bias", out)
+        return self.graph.add("Gemm", x, weight, bias, width=out, transB=1)
+
+    def layer_norm(self, x: Value, at: str, width: int, eps: float) -> Value:
+        scale, shift = self.weight(f"{at}.weight", width), self.weight(f"{at}.bias", width)
+        # on a processor SkipLayerNormalization is slower than this with an Add before it: 8 % of MiniLM, 1.31
+        return self.graph.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=eps)
+
+    def gelu(self, x: Value) -> Value:
+        return self.graph.add("Gelu", x, domain=FUSED) if self.fused else super().gelu(x)
+
+    def gelu_tanh(self, x: Value) -> Value:
+        return self.graph.add("FastGelu", x, domain=FUSED) if self.fused else super().gelu_tanh(x)
+
+    # ------------------------------------------------------------------
+
+    def axes(self, *places: int) -> Value:
+        """Axes or a shape as an input of a node."""
+        return self.graph.constant(np.array(places, np.int64))
+
+    def once(self, name: str, make: Callable[[], Value]) -> Value:
+        """What several places read and one node makes."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
+
+    def _given(self, name: str, *shape: str) -> Value:
+        return self.graph.input(name, TensorProto.INT32, shape)
+
+    def _whole(self, value: int) -> Value:
+        return self.graph.constant(np.array(value, np.int32))
+
+    def _even(self) -> Value:
+        """Whether all items are of one length, so that the packed rows are the grid's."""
+        grid, slots = self.grid(), self.slots()
+        return self.once(
+            "even", lambda: self.graph.add("Equal", self.graph.add("Size", grid), self.graph.add("Size", slots))
+        )
+
+    def _grid_shape(self) -> Value:
+        def shape() -> Value:
+            return self.graph.add("Concat", self.graph.add("Shape", self.grid()), self.axes(-1), axis=0)
+
+        return self.once("grid shape", shape)
+
+    def _shares(self) -> Value:
+        """(items, 1, length) what each place counts for in the mean: softmax of 0 and next to nothing."""
+        return self.once(
+            "shares", lambda: self.graph.add("Softmax", self.graph.add("Squeeze", self.mask(), self.axes(1)), axis=-1)
+        )
+
+    def _plain_attention(self, q: Value, k: Value, v: Value, heads: int) -> Value:
+        """(items, queries, width), and packed keys and values -> (items * queries, width)."""
+        width = k.width
+        assert width, "keys come from a linear layer"
+        shape = self.axes(0, 0, heads, width // heads)
+
+        def by_head(x: Value, order: list[int]) -> Value:
+            return self.graph.add("Transpose", self.graph.add("Reshape", x, shape), perm=order)
+
+        q = by_head(q, [0, 2, 1, 3]) * self.number((width // heads) ** -0.5)
+        k, v = by_head(self.rows(k, self.grid()), [0, 2, 3, 1]), by_head(self.rows(v, self.grid()), [0, 2, 1, 3])
+        shares = self.graph.add("Softmax", self.graph.add("MatMul", q, k) + self.mask(), axis=-1)
+        together = self.graph.add("Transpose", self.graph.add("MatMul", shares, v), perm=[0, 2, 1, 3])
+        return self.graph.add("Reshape", together, self.axes(-1, width))

@@ -1,0 +1,273 @@
+"""Every runtime proves every family and head; what is wrong fails in words; an endpoint is seen through the door."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedstack.api import open_engine
+from embedstack.catalog import Located, find
+from embedstack.engine.engine import Engine
+from embedstack.errors import BadRequest, Mismatch, TooLong, Unsupported
+from embedstack.proof.kept import Truth
+from embedstack.proof.probes import probes
+from embedstack.proof.prove import Report, logits, prove
+from embedstack.proof.truth import make
+from embedstack.settings import read_settings
+from embedstack.testing.fake import HashEncoder, hash_spec
+from embedstack.types import Encode, Encoded, ModelSpec, Score, Scored
+from support.confusion import tiny_folder
+from support.runtimes import needs_torch, runtimes
+from support.tiny import CASES
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A small model and its truth."""
+
+    located: Located
+    truth: Truth
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Known]:
+    root = tmp_path_factory.mktemp("tiny")
+    made = {}
+    for name in CASES:
+        folder = GOLDEN / "bge_m3_tiny" if name == "bge-m3" else tiny_folder(name, root)
+        located = find(str(folder), cache_dir=root)
+        rows = make(located.spec, located.folder, probes(located.spec).all)
+        made[name] = Known(located, Truth(located.spec.space, rows))
+    return made
+
+
+def opened(located: Located, cache_dir: Path, runtime: str = "numpy", precision: str = "auto") -> Engine:
+    flags = {
+        "runtime": runtime,
+        "precision": precision,
+        "device": "cpu",
+        "threads": 1,
+        "lanes": 1,
+        "cache_dir": cache_dir,
+    }
+    return open_engine(read_settings(flags, environ={}), [str(located.folder)], say=lambda line: None)
+
+
+def proven(engine: object, model: Known, **how: object) -> Report:
+    return asyncio.run(prove(engine, model.located.spec, model.truth, model.located.folder, **how))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bert(known: dict[str, Known]) -> Known:
+    return known["bert-mean"]
+
+
+@pytest.fixture
+def engine(bert: Known, tmp_path: Path) -> Iterator[Engine]:
+    made = opened(bert.located, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("runtime", runtimes("reference"))
+@pytest.mark.parametrize("name", CASES)
+def test_every_family_and_head_proves_in_every_runtime(
+    name: str, runtime: str, known: dict[str, Known], tmp_path: Path
+) -> None:
+    model = known[name]
+    engine = opened(model.located, tmp_path, runtime, "auto" if runtime == "numpy" else "float32")
+
+    report = proven(engine, model, precision="float32")
+    engine.close()
+
+    assert report.failures == ()
+    assert report.diagnosis.verdict == "right"
+    assert {row.output for row in report.rows} == set(model.located.spec.outputs)
+
+
+@pytest.mark.torch
+@needs_torch
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", CASES)
+def test_every_family_and_head_proves_in_sixteen_bits(
+    name: str, precision: str, known: dict[str, Known], tmp_path: Path
+) -> None:
+    model = known[name]
+    engine = opened(model.located, tmp_path, "torch", precision)
+
+    report = proven(engine, model, precision=precision)
+    engine.close()
+
+    assert report.failures == ()
+    assert report.diagnosis.verdict == "right"
+
+
+class Seen:
+    """An encoder in front of another that changes what passes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.asked: list[Encode | Score] = []
+
+    async def encode(self, request: Encode) -> Encoded:
+        self.asked.append(request)
+        return await self.engine.encode(request)
+
+    async def score(self, request: Score) -> Scored:
+        self.asked.append(request)
+        return await self.engine.score(request)
+
+    def models(self) -> tuple[ModelSpec, ...]:
+        return self.engine.models()
+
+
+def test_requests_are_of_one_role_and_of_a_size_that_servers_take(engine: Engine, bert: Known) -> None:
+    seen = Seen(engine)
+
+    proven(seen, bert)
+
+    assert all(len({item.role for item in request.items}) == 1 for request in seen.asked)  # type: ignore[union-attr]
+    assert max(len(request.items) for request in seen.asked) == 32
+
+
+def test_the_precision_is_what_the_fingerprint_says(engine: Engine, bert: Known) -> None:
+    report = proven(engine, bert)
+
+    assert (report.precision, report.judged_as) == ("float64", "as its fingerprint says")
+
+
+def test_an_endpoint_that_does_not_say_is_held_to_sixteen_bits(engine: Engine, bert: Known) -> None:
+    class Silent(Seen):
+        async def encode(self, request: Encode) -> Encoded:
+            return replace(await super().encode(request), fingerprint="")
+
+    report = proven(Silent(engine), bert)
+
+    assert report.precision == "bfloat16"
+    assert report.is_proven
+    assert "give --precision" in report.judged_as
+
+
+def test_vectors_that_are_off_fail_in_words(engine: Engine, bert: Known) -> None:
+    class Off(Seen):
+        async def encode(self, request: Encode) -> Encoded:
+            made = await super().encode(request)
+            noise = np.random.default_rng(1).normal(0, 0.02, made.dense.shape)
+            return replace(made, dense=(made.dense + noise).astype(np.float32))
+
+    report = proven(Off(engine), bert, precision="float32")
+
+    assert "the least cosine is 0.9" in report.failures[0]
+    assert report.diagnosis.verdict == "unknown"
+
+
+def test_a_vector_that_depends_on_its_neighbours_fails(engine: Engine, bert: Known) -> None:
+    class Mixing(Seen):
+        async def encode(self, request: Encode) -> Encoded:
+            made = await super().encode(request)
+            return replace(made, dense=made.dense + np.float32(0.2) * made.dense.mean(axis=0) * (len(made.dense) > 1))
+
+    report = proven(Mixing(engine), bert, precision="bfloat16")
+
+    assert any("alone against in a batch" in text for text in report.failures)
+
+
+def test_not_a_number_fails(engine: Engine, bert: Known) -> None:
+    class Broken(Seen):
+        async def encode(self, request: Encode) -> Encoded:
+            made = await super().encode(request)
+            return replace(made, dense=made.dense * np.float32(np.nan))
+
+    assert not proven(Broken(engine), bert).is_proven
+
+
+def test_another_width_is_told_with_both_widths(bert: Known) -> None:
+    class Wide(HashEncoder):
+        async def encode(self, request: Encode) -> Encoded:
+            return replace(await super().encode(request), spec=bert.located.spec)
+
+    with pytest.raises(Mismatch, match=r"gives vectors of 48 numbers, 'bert-mean' has 32"):
+        proven(Wide([hash_spec("bert-mean", dim=48)]), bert)
+
+
+def test_another_space_is_refused_before_anything_is_compared(bert: Known) -> None:
+    with pytest.raises(Mismatch, match="answers in the space"):
+        proven(HashEncoder([hash_spec("bert-mean")]), bert)
+
+
+def test_lost_rows_are_a_mismatch(engine: Engine, bert: Known) -> None:
+    class Losing(Seen):
+        async def encode(self, request: Encode) -> Encoded:
+            made = await super().encode(request)
+            return replace(made, dense=made.dense[:-1]) if len(made.dense) > 1 else made
+
+    with pytest.raises(Mismatch, match=r"gave \d+ dense rows for \d+ texts"):
+        proven(Losing(engine), bert)
+
+
+def test_an_endpoint_that_refuses_long_texts_is_proven_by_the_others(engine: Engine, bert: Known) -> None:
+    class Short(Seen):
+        async def encode(self, request: Encode) -> Encoded:
+            if max(len(item.text) for item in request.items) > 1000:  # type: ignore[union-attr]
+                raise TooLong("too long")
+            return await super().encode(request)
+
+    report = proven(Short(engine), bert)
+
+    assert report.is_proven
+    assert any("past-256 is left out" in note for note in report.notes)
+
+
+def test_an_endpoint_that_refuses_a_usual_text_is_an_error(engine: Engine, bert: Known) -> None:
+    class Refusing(Seen):
+        async def encode(self, request: Encode) -> Encoded:
+            raise BadRequest("no")
+
+    with pytest.raises(BadRequest):
+        proven(Refusing(engine), bert)
+
+
+def test_outputs_that_an_endpoint_lacks_are_said_to_be_unproven(known: dict[str, Known], tmp_path: Path) -> None:
+    model = known["bge-m3"]
+
+    class Dense(Seen):
+        async def encode(self, request: Encode) -> Encoded:
+            if request.outputs != {"dense"}:
+                raise Unsupported("dense only")
+            return await super().encode(request)
+
+    engine = opened(model.located, tmp_path)
+    report = proven(Dense(engine), model)
+    engine.close()
+
+    assert [row.output for row in report.rows] == ["dense"]
+    assert report.notes == ("it gives dense vectors only; its other outputs are not proven",)
+
+
+def test_a_reranker_that_gives_no_logits_is_proven_by_its_scores(known: dict[str, Known], tmp_path: Path) -> None:
+    model = known["bert-classifier"]
+
+    class Cooked(Seen):
+        async def score(self, request: Score) -> Scored:
+            if request.raw_scores:
+                raise Unsupported("no logits")
+            return await super().score(request)
+
+    engine = opened(model.located, tmp_path)
+    report = proven(Cooked(engine), model)
+    engine.close()
+
+    assert report.is_proven
+
+
+def test_logits_come_back_from_scores(known: dict[str, Known]) -> None:
+    spec = known["bert-classifier"].located.spec
+    raw = np.array([-3, 0, 0.5, 4], np.float32)
+
+    assert logits(1 / (1 + np.exp(-raw)), spec) == pytest.approx(raw, abs=1e-5)
+    assert np.isfinite(logits(np.array([0, 1], np.float32), spec)).all()
