@@ -98,10 +98,7 @@ def _runtime(located: Located, settings: Settings, say: Say, *, serving: bool) -
     threads = settings.threads or usable_threads()
 
     def build(lanes: int) -> Runtime:
-        options = Options(
-            precision=settings.precision, device=settings.device, threads=threads, lanes=lanes,
-            cache_dir=settings.cache_dir,
-        )  # fmt: skip
+        options = Options(precision=settings.precision, device=settings.device, threads=threads, lanes=lanes)
         read = unread_weights if settings.runtime == "reference" else open_weights
         return open_runtime(settings.runtime)(located.spec, read(located.folder), options)
 

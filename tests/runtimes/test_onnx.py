@@ -152,7 +152,7 @@ def test_lanes_share_the_threads(tmp_path: Path) -> None:
     made = OnnxRuntime(spec, open_weights(folder), Options(threads=4, lanes=2))
 
     assert made.lanes == 2
-    assert "4 threads in 2 lane" in made.reason
+    assert "threads: 4, lanes: 2" in made.reason
 
 
 def test_gelu_is_exact_and_the_log_silent() -> None:

@@ -1,10 +1,9 @@
 """Operations made real: a spec and its weights become something that runs batches."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Protocol, cast
 
 from embedstack.errors import ConfigError
@@ -21,8 +20,6 @@ class Options:
     device: str = "auto"  # or cpu, cuda, cuda:1, and what else the runtime knows
     threads: int = 0  # processor threads; 0 for all that this process may use
     lanes: int = 0  # runs at once; 0 lets the runtime choose
-    samples: Callable[[], Batch] | None = None  # texts to calibrate with, for precisions that need it
-    cache_dir: Path | None = None  # where what was measured may be kept for the next start
 
 
 AUTO = Options()

@@ -188,7 +188,7 @@ class OnnxRuntime:
         threads = options.threads or usable_threads()
         self.lanes = options.lanes or 1
         self.device = provider.device
-        self.reason = "; ".join(filter(None, [why, provider.remark, f"{threads} threads in {self.lanes} lane"]))
+        self.reason = "; ".join(filter(None, [why, provider.remark, f"threads: {threads}, lanes: {self.lanes}"]))
         # a thread that calls `run` works too, beside those of the session
         each = max(1, threads - self.lanes + 1)
 

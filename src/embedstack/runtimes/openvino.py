@@ -206,7 +206,7 @@ class OpenVinoRuntime:
         self.precision, why = choose_precision(options.precision)
         threads = options.threads or usable_threads()
         self.lanes = options.lanes or 1
-        self.reason = f"{why}; {threads} threads in {self.lanes} lane"
+        self.reason = f"{why}; threads: {threads}, lanes: {self.lanes}"
 
         def compiled(make: Callable[[OpenVinoOps], Mapping[str, ov.Output]]) -> Graph:
             ops = OpenVinoOps(weights)
