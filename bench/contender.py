@@ -232,7 +232,7 @@ class Served:
             anonymous += next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
             lines = Path(f"/proc/{process}/status").read_text().splitlines()
             peak += next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-        return {"anonymous_mb": round(anonymous / 1000, 1), "peak_mb": round(peak / 1000, 1)}
+        return {"anonymous_mb": round(anonymous * 1024 / 1e6, 1), "peak_mb": round(peak * 1024 / 1e6, 1)}
 
 
 def versions():

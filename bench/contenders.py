@@ -4,6 +4,7 @@ Each runs `contender.py` in an environment of its own. A process whose turn it i
 beside the one that is measured.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -60,7 +61,7 @@ def _theirs(name: str, files: str = "model", **options: str) -> Contender:
 
 
 TABLE = (
-    *(_ours("openvino", precision) for precision in ("float32", "bfloat16", "int8")),
+    *(_ours("openvino", precision) for precision in ("float32", "bfloat16")),
     *(_ours("onnx", precision) for precision in ("float32", "int8")),
     *(_ours("torch", precision) for precision in ("float32", "bfloat16")),
     _theirs("default", backend="torch"),
@@ -98,27 +99,32 @@ class Process:
                 stderr=errors,
                 text=True,
                 env=environment(threads, log.parent),
+                start_new_session=True,  # a group of its own: what it started stands still and ends with it
             )
         self.loaded: dict[str, float] = {}
         said = self._answer()
         self.start_s = time.perf_counter() - began
         self.versions: dict[str, str] = said["versions"]
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def ask(self, do: str, **asked: object) -> dict:
-        self._process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
         try:
             self._process.stdin.write(json.dumps({"do": do, **asked}) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise Failed(self._reason()) from None
         answer = self._answer()
-        self._process.send_signal(signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
         return answer
 
     def close(self) -> None:
-        self._process.kill()
+        self._signal(signal.SIGKILL)
         self._process.communicate()
+
+    def _signal(self, which: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself; its log says why
+            os.killpg(self._process.pid, which)
 
     def _answer(self) -> dict:
         ready, _, _ = select.select([self._process.stdout], [], [], PATIENCE_S)

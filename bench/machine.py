@@ -22,7 +22,8 @@ HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 def machine() -> dict[str, object]:
     """For the head of every result."""
-    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False)
+    named_commit = ["git", "describe", "--always", "--dirty", "--exclude=*", "--abbrev=12"]
+    commit = subprocess.run(named_commit, capture_output=True, text=True, check=False)
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     named = {line.split(":")[0].strip(): line.split(":")[1].strip() for line in lines if ":" in line}
     return {

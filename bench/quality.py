@@ -28,6 +28,7 @@ from sentence_transformers import SentenceTransformer
 np.save(sys.argv[2], SentenceTransformer(sys.argv[3], device="cpu").encode(json.load(open(sys.argv[1]))))
 """
 Encode = Callable[[list[str]], Floats]
+RUNS = (("openvino", "auto"), ("onnx", "int8"))
 
 
 def xquad(data: Path, encode: Encode, language: str = "en") -> float:
@@ -74,9 +75,10 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=os.environ.get("EMBEDSTACK_TEST_DATA"), help="the folder of labelled sets"
     )
-    parser.add_argument("--precision", action="append", help="may be repeated; default: auto and int8")
     parser.add_argument("--out", type=Path, help="where to write the JSON; stdout if left out")
     given = parser.parse_args()
+    if given.data is None:
+        parser.error("no labelled sets; give --data FOLDER or set EMBEDSTACK_TEST_DATA")
     import embedstack
     from embedstack.catalog import find
     from embedstack.runtimes.processor import choose_precision
@@ -90,14 +92,14 @@ def main() -> None:
             "stsb_en_spearman": stsb(given.data, theirs),
         }
     }
-    for wish in given.precision or ["auto", "int8"]:
+    for runtime, precision in RUNS:
         try:
-            model = embedstack.load(precision=wish)
+            model = embedstack.load(runtime=runtime, precision=precision)
         except ConfigError as error:
-            print(f"embedstack {wish}: skipped: {error}", file=sys.stderr)
+            print(f"embedstack {runtime} {precision}: skipped: {error}", file=sys.stderr)
             continue
         with model:
-            name = f"embedstack {choose_precision('auto')[0] if wish == 'auto' else wish}"
+            name = f"embedstack {choose_precision('auto')[0] if precision == 'auto' else precision}"
             ours: Encode = lambda texts, model=model: model.encode(texts).dense  # noqa: E731
             scores[name] = {"xquad_en_ndcg@10": xquad(given.data, ours), "stsb_en_spearman": stsb(given.data, ours)}
     made = {

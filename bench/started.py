@@ -46,7 +46,7 @@ def server_memory(texts: list[str], folder: Path, environment: dict[str, str]) -
 def held_mb(pid: int) -> dict[str, float]:
     """What a process holds now."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    held = {line.split(":")[0]: int(line.split()[1]) / 1000 for line in lines}
+    held = {line.split(":")[0]: int(line.split()[1]) * 1024 / 1e6 for line in lines}
     return {
         "anonymous_mb": round(held["Anonymous"], 1),
         "file_backed_mb": round(held["Rss"] - held["Anonymous"], 1),
