@@ -16,6 +16,7 @@ import pytest
 from asking import PAIRS, ask, direct, rows, wish
 
 from embedstack.client import Client
+from embedstack.client.endpoint import Endpoint
 from embedstack.errors import (
     BadRequest,
     ConfigError,
@@ -223,6 +224,24 @@ def test_no_secret_is_in_the_repr_the_errors_or_the_log(tell, caplog):
 
     assert [seen.headers["authorization"].split()[0] for seen in told.seen] == ["Basic", "Bearer"]
     assert not re.search(f"{re.escape(SECRET)}|private text", " ".join([*said, caplog.text]))
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "echo"),
+    [
+        ("sk-token", "sk-token"),
+        ("sk-token", base64.b64encode(b"sk-token:").decode()),
+        ("some%40body:p%40ss%2Fword", "some@body"),
+        ("some%40body:p%40ss%2Fword", "some%40body"),
+        ("some%40body:p%40ss%2Fword", "p@ss/word"),
+        ("some%40body:p%40ss%2Fword", "p%40ss%2Fword"),
+        ("some%40body:p%40ss%2Fword", base64.b64encode(b"some@body:p@ss/word").decode()),
+        ("some%40body:p%40ss%2Fword", base64.b64encode(b"some@body:p@ss/word").decode().rstrip("=")),
+        ("token:token-and-more", "token-and-more"),
+    ],
+)
+def test_user_and_password_are_masked_however_they_are_echoed(userinfo, echo):
+    assert Endpoint(f"http://{userinfo}@host").masked(f"bad <{echo}>") == "bad <***>"
 
 
 def test_a_password_and_a_key_are_one_too_many():

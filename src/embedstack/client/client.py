@@ -54,7 +54,7 @@ class Client:
         max_items: the most in one call; what the endpoint says, or its dialect's limit, if None.
         pause: waits between attempts.
     Raises:
-        ConfigError: the URL, the key or the dialect is none.
+        ConfigError: the URL, the key or the dialect is none, or a number is out of its range.
     """
 
     def __init__(
@@ -73,6 +73,8 @@ class Client:
     ) -> None:
         if prompts_here and spec is None:
             raise ConfigError("prompts_here needs the spec that holds the prompts; give the client a spec")
+        if max_items is not None and max_items < 1:
+            raise ConfigError(f"max_items={max_items!r} is below 1; leave it out for what the endpoint says")
         self._endpoint = Endpoint(url, key)
         self._dialect = open_dialect(dialect)
         self._model = model
@@ -111,6 +113,7 @@ class Client:
             Unsupported: the dialect cannot carry what is asked for; nothing was sent.
             Mismatch: another model answers than was expected.
             Upstream, Overloaded, NotReady, DeadlineExceeded, BadRequest: from there, or from the way there.
+            NotReady also if this client is closed.
         """
         got = await self._asked("embed", request)
         return Encoded(spec=got.spec, fingerprint=got.fingerprint, usage=got.usage, dense=got.rows)
@@ -239,7 +242,7 @@ class Client:
 
 
 def _only(request: Encode | Score, numbers: list[int]) -> Encode | Score:
-    """The request for these items alone."""
+    """The request for these items alone. Two branches, as mypy types the items by the kind of request."""
     if isinstance(request, Score):
         return replace(request, items=tuple(request.items[number] for number in numbers))
     return replace(request, items=tuple(request.items[number] for number in numbers))

@@ -1,5 +1,6 @@
 """A URL and a key become the addresses of an endpoint's routes, what opens them, and a name that holds no secret."""
 
+import base64
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,14 +41,12 @@ class Endpoint:
             return httpx.URL("")
 
     @property
-    def auth(self) -> httpx.BasicAuth | None:
-        """User and password of the URL."""
-        parsed = self._parsed
-        return httpx.BasicAuth(parsed.username, parsed.password) if parsed.userinfo else None
-
-    @property
     def headers(self) -> dict[str, str]:
-        """The key as a header."""
+        """The key, or user and password of the URL, as a header."""
+        parsed = self._parsed
+        if parsed.userinfo:
+            pair = f"{parsed.username}:{parsed.password}".encode()
+            return {"authorization": f"Basic {base64.b64encode(pair).decode()}"}
         return {"authorization": f"Bearer {self.key}"} if self.key else {}
 
     @property
@@ -71,9 +70,21 @@ class Endpoint:
 
     def masked(self, text: str) -> str:
         """A message of the other side, without the secrets that it may echo."""
-        for secret in (self.key, self._parsed.password):
-            text = text.replace(secret, MASK) if len(secret) > len(MASK) else text
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
         return text
+
+    @cached_property
+    def _secrets(self) -> list[str]:
+        """Each as it is given and as it is sent; the longest first, as it may hold another.
+
+        One no longer than the mask is left out: it would mask parts of words, and so tell itself.
+        """
+        parsed = self._parsed
+        sent = self.headers.get("authorization", "").partition(" ")[2]
+        user, _, password = parsed.userinfo.decode("ascii").partition(":")  # percent-encoded, the others are not
+        forms = {self.key, sent, sent.rstrip("="), user, password, parsed.username, parsed.password}
+        return sorted((form for form in forms if len(form) > len(MASK)), key=len, reverse=True)
 
     def __repr__(self) -> str:
         return f"Endpoint(url={self.shown!r}, key={MASK if self.key else ''!r})"

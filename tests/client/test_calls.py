@@ -1,0 +1,99 @@
+"""Connections of a client: how many, how long they are waited for, and which are not tried again."""
+
+import asyncio
+import re
+import time
+
+import pytest
+from asking import no_pause, wish
+
+from embedstack.client import Client
+from embedstack.errors import ConfigError, DeadlineExceeded, NotReady, Upstream
+from embedstack.testing.fake import HashEncoder
+
+
+@pytest.mark.slow
+def test_a_wait_for_a_free_connection_is_not_the_servers_silence(serve):
+    class Slow(HashEncoder):
+        async def encode(self, request):
+            await asyncio.sleep(1)
+            return await super().encode(request)
+
+    async def run(url: str) -> list[object]:
+        async with Client(url, timeout_s=2.5, retries=0) as client:
+            calls = (client.encode(wish("a")) for _ in range(300))
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+    with serve(Slow) as url:
+        answers = asyncio.run(run(url))
+
+    assert [answer for answer in answers if isinstance(answer, BaseException)] == []
+
+
+@pytest.mark.slow
+def test_a_deadline_ends_the_wait_for_a_free_connection(serve):
+    class Endless(HashEncoder):
+        async def encode(self, request):
+            await asyncio.Event().wait()
+
+    async def run(url: str) -> None:
+        async with Client(url) as client:
+            others = [asyncio.ensure_future(client.encode(wish("a"))) for _ in range(100)]
+            last = asyncio.ensure_future(client.encode(wish("a", deadline=time.monotonic() + 0.5)))
+            try:
+                with pytest.raises(DeadlineExceeded, match="all 100 connections were busy"):
+                    await last
+            finally:
+                for other in others:
+                    other.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
+
+    with serve(Endless) as url:
+        asyncio.run(run(url))
+
+
+def test_what_speaks_no_tls_is_not_asked_again_for_it():
+    met = []
+
+    async def run() -> None:
+        async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            met.append(await reader.read(1))
+            writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(meet, "127.0.0.1", 0)
+        async with server, Client(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", pause=no_pause) as client:
+            await client.encode(wish("a"))
+
+    with pytest.raises(Upstream, match=r"no TLS connection .* http url .* SSL_CERT_FILE") as caught:
+        asyncio.run(run())
+
+    assert not caught.value.retry
+    assert len(met) == 1
+
+
+def test_a_closed_client_says_so():
+    async def run() -> None:
+        client = Client("http://127.0.0.1:9")
+        await client.aclose()
+        await client.encode(wish())
+
+    with pytest.raises(NotReady, match="this client is closed; make another"):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("option", "limit"),
+    [
+        ({"retries": -1}, "below 0"),
+        ({"max_items": 0}, "below 1"),
+        ({"timeout_s": 0}, "not above 0"),
+        ({"timeout_s": -1.5}, "not above 0"),
+        ({"timeout_s": float("nan")}, "not above 0"),
+    ],
+    ids=str,
+)
+def test_a_number_out_of_its_range_is_refused_with_its_limit(option, limit):
+    ((name, value),) = option.items()
+    with pytest.raises(ConfigError, match=re.escape(f"{name}={value!r} is {limit}")):
+        Client("http://host", **option)
