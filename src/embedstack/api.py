@@ -107,13 +107,16 @@ def _runtime(located: Located, settings: Settings, say: Say, *, serving: bool) -
         settings.batch_tokens, *sorted(flags()),
     )  # fmt: skip
     remembered = Remembered(settings.cache_dir, circumstances)
-    lanes = settings.lanes or remembered.read()
+    lanes = settings.lanes or remembered.read(most=threads)
     if lanes or not serving or threads == 1:
         return build(lanes or 1)
     say(f"{located.spec.name}: measuring how many batches at once pay here; remembered for the next start")
-    runtime, lanes = choose_lanes(build, located.spec, most=threads, budget=settings.batch_tokens)
-    remembered.write(lanes)
-    return runtime
+    chosen = choose_lanes(build, located.spec, most=threads, budget=settings.batch_tokens)
+    if chosen.failure:  # it may pass, so the next start measures again
+        say(f"{located.spec.name}: lanes={chosen.lanes}, not remembered, because {chosen.failure}")
+    else:
+        remembered.write(chosen.lanes)
+    return chosen.runtime
 
 
 def _spellings(spec: ModelSpec) -> tuple[str, ...]:

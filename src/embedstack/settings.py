@@ -50,7 +50,9 @@ class Settings:
         "openvino", "what runs the graph: openvino, onnx, torch (GPUs), reference, or numpy (float64, slow, the truth)"
     )
     precision: Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16", "int8"] = knob(
-        "auto", "auto is bfloat16 where the device has it natively, else float32; int8 only if asked for"
+        "auto",
+        "auto: what the runtime chooses, and it says why (openvino: bfloat16 where the processor has it natively, "
+        "else float32); int8 only if asked for",
     )
     device: str = knob("auto", "where the runtime runs: auto, cpu, cuda, cuda:1, mps")
     threads: int = knob(0, "processor threads for the model; 0 reads the affinity and the container's quota")
@@ -99,6 +101,17 @@ def read_settings(
         if value is not None:
             values[row.name] = _convert(name, value, types[row.name], row)
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def named_variable(name: str) -> str:
+    """What a variable holds that a flag names: a key on the command line would stand in the list of processes.
+
+    Raises:
+        ConfigError: it is not set, or to nothing.
+    """
+    if not os.environ.get(name):
+        raise ConfigError(f"the environment variable {name!r} is not set; set it, or name another one")
+    return os.environ[name]
 
 
 def environment_names(row: "Field[Any]") -> tuple[str, ...]:

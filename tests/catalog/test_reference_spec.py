@@ -21,6 +21,36 @@ def mpnet() -> Files:
     return {**files, "2_Dense/config.json": as_json(DENSE), "2_Dense/model.safetensors": b"the weights of a module"}
 
 
+def built_as(*kinds: str) -> Files:
+    """An embedding model of these modules."""
+    files = {**minilm(), "modules.json": modules(*kinds)}
+    for n, kind in enumerate(kinds):
+        if kind in ("Dense", "LayerNorm"):
+            settings = {**DENSE, "out_features": 384} if kind == "Dense" else {"dimension": 384}
+            files[f"{n}_{kind}/config.json"] = as_json(settings)
+            files[f"{n}_{kind}/model.safetensors"] = b"the weights of a module"
+    return files
+
+
+def template(*types: int) -> dict[str, object]:
+    """A post-processor that puts these types to the parts of a single text; pairs have others as they like."""
+    part = {"id": "A"}
+    return {
+        "type": "TemplateProcessing",
+        "single": [{"Sequence": {**part, "type_id": n}} for n in types],
+        "pair": [{"Sequence": {**part, "type_id": n}} for n in (0, 1)],
+        "special_tokens": {},
+    }
+
+
+def install(package: str, version: str, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What importlib.metadata reads of a package."""
+    folder = site / f"{package.replace('-', '_')}-{version}.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(site)
+
+
 def spec_of(files: Files, tmp_path: Path, *, reference: bool = True) -> ModelSpec:
     return find(str(write(tmp_path / "m", files)), cache_dir=tmp_path / "cache", reference=reference).spec
 
@@ -40,6 +70,23 @@ def test_the_width_is_that_of_the_last_dense(tmp_path: Path) -> None:
     assert spec_of(mpnet(), tmp_path).dim == 12
 
 
+@pytest.mark.parametrize(
+    ("kinds", "normalize"),
+    [
+        (["Transformer", "Pooling"], False),
+        (["Transformer", "Pooling", "Normalize"], True),
+        (["Transformer", "Pooling", "Dense", "Normalize"], True),
+        (["Transformer", "Pooling", "Normalize", "Dropout"], True),
+        (["Transformer", "Pooling", "Normalize", "Dense"], False),
+        (["Transformer", "Pooling", "Normalize", "LayerNorm"], False),
+    ],
+)
+def test_rows_are_of_length_1_only_where_nothing_changes_that_after_normalize(
+    kinds: list[str], normalize: bool, tmp_path: Path
+) -> None:
+    assert spec_of(built_as(*kinds), tmp_path).normalize is normalize
+
+
 def test_joined_poolings_stand_side_by_side(tmp_path: Path) -> None:
     both = {"embedding_dimension": 384, "pooling_mode": ["cls", "mean"]}
 
@@ -50,8 +97,10 @@ def test_no_text_is_longer_than_there_are_positions(tmp_path: Path) -> None:
     assert spec_of(mpnet(), tmp_path).max_tokens == 512  # two of the 514 stand before the first token
 
 
-def test_a_model_that_states_no_limit_is_refused(tmp_path: Path) -> None:
-    files = without(minilm(max_position_embeddings=None), "sentence_bert_config.json", "tokenizer_config.json")
+@pytest.mark.parametrize("stated", [{}, {"model_max_length": 1e30}])
+def test_a_model_that_states_no_limit_is_refused(stated: dict[str, float], tmp_path: Path) -> None:
+    files = without(minilm(max_position_embeddings=None), "sentence_bert_config.json")
+    files["tokenizer_config.json"] = as_json(stated)
 
     with pytest.raises(ConfigError, match="states no limit of tokens"):
         spec_of(files, tmp_path)
@@ -66,6 +115,27 @@ def test_a_reranker_has_a_score(tmp_path: Path) -> None:
     spec = spec_of(reranker(), tmp_path)
 
     assert (spec.task, spec.outputs, spec.labels, spec.score_activation) == ("rerank", ("score",), 1, "identity")
+
+
+@pytest.mark.parametrize("saved", [{"prompts": {"query": "find: "}, "default_prompt_name": "query"}])
+def test_a_reranker_with_prompts_is_refused(saved: dict[str, object], tmp_path: Path) -> None:
+    files = {**reranker(), "config_sentence_transformers.json": as_json(saved)}
+
+    with pytest.raises(Unsupported, match="puts prompts before its pairs"):
+        spec_of(files, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "after", [template(0, 0, 2), {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template(0, 0, 2)]}]
+)
+def test_a_tokeniser_that_gives_a_text_other_types_than_0_is_refused(after: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match=r"the type 2 \(post_processor in tokenizer\.json\)"):
+        spec_of({**minilm(), "tokenizer.json": as_json({"post_processor": after})}, tmp_path)
+
+
+@pytest.mark.parametrize("after", [None, template(0, 0), {"type": "RobertaProcessing", "sep": ["</s>", 2]}])
+def test_types_of_0_or_of_pairs_alone_are_taken(after: dict[str, object] | None, tmp_path: Path) -> None:
+    assert spec_of({**minilm(), "tokenizer.json": as_json({"post_processor": after})}, tmp_path).dim == 384
 
 
 @pytest.mark.parametrize(
@@ -97,6 +167,21 @@ def test_every_file_that_decides_a_vector_is_in_the_space(name: str, tmp_path: P
     after = spec_of({**mpnet(), name: mpnet()[name] + b" "}, tmp_path)
 
     assert after.space != before.space
+
+
+@pytest.mark.parametrize("package", ["sentence-transformers", "transformers"])
+def test_the_libraries_that_compute_are_in_the_space_by_major_and_minor_version(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces = []
+    for version in ("98.1.0", "98.1.7", "98.2.0"):
+        install(package, version, tmp_path / version, monkeypatch)
+        spaces.append(spec_of(mpnet(), tmp_path).space)
+
+    first, fixed, newer = spaces
+
+    assert first == fixed
+    assert first != newer
 
 
 def test_the_weights_of_modules_are_fetched_too(hub: HubServer, cache: Path) -> None:

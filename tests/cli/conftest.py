@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from support.commands import settings_only
-from support.tiny import CASES, write
+from support.confusion import tiny_folder
 
 
 @pytest.fixture(scope="package")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("tiny")
-    return {name: str(write(CASES[name], root / name)) for name in ("bert-mean", "bert-classifier")}
+    return {name: str(tiny_folder(name, root)) for name in ("bert-mean", "bert-classifier")}
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 
 from embedstack.errors import ConfigError
 from embedstack.runtimes import RUNTIMES
-from embedstack.runtimes.export import OnnxFile, read_identity
+from embedstack.runtimes.export import read_identity
+from embedstack.runtimes.exported import OnnxFile
 from embedstack.types import Batch
 from support.commands import good, run, wanted
 

@@ -11,10 +11,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from embedstack import load
+from embedstack.api import open_engine
 from embedstack.catalog import find
+from embedstack.engine.engine import Engine
 from embedstack.errors import BadRequest, ConfigError, Mismatch
 from embedstack.proof.kept import Truth, packed, place
 from embedstack.proof.truth import ensure
+from embedstack.settings import Settings
 from support.commands import good, process, run
 from support.confusion import tiny_folder
 
@@ -134,6 +137,39 @@ def test_an_endpoint_of_another_width_is_told_both_widths(model: str, monkeypatc
     assert "32" in str(result.exception)
 
 
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_user_and_password_of_an_endpoint_are_never_printed(
+    flags: tuple[str, ...], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(model, precision="float32") as right:
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            return openai(right.encode(json.loads(request.content)["input"]).dense * np.float32(2))
+
+        served(monkeypatch, answer)
+        result = run("models", "prove", model, "--url", "http://somebody:hush-hush@host/v1", *flags)
+
+    assert isinstance(result.exception, Mismatch), result.exception
+    said = f"{result.output} {result.exception}"
+    assert "http://***@host/v1" in said
+    assert "somebody" not in said
+    assert "hush-hush" not in said
+
+
+def test_no_vector_comes_from_the_cache(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDSTACK_VECTOR_CACHE_MB", "10")
+    given = []
+
+    def opening(settings: Settings, names: list[str]) -> Engine:
+        given.append(settings)
+        return open_engine(settings, names)
+
+    monkeypatch.setattr("embedstack.cli.prove.open_engine", opening)
+    good("models", "prove", model)
+
+    assert [settings.vector_cache_mb for settings in given] == [0]
+
+
 def test_an_exported_file_is_proven(model: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     out = str(tmp_path / "m.onnx")
@@ -156,8 +192,16 @@ def test_a_file_of_another_model_is_refused(models: dict[str, str], tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "kind", "says"),
     [
-        (("--url", "http://a", "--file", "b"), BadRequest, "exclude each other"),
-        (("--key-env", "NOT_SET_ANYWHERE"), ConfigError, "names no variable that is set"),
+        (("--url", "http://a", "--file", "b"), BadRequest, "--url would change nothing for --file"),
+        (("--file", "b", "--precision", "int8", "--runtime", "onnx"), BadRequest, "--precision, --runtime would"),
+        (("--url", "http://a", "--runtime", "onnx"), BadRequest, "--runtime would change nothing for --url"),
+        (("--url", "http://a", "--device", "cpu"), BadRequest, "--device would change nothing for --url"),
+        (("--dialect", "tei"), BadRequest, "--dialect would change nothing for a runtime here"),
+        (("--served-as", "m"), BadRequest, "--served-as would change nothing"),
+        (("--prompts-here",), BadRequest, "--prompts-here would change nothing"),
+        (("--key-env", "HOME"), BadRequest, "--key-env would change nothing"),
+        (("--url", "http://a", "--key-env", "NOT_SET_ANYWHERE"), ConfigError, "'NOT_SET_ANYWHERE' is not set"),
+        (("--url", ""), ConfigError, "url '' is not of the form"),
         (("--precision", "int3"), ConfigError, "precision"),
     ],
 )

@@ -99,7 +99,7 @@ def test_a_folder_answers_to_the_path_it_was_given_by(both: Server, embedder: st
 
 @pytest.mark.slow
 def test_serve_says_what_it_runs_on_before_it_listens(both: Server) -> None:
-    assert [line for line in both.said if "bert-mean: openvino, float32, as asked; 1 threads" in line]
+    assert [line for line in both.said if "bert-mean: openvino, float32, as asked; threads: 1" in line]
     assert both.url.startswith("http://127.0.0.1:")
 
 

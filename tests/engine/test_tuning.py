@@ -9,7 +9,11 @@ import pytest
 
 from embedstack import api
 from embedstack.catalog import find
-from embedstack.engine.tuning import Remembered, choose_lanes, warm_up
+from embedstack.engine.tuning import Chosen, Remembered, choose_lanes, warm_up
+from embedstack.errors import ConfigError, RuntimeFailed
+from embedstack.models.weights import Weights
+from embedstack.runtimes import RUNTIMES, Options
+from embedstack.runtimes.numpy import NumpyRuntime
 from embedstack.settings import Settings
 from embedstack.types import Batch, ModelSpec, Vectors
 from support.tiny import CASES, write
@@ -30,18 +34,26 @@ class Watch:
         return self.now
 
 
+Pace = float | ConfigError | RuntimeFailed
+"""Seconds of a batch, or what opening or running it raises."""
+
+
 class Paced:
-    """A runtime whose batches take a stated share of a watch's time."""
+    """A runtime whose batches take a stated share of a watch's time, or fail."""
 
     precision, device, calibration, reason = "float32", "cpu", "", "it is paced"
 
-    def __init__(self, watch: Watch, batch_s: float, lanes: int = 1) -> None:
+    def __init__(self, watch: Watch, batch_s: Pace, lanes: int = 1) -> None:
+        if isinstance(batch_s, ConfigError):
+            raise batch_s
         self.lanes, self._watch, self._batch_s = lanes, watch, batch_s
         self.lengths: list[int] = []
         self.is_open = True
 
     def run(self, batch: Batch, outputs: frozenset[str]) -> Vectors:
         assert self.is_open
+        if isinstance(self._batch_s, RuntimeFailed):
+            raise self._batch_s
         self._watch.pass_by(self._batch_s)
         self.lengths.append(len(batch.ids))
         return {"dense": np.zeros((len(batch), 2), np.float32)}
@@ -50,25 +62,36 @@ class Paced:
         self.is_open = False
 
 
+class OneLane(NumpyRuntime):
+    """A runtime that has no memory for a second lane."""
+
+    def __init__(self, spec: ModelSpec, weights: Weights, options: Options) -> None:
+        if options.lanes > 1:
+            raise RuntimeFailed("out of memory")
+        super().__init__(spec, weights, options)
+
+
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
     folder = write(CASES["bert-mean"], tmp_path_factory.mktemp("m"))
     return find(str(folder), cache_dir=folder).spec
 
 
-def chosen(spec: ModelSpec, batch_s: Mapping[int, float], most: int) -> tuple[int, list[Paced]]:
-    """The count, and the runtimes that were opened for it."""
-    watch, opened = Watch(), []
+def chosen(
+    spec: ModelSpec, batch_s: Mapping[int, Pace], most: int, opened: list[Paced] | None = None
+) -> tuple[Chosen, list[Paced]]:
+    """What was chosen, and the runtimes that were opened for it."""
+    watch, opened = Watch(), [] if opened is None else opened
 
     def build(lanes: int) -> Paced:
         assert not any(runtime.is_open for runtime in opened), "two runtimes would hold the weights twice"
         opened.append(Paced(watch, batch_s[lanes], lanes))
         return opened[-1]
 
-    runtime, lanes = choose_lanes(build, spec, most=most, budget=128, clock=watch)
-    assert runtime is opened[-1]
-    assert runtime.is_open
-    return lanes, opened
+    made = choose_lanes(build, spec, most=most, budget=128, clock=watch)
+    assert made.runtime is opened[-1]
+    assert opened[-1].is_open
+    return made, opened
 
 
 @pytest.mark.parametrize(
@@ -84,17 +107,34 @@ def chosen(spec: ModelSpec, batch_s: Mapping[int, float], most: int) -> tuple[in
 def test_lanes_are_doubled_while_that_gives_a_tenth_more(
     spec: ModelSpec, batch_s: dict[int, float], most: int, lanes: int
 ) -> None:
-    found, opened = chosen(spec, batch_s, most)
+    made, opened = chosen(spec, batch_s, most)
 
-    assert found == lanes
+    assert (made.lanes, made.failure) == (lanes, "")
     assert opened[-1].lanes == lanes
 
 
 def test_a_batch_that_is_long_by_itself_is_not_measured_further(spec: ModelSpec) -> None:
-    lanes, opened = chosen(spec, {1: 0.6}, 8)
+    made, opened = chosen(spec, {1: 0.6}, 8)
 
-    assert lanes == 1
+    assert made.lanes == 1
     assert len(opened) == 1
+
+
+@pytest.mark.parametrize("error", [ConfigError("no memory for it"), RuntimeFailed("no memory for it")])
+def test_a_count_that_fails_leaves_the_one_before(spec: ModelSpec, error: ConfigError | RuntimeFailed) -> None:
+    made, opened = chosen(spec, {1: 0.10, 2: 0.05, 4: error}, 8)
+
+    assert (made.lanes, opened[-1].lanes) == (2, 2)
+    assert made.failure == "4 batches at once failed: no memory for it"
+
+
+def test_one_lane_that_fails_is_closed_and_raised(spec: ModelSpec) -> None:
+    opened: list[Paced] = []
+
+    with pytest.raises(RuntimeFailed, match="no memory"):
+        chosen(spec, {1: RuntimeFailed("no memory")}, 2, opened)
+
+    assert [runtime.is_open for runtime in opened] == [False]
 
 
 def test_warming_runs_each_length_once_shortest_first(spec: ModelSpec) -> None:
@@ -115,21 +155,28 @@ def test_warming_ends_in_time(spec: ModelSpec) -> None:
 def test_a_count_is_remembered_for_the_same_circumstances_only(tmp_path: Path) -> None:
     Remembered(tmp_path, ("model", 8)).write(4)
 
-    assert Remembered(tmp_path, ("model", 8)).read() == 4
-    assert Remembered(tmp_path, ("model", 16)).read() is None
+    assert Remembered(tmp_path, ("model", 8)).read(8) == 4
+    assert Remembered(tmp_path, ("model", 16)).read(8) is None
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b'{"lanes": 0}', b'{"lanes": "4"}', b"[4]"])
+def test_the_largest_count_is_remembered_too(tmp_path: Path) -> None:
+    kept = Remembered(tmp_path, ("model",))
+    kept.write(8)
+
+    assert kept.read(most=8) == 8
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"lanes": 0}', b'{"lanes": "4"}', b"[4]", b'{"lanes": 9}'])
 def test_a_damaged_memory_is_no_memory(tmp_path: Path, damage: bytes) -> None:
     kept = Remembered(tmp_path, ("model",))
     kept.write(4)
     next((tmp_path / "lanes").iterdir()).write_bytes(damage)
 
-    assert kept.read() is None
+    assert kept.read(most=8) is None
 
 
 @pytest.mark.slow
-def test_a_server_measures_once_and_a_script_uses_what_was_measured(tmp_path: Path) -> None:
+def test_a_server_measures_once(tmp_path: Path) -> None:
     folder = write(CASES["bert-mean"], tmp_path / "m")
     settings = Settings(cache_dir=tmp_path / "cache", precision="float32", threads=2)
     said: list[str] = []
@@ -139,6 +186,33 @@ def test_a_server_measures_once_and_a_script_uses_what_was_measured(tmp_path: Pa
 
     assert len(list((tmp_path / "cache/lanes").iterdir())) == 1
     assert sum("measuring" in line for line in said) == 1
+
+
+@pytest.mark.slow
+def test_a_script_uses_what_was_measured(tmp_path: Path) -> None:
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    settings = Settings(cache_dir=tmp_path / "cache", precision="float32", threads=2)
+    api.open_engine(settings, [str(folder)], lambda line: None, serving=True).close()
+    (kept,) = (tmp_path / "cache/lanes").iterdir()
+    kept.write_text('{"lanes": 2}')  # which a machine may have measured or not
+
+    engine = api.open_engine(settings, [str(folder)], lambda line: None)
+
+    assert engine.find("", "embed").runtime.lanes == 2
+    engine.close()
+
+
+@pytest.mark.slow
+def test_lanes_that_fail_are_said_and_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    monkeypatch.setitem(RUNTIMES, "onelane", f"{__name__}:OneLane")  # type: ignore[index]
+    settings = Settings(cache_dir=tmp_path / "cache", runtime="onelane", threads=2)
+    said: list[str] = []
+
+    api.open_engine(settings, [str(folder)], said.append, serving=True).close()
+
+    assert "m: lanes=1, not remembered, because 2 batches at once failed: out of memory" in said
+    assert not (tmp_path / "cache/lanes").exists()
 
 
 def test_a_script_measures_nothing(tmp_path: Path) -> None:

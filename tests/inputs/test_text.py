@@ -269,6 +269,40 @@ def test_a_missing_or_broken_file_is_named(
         TextInput(tmp_path, models["bert-mean"][1])
 
 
+@pytest.fixture
+def with_a_new_token(models: dict[str, tuple[Path, ModelSpec]], tmp_path: Path) -> TextInput:
+    """A tokeniser that a token was added to, and a model that has no row for it."""
+    folder, spec = models["xlm-roberta-cls"]
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["panda-bear"])
+    return with_file(folder, spec, tokenizer, tmp_path)
+
+
+def test_a_token_of_a_text_outside_the_vocabulary_is_refused(
+    models: dict[str, tuple[Path, ModelSpec]], with_a_new_token: TextInput
+) -> None:
+    last = models["xlm-roberta-cls"][1].architecture.vocab - 1
+
+    message = refusal(with_a_new_token, Text("sun"), Text("the panda-bear"))
+
+    assert message == (
+        f"text 1 has the token 'panda-bear', whose id is outside 0..{last}, the vocabulary of 'xlm-roberta-cls'; "
+        "leave it out"
+    )
+
+
+def test_a_token_of_a_pair_outside_the_vocabulary_is_refused(with_a_new_token: TextInput) -> None:
+    message = refusal(with_a_new_token, Pair("sun", "moon"), Pair("sun", "the panda-bear"))
+
+    assert message.startswith("document 1 with its query has the token 'panda-bear', whose id is outside")
+
+
+def test_a_tokeniser_with_more_tokens_than_the_model_takes_all_other_texts(
+    models: dict[str, tuple[Path, ModelSpec]], with_a_new_token: TextInput
+) -> None:
+    assert ids(with_a_new_token, Text("the panda")) == ids(TextInput(*models["xlm-roberta-cls"]), Text("the panda"))
+
+
 # ------------------------------------------------------------------------------------------------ token ids
 
 

@@ -186,11 +186,11 @@ def test_segments_of_a_pair_count(folders: dict[str, Path], tmp_path: Path) -> N
 def test_padding_that_is_not_masked_is_seen(
     case: Case, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from embedstack.runtimes import openvino
+    from embedstack.runtimes import graphs
 
-    plan = openvino.lay_out
+    plan = graphs.lay_out
     unmasked = {"mask": np.zeros((len(ragged(case)), 1, 1, POSITIONS - offset(case)), np.float32)}
-    monkeypatch.setattr(openvino, "lay_out", lambda *given: {**plan(*given), **unmasked})
+    monkeypatch.setattr(graphs, "lay_out", lambda *given: {**plan(*given), **unmasked})
     spec, weights = opened(folders[case.name], tmp_path)
 
     made = OpenVinoRuntime(spec, weights, Options(precision="float32", threads=1)).run(

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from embedstack.proof.faults import candidates
@@ -90,6 +91,25 @@ def test_unnormalised_vectors_of_a_wrong_recipe_are_told_both(tiny: dict[str, Su
     assert said.names == ("cls pooling", "not normalised")
     assert "pools by 'cls', the model by 'mean'" in said.says
     assert "also, it does not bring vectors to length 1" in said.says
+
+
+def test_a_single_row_that_is_not_a_number_is_never_right(tiny: dict[str, Subject]) -> None:
+    whose = tiny["bert-mean"]
+    made = answers(RIGHT, whose, "float32")
+    last = list(made)[-1]
+
+    said = whose.trials.judge({**made, last: made[last] * np.float32(np.nan)}, "int8")
+
+    assert (said.verdict, said.says) == ("unknown", "it gives what is not a finite number")
+
+
+def test_one_vector_for_all_texts_is_not_another_order(tiny: dict[str, Subject]) -> None:
+    whose = tiny["bert-mean"]
+    made = answers(RIGHT, whose, "float32")
+
+    said = whose.trials.judge(dict.fromkeys(made, made["short"]), "float32")
+
+    assert said.names == ()
 
 
 def test_the_evidence_is_the_distance_to_each_recipe(tiny: dict[str, Subject]) -> None:

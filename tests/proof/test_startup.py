@@ -10,6 +10,7 @@ import pytest
 from embedstack.api import open_engine
 from embedstack.catalog import Located, find
 from embedstack.engine.engine import Engine
+from embedstack.engine.finish import unit
 from embedstack.errors import Mismatch
 from embedstack.proof.kept import Truth
 from embedstack.proof.startup import check, check_start
@@ -17,6 +18,8 @@ from embedstack.proof.truth import ensure
 from embedstack.settings import read_settings
 from embedstack.types import Encode, Encoded, ModelSpec
 from support.confusion import tiny_folder
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def opened(located: Located, cache_dir: Path, precision: str = "float32") -> Engine:
@@ -63,6 +66,18 @@ def test_another_vector_than_the_truth_is_refused(located: Located, tmp_path: Pa
     engine.close()
 
 
+@pytest.mark.parametrize("output", ["sparse", "multi"])
+def test_every_output_is_looked_at(output: str, tmp_path: Path) -> None:
+    located = find(str(GOLDEN / "bge_m3_tiny"), cache_dir=tmp_path)
+    truth = ensure(located.spec, located.folder, tmp_path)
+    wrong = {name: row * np.float32([1, -1] * (row.shape[1] // 2)) for name, row in truth.rows[output].items()}  # type: ignore[index]
+    engine = opened(located, tmp_path)
+
+    with pytest.raises(Mismatch, match="gives another vector than its truth"):
+        asyncio.run(check(engine, located.spec, Truth(truth.space, {**truth.rows, output: wrong})))  # type: ignore[arg-type]
+    engine.close()
+
+
 def test_a_truth_that_lacks_the_probe_proves_nothing(located: Located, tmp_path: Path) -> None:
     engine = opened(located, tmp_path)
 
@@ -78,7 +93,7 @@ def test_what_is_held_to_int8_may_be_as_far_off_as_int8(root: Path, tmp_path: Pa
     class Off:
         async def encode(self, request: Encode) -> Encoded:
             made = await engine.encode(request)
-            return replace(made, dense=made.dense + np.float32(0.01), fingerprint="of a calibration")
+            return replace(made, dense=unit(made.dense + np.float32(0.01)), fingerprint="of a calibration")
 
         score = engine.score
 

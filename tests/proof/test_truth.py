@@ -1,6 +1,8 @@
 """Truth is float64's, kept for one space and one set of probes, read without trust and made anew when in doubt."""
 
 import io
+import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,18 +77,20 @@ def test_the_late_text_is_added_when_it_is_asked_for(
 def test_truth_of_another_space_is_not_read(tiny: Located, made: Truth, tmp_path: Path) -> None:
     (tmp_path / "t.npz").write_bytes(packed(made))
 
-    assert read(tmp_path / "t.npz", replace(tiny.spec, pooling="cls").space) is None
-    assert read(tmp_path / "t.npz", tiny.spec.space) is not None
+    assert read(tmp_path / "t.npz", replace(tiny.spec, pooling="cls")) is None
+    assert read(tmp_path / "t.npz", tiny.spec) is not None
 
 
-def test_truth_of_other_probes_is_not_read(made: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truth_of_other_probes_is_not_read(
+    tiny: Located, made: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "t.npz").write_bytes(packed(made))
     monkeypatch.setattr(kept_module, "digest", lambda: "another")
 
-    assert read(tmp_path / "t.npz", made.space) is None
+    assert read(tmp_path / "t.npz", tiny.spec) is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "text", "pickle", "nan", "rows"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "pickle", "nan", "rows", "width", "array", "unpacker"])
 def test_a_broken_file_is_made_anew(damage: str, tiny: Located, made: Truth, tmp_path: Path) -> None:
     path = place(tiny.spec, tmp_path)
     path.parent.mkdir(parents=True)
@@ -106,15 +110,48 @@ def test_a_broken_file_is_made_anew(damage: str, tiny: Located, made: Truth, tmp
         case "rows":
             with np.load(io.BytesIO(whole)) as file:
                 np.savez(path, about=file["about"], dense=file["dense"][:-1])
+        case "width":
+            narrow = {name: row[:-1] for name, row in made.rows["dense"].items()}
+            path.write_bytes(packed(Truth(made.space, {"dense": narrow})))
+        case "array":
+            with path.open("wb") as file:
+                np.save(file, made.rows["dense"]["short"])
+        case "unpacker":
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as file, np.load(io.BytesIO(whole)) as before:
+                file.writestr("about.npy", before.zip.read("about.npy"))
 
     assert kept(tiny.spec, tmp_path) is None
     assert equal(ensure(tiny.spec, tiny.folder, tmp_path), made)
 
 
+@pytest.mark.parametrize("ends", [[2, 2, 3], [-1, 1, 3], [1, 3, 3], []])
+def test_rows_that_are_not_one_after_the_other_are_not_believed(
+    ends: list[int], tiny: Located, made: Truth, tmp_path: Path
+) -> None:
+    few = {name: made.rows["dense"][name] for name in ("short", "word", "letter")}
+    with np.load(io.BytesIO(packed(Truth(made.space, {"dense": few})))) as file:
+        about = {**json.loads(str(file["about"])), "ends": {"dense": ends}}
+        np.savez(tmp_path / "t.npz", about=np.array(json.dumps(about)), dense=file["dense"])
+
+    assert read(tmp_path / "t.npz", tiny.spec) is None
+
+
+@pytest.mark.slow
+def test_no_damaged_byte_ends_in_a_traceback(tiny: Located, made: Truth, tmp_path: Path) -> None:
+    few = {name: made.rows["dense"][name] for name in ("short", "word", "letter")}
+    whole, path = packed(Truth(made.space, {"dense": few})), tmp_path / "t.npz"
+
+    for at in (*range(0, len(whole) // 2, 31), *range(len(whole) // 2, len(whole), 3)):  # its table is at the end
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x2D]) + whole[at + 1 :])
+        found = read(path, tiny.spec)
+
+        assert found is None or equal(found, Truth(made.space, {"dense": few}))
+
+
 def test_a_tokeniser_of_another_model_is_refused(tmp_path: Path) -> None:
     located = find(str(write(CASES["bert-mean"], tmp_path / "m")), cache_dir=tmp_path)  # its `9` is past the table
 
-    with pytest.raises(ConfigError, match="gives the token id 134, its weights have 134 rows"):
+    with pytest.raises(ConfigError, match=r"does not fit its weights \(.*'##9', whose id is outside 0\.\.133"):
         make(located.spec, located.folder, probes(located.spec).all)
 
 

@@ -12,10 +12,12 @@ from embedstack.catalog import find
 from embedstack.errors import ConfigError, Mismatch
 from embedstack.models import encoder
 from embedstack.models.weights import open_weights
+from embedstack.runtimes import AUTO, RUNTIMES, Options, exported, open_runtime
 from embedstack.runtimes import export as exporting
-from embedstack.runtimes import open_runtime
-from embedstack.runtimes.export import OnnxFile, check_identity, export, identity, read_identity
+from embedstack.runtimes.export import check_identity, export, identity, read_identity
+from embedstack.runtimes.exported import OnnxFile
 from embedstack.runtimes.numpy import NumpyOps
+from embedstack.testing.check_runtime import check_runtime
 from embedstack.types import Batch, ModelSpec
 from support.tiny import CASES, Case, ragged, write
 
@@ -146,12 +148,37 @@ def test_an_item_without_tokens_is_zero_and_disturbs_nobody(name: str, place: in
 def test_a_file_as_a_runtime_gives_every_output(name: str, plain: bool, written, folders) -> None:
     out, spec = written(name, plain=plain)
     batch = batch_of(ragged(CASES[name]))
-    truth = open_runtime("numpy")(spec, open_weights(folders[name]), exporting.AUTO)
+    truth = open_runtime("numpy")(spec, open_weights(folders[name]), AUTO)
 
     made = OnnxFile(out).run(batch, frozenset(spec.outputs))
 
     for output, judged in truth.run(batch, frozenset(spec.outputs)).items():
         assert differs(made[output], unit(judged) if output in ("dense", "multi") else judged) <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["bert-mean", "bert-classifier", "bge-m3"])
+def test_a_file_keeps_the_promises_of_a_runtime(
+    name: str, written, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, spec = written(name)
+    monkeypatch.setattr(exported, "opened", lambda spec, weights, options: OnnxFile(out, options), raising=False)
+    monkeypatch.setitem(RUNTIMES, "exported", f"{exported.__name__}:opened")  # type: ignore[index]
+
+    assert check_runtime("exported", spec, open_weights(folders[name])) == []
+
+
+def test_a_file_has_float32(written) -> None:
+    out, _ = written()
+
+    assert OnnxFile(out, Options(precision="float32")).precision == "float32"
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float64", "int8"])
+def test_a_precision_that_a_file_does_not_have_is_refused(precision: str, written) -> None:
+    out, _ = written()
+
+    with pytest.raises(ConfigError, match=f"'{precision}' is not for the exported file 'bert-mean.onnx'"):
+        OnnxFile(out, Options(precision=precision))
 
 
 # ------------------------------------------------------------------------------------------------ operators
@@ -269,6 +296,23 @@ def test_weights_beside_a_file_that_is_replaced_go_with_it(written, monkeypatch:
     out, _ = written(force=True)
 
     assert [path.name for path in out.parent.glob("*.onnx*")] == ["bert-mean.onnx"]
+
+
+def test_a_crash_leaves_no_old_file_with_new_weights(written, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "INLINE_BYTES", 0)
+    out, _ = written()
+    replace = Path.replace
+
+    def replace_weights_alone(part: Path, to: Path) -> Path:
+        if to == out:
+            raise OSError("the machine went down")
+        return replace(part, to)
+
+    monkeypatch.setattr(Path, "replace", replace_weights_alone)
+    with pytest.raises(ConfigError, match="went down"):
+        written(force=True)
+
+    assert [path.name for path in out.parent.glob("*.onnx*")] == ["bert-mean.onnx.data"]
 
 
 def test_the_same_model_gives_the_same_bytes(written) -> None:

@@ -1,5 +1,7 @@
 """What ONNX Runtime needs beside the promises of every runtime: providers, shared memory, errors, silence."""
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from embedstack.runtimes.onnx import (
     Graph,
     OnnxRuntime,
     Provider,
+    calibration,
     choose_precision,
     choose_provider,
     open_session,
@@ -67,7 +70,18 @@ def test_another_provider_passes_and_is_called_unproven() -> None:
     assert choose_provider("coreml", ["CoreMLExecutionProvider"]).remark == "CoreMLExecutionProvider is unproven"
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:first", "tpu"])
+def test_cuda_is_called_unproven() -> None:
+    assert choose_provider("cuda", [CUDA]).remark == "CUDA is unproven"
+
+
+@pytest.mark.parametrize(("device", "named"), [("cpu", ""), ("cuda", ""), ("coreml", "CoreMLExecutionProvider")])
+def test_the_fingerprint_names_a_provider_whose_float32_is_not_compared(device: str, named: str) -> None:
+    provider = choose_provider(device, [CPU, CUDA, "CoreMLExecutionProvider"])
+
+    assert calibration("float32", provider) == named
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:first", "cuda:", "cpu:3", "auto:1", "tpu"])
 def test_a_device_that_is_not_here_is_refused_with_those_that_are(device: str) -> None:
     with pytest.raises(ConfigError, match=f"'{device}' is not in .* has auto, cpu"):
         choose_provider(device, [CPU])
@@ -112,13 +126,26 @@ def test_weights_are_read_where_they_are() -> None:
     assert graph.run({"ids": np.array([1, 2], np.int32)})["made"].tolist() == [[3, 3], [0, 0]]
 
 
+def test_another_device_keeps_no_weights_here() -> None:
+    """Any provider that is not ours for the processor is taken for another device."""
+    table = np.zeros((4, 2), np.float32)
+    ops, watched = OnnxOps(Weights({"words": Stored("float32", table)}, "drawn")), weakref.ref(table)
+    graph = Graph(ops, {"made": words(ops)}, Provider(CPU, "cpu"), threads=1)
+
+    del table, ops
+    gc.collect()
+
+    assert watched() is None
+    assert graph.run({"ids": np.array([1, 2], np.int32)})["made"].tolist() == [[0, 0], [0, 0]]
+
+
 # ------------------------------------------------------------------------------------------------ failures
 
 
 def test_an_id_that_the_model_does_not_have_fails_the_batch_and_no_other(tiny: OnnxRuntime) -> None:
     before = tiny.run(batch(3, 2), DENSE)["dense"]
 
-    with pytest.raises(RuntimeFailed, match="could not run a batch"):
+    with pytest.raises(RuntimeFailed, match="outside 0"):
         tiny.run(batch(3, token=100_000), DENSE)
 
     assert np.array_equal(tiny.run(batch(3, 2), DENSE)["dense"], before)
@@ -131,13 +158,22 @@ def test_memory_that_is_not_there_is_a_failure_of_the_run() -> None:
     wide = ops.graph.add("Expand", ops.number(1), ops.graph.add("Cast", ids, to=TensorProto.INT64))
     graph = Graph(ops, {"made": wide}, PROCESSOR, threads=1)
 
-    with pytest.raises(RuntimeFailed, match="could not run"):
+    with pytest.raises(RuntimeFailed, match=r"could not run .*; lower batch_tokens"):
         graph.run({"ids": np.array([2**26, 2**27], np.int32)})
 
 
-def test_a_failure_is_raised_and_not_printed(tiny: OnnxRuntime, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_graph_that_the_device_does_not_take_is_said_so() -> None:
+    with pytest.raises(ConfigError, match=r"could not put the model on the device 'cpu': .*; take another device"):
+        open_session(b"no graph", session_options(1), PROCESSOR)
+
+
+def test_a_failure_is_raised_and_not_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    """A row that the table does not have."""
+    ops = OnnxOps(Weights({"words": Stored("float32", np.zeros((4, 2), np.float32))}, "drawn"))
+    graph = Graph(ops, {"made": words(ops)}, PROCESSOR, threads=1)
+
     with pytest.raises(RuntimeFailed):
-        tiny.run(batch(3, token=100_000), DENSE)
+        graph.run({"ids": np.array([1, 9], np.int32)})
 
     assert capfd.readouterr() == ("", "")
 
@@ -146,17 +182,12 @@ def test_a_failure_is_raised_and_not_printed(tiny: OnnxRuntime, capfd: pytest.Ca
 
 
 def test_lanes_share_the_threads(tmp_path: Path) -> None:
+    """Those that call, one for each lane, and those of the session beside them are as many as were asked for."""
     folder = write(CASES["bert-mean"], tmp_path / "m")
     spec = find(str(folder), cache_dir=tmp_path).spec
 
     made = OnnxRuntime(spec, open_weights(folder), Options(threads=4, lanes=2))
 
-    assert made.lanes == 2
-    assert "threads: 4, lanes: 2" in made.reason
-
-
-def test_gelu_is_exact_and_the_log_silent() -> None:
-    options = session_options(1)
-
-    assert options.get_session_config_entry("optimization.enable_gelu_approximation") == "0"
-    assert options.log_severity_level == 4
+    (graph,) = made._graphs.values()
+    of_a_run = graph._session.get_session_options().intra_op_num_threads  # the caller and those beside it
+    assert made.lanes + of_a_run - 1 == 4

@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from embedstack.errors import ConfigError
-from embedstack.runtimes.processor import choose_precision, flags, usable_threads
+from embedstack.runtimes import RUNTIMES
+from embedstack.runtimes.processor import ELSEWHERE, choose_precision, flags, usable_threads
+from embedstack.types import Precision
 
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -84,11 +87,24 @@ def test_bfloat16_is_taken_where_it_is_native(wish: str, has: set[str], wanted: 
 
 
 @pytest.mark.parametrize(
-    ("wish", "words"), [("bfloat16", "not native"), ("float64", "numpy"), ("int3", "one of: float64")]
+    ("wish", "words"),
+    [
+        ("bfloat16", "not native"),
+        ("float64", "with runtime numpy, or take auto, float32 or bfloat16"),
+        ("tf32", "runtime torch"),
+        ("float16", "runtime torch"),
+        ("int8", "runtime onnx"),
+        ("int3", "is unknown; use auto, float32 or bfloat16$"),
+    ],
 )
 def test_a_precision_that_the_processor_lacks_is_refused(wish: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         choose_precision(wish, frozenset({"avx2"}))
+
+
+def test_every_precision_is_openvinos_or_said_to_be_of_another_runtime() -> None:
+    assert {*ELSEWHERE, "float32", "bfloat16"} == set(get_args(Precision))
+    assert set(ELSEWHERE.values()) <= set(RUNTIMES)
 
 
 def test_flags_are_read_as_linux_writes_them(tmp_path: Path) -> None:

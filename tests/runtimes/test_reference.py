@@ -8,9 +8,11 @@ import pytest
 
 import embedstack
 from embedstack.catalog import find
-from embedstack.errors import ConfigError, Unsupported
+from embedstack.errors import ConfigError, RuntimeFailed, Unsupported
 from embedstack.models.weights import open_weights, unread_weights
 from embedstack.runtimes import Options, open_runtime
+from embedstack.testing.check_ops import check_ops
+from embedstack.types import Batch
 from support import foreign, judges
 from support.runtimes import needs_torch
 from support.tiny import CASES, write
@@ -99,6 +101,24 @@ def test_loading_writes_nothing_to_the_terminal(tmp_path: Path, capfd: pytest.Ca
     embedstack.load(str(folder), runtime="reference").close()
 
     assert capfd.readouterr() == ("", "")
+
+
+def test_it_has_no_single_operations() -> None:
+    with pytest.raises(Unsupported, match="whole models, not single operations"):
+        check_ops("reference")
+
+
+def test_it_is_closed_and_bounded_as_every_runtime(tmp_path: Path) -> None:
+    folder = foreign.embedder("distilbert", tmp_path / "m")
+    spec = find(str(folder), cache_dir=tmp_path, reference=True).spec
+    runtime = open_runtime("reference")(spec, unread_weights(folder), Options(threads=1))
+    wrong = Batch(np.array([spec.architecture.vocab], np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32))
+
+    with pytest.raises(RuntimeFailed, match="is outside 0"):
+        runtime.run(wrong, frozenset(spec.outputs))
+    runtime.close()
+    with pytest.raises(RuntimeFailed, match="the model is closed"):
+        runtime.run(wrong, frozenset(spec.outputs))
 
 
 def test_an_output_that_it_does_not_give_is_refused(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from embedstack.catalog import find
-from embedstack.errors import ConfigError, Unsupported
-from embedstack.models.weights import open_weights
-from embedstack.runtimes import RUNTIMES, Options, open_runtime
+from embedstack.errors import ConfigError, RuntimeFailed, Unsupported
+from embedstack.models.weights import Weights, open_weights
+from embedstack.runtimes import RUNTIMES, Options, numpy, open_runtime
+from embedstack.runtimes.failures import not_run
 from embedstack.runtimes.layout import lay_out
-from embedstack.runtimes.openvino import OpenVinoOps
+from embedstack.runtimes.openvino import Graph, OpenVinoOps
+from embedstack.runtimes.processor import usable_threads
 from embedstack.testing.check_ops import check_ops
 from embedstack.testing.check_runtime import check_runtime
 from embedstack.types import Batch
@@ -42,6 +44,51 @@ def test_a_runtime_keeps_its_promises(runtime: str, case: str, tmp_path: Path) -
     spec = find(str(folder), cache_dir=tmp_path).spec
 
     assert check_runtime(runtime, spec, open_weights(folder)) == []
+
+
+def test_a_runtime_that_breaks_its_promises_is_told_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    monkeypatch.setattr(numpy, "require_known", lambda batch, spec: None)
+    monkeypatch.setattr(numpy.NumpyRuntime, "close", lambda self: None)
+
+    broken = check_runtime("numpy", find(str(folder), cache_dir=tmp_path).spec, open_weights(folder))
+
+    assert broken == [
+        "it runs the id -1, which is outside the vocabulary",
+        "a run after close does not fail with what says so",
+    ]
+
+
+@pytest.mark.parametrize("runtime", runtimes("reference"))
+def test_an_id_outside_the_vocabulary_is_named_with_what_to_do(runtime: str, tmp_path: Path) -> None:
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    spec = find(str(folder), cache_dir=tmp_path).spec
+    opened = open_runtime(runtime)(spec, open_weights(folder), Options(threads=1))
+    foreign = Batch(np.array([1, 70_000], np.int32), np.zeros(2, np.int32), np.array([0, 2], np.int32))
+
+    with pytest.raises(RuntimeFailed, match=r"token id 70000 is outside 0\.\.\d+, .* pull it again"):
+        opened.run(foreign, frozenset(spec.outputs))
+
+
+def test_a_library_is_quoted_in_one_line_and_what_to_do_follows() -> None:
+    said = not_run("the device 'cuda:0' could not run a batch of 9 tokens", RuntimeError("out of\n  memory\n"))
+
+    assert str(said) == (
+        "the device 'cuda:0' could not run a batch of 9 tokens: out of memory; "
+        "lower batch_tokens, or take another device or a smaller precision"
+    )
+
+
+def test_openvino_says_that_it_could_not_take_a_model() -> None:
+    ops = OpenVinoOps(Weights({}, "nothing"))
+
+    with pytest.raises(ConfigError, match=r"could not put the model on the device 'cpu': .*; take another device"):
+        Graph(ops, {"made": ops.ids()}, "no precision", threads=1, lanes=1)
+
+
+def test_options_that_name_no_threads_take_all() -> None:
+    assert Options().thread_count == usable_threads()
+    assert Options(threads=3).thread_count == 3
 
 
 @pytest.mark.parametrize("runtime", runtimes("reference"))

@@ -123,6 +123,17 @@ def test_what_is_emulated_is_called_slow() -> None:
     assert why == "bfloat16, as asked; emulated here, and slow"
 
 
+@pytest.mark.parametrize(("device", "said"), [("cpu", ""), ("cuda:1", "CUDA is unproven"), ("mps", "MPS is unproven")])
+def test_a_device_that_no_recorded_run_has_checked_is_called_unproven(device: str, said: str) -> None:
+    import torch
+
+    from embedstack.runtimes.accelerator import unproven
+
+    if torch.version.hip:
+        said = said.replace("CUDA", "ROCm")
+    assert unproven(torch.device(device)) == said
+
+
 def test_a_process_makes_float32_products_in_one_way(monkeypatch: pytest.MonkeyPatch, switch: None) -> None:
     import torch
 
@@ -287,9 +298,20 @@ def test_a_batch_that_does_not_fit_fails_and_holds_nothing(tmp_path: Path, monke
 
     monkeypatch.setattr(TorchOps, "gelu", too_large)
 
-    with pytest.raises(RuntimeFailed, match="could not run a batch of 30 tokens") as failure:
+    with pytest.raises(RuntimeFailed, match=r"could not run a batch of 30 tokens: .*; lower batch_tokens") as failure:
         runtime.run(batch(spec), frozenset(spec.outputs))
     gc.collect()
 
     assert failure.value.__cause__ is not None
     assert seen[0]() is None
+
+
+def test_a_model_that_does_not_fit_is_said_so_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from embedstack.runtimes.torch import TorchOps
+
+    monkeypatch.setattr(TorchOps, "gelu", lambda self, x: torch.empty(1 << 60))
+
+    with pytest.raises(ConfigError, match=r"could not put the model on the device 'cpu': .*; take another device"):
+        open_runtime("torch")(*opened(tmp_path), Options(device="cpu", threads=1))

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import httpx
@@ -17,7 +18,9 @@ pytestmark = pytest.mark.anyio
 PATIENCE_S = 20
 
 
-async def ready(check: object) -> tuple[httpx.Response, list[EmbedstackError | None]]:
+async def ready(
+    check: object, opens: Callable[[], Encoder] = HashEncoder
+) -> tuple[httpx.Response, list[EmbedstackError | None]]:
     """The page after the check, and what the server was told."""
     settled, told = threading.Event(), []
 
@@ -25,7 +28,7 @@ async def ready(check: object) -> tuple[httpx.Response, list[EmbedstackError | N
         told.append(error)
         settled.set()
 
-    app = create_app(HashEncoder, replace(Settings()), on_settled=on_settled, **({"check": check} if check else {}))
+    app = create_app(opens, replace(Settings()), on_settled=on_settled, **({"check": check} if check else {}))
     async with app.router.lifespan_context(app):
         assert await asyncio.to_thread(settled.wait, PATIENCE_S)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
@@ -53,3 +56,23 @@ async def test_a_check_that_fails_is_the_reason_why_it_is_not_ready() -> None:
     assert reply.status_code == 503
     assert reply.json() == {"status": "failed", "reason": "it gives another vector than its truth"}
     assert isinstance(told[0], Mismatch)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_an_encoder_whose_check_fails_is_closed(is_async: bool) -> None:
+    closed = []
+
+    class Closing(HashEncoder):
+        def close(self) -> None:
+            closed.append(self)
+
+    class ClosingLater(HashEncoder):
+        async def close(self) -> None:
+            closed.append(self)
+
+    def check(encoder: Encoder) -> str:
+        raise Mismatch("no")
+
+    await ready(check, ClosingLater if is_async else Closing)
+
+    assert len(closed) == 1

@@ -56,6 +56,7 @@ class Fault:
     read: Reads = as_the_model_does
     weights: Callable[[Weights], Weights] = lambda weights: weights
     is_normalised: bool = True
+    is_turned: bool = False  # the last row first
     applies: Callable[[ModelSpec], bool] = lambda spec: True
 
 
@@ -183,6 +184,7 @@ FAULTS = (
     cut(256),
     Fault("cut at the beginning", read=cut_left),
     Fault("not normalised", is_normalised=False, applies=is_embedder),
+    Fault("rows in another order", is_turned=True, applies=is_embedder),
     Fault("another model", weights=Strange),
 )  # fmt: skip
 
@@ -225,7 +227,7 @@ def tiny_subject(case: str, root: Path) -> Subject:
 def minilm_subjects(folder: Path, cache_dir: Path) -> Iterator[Subject]:
     """As it is published; and with prompts and a longer limit, so that faults of these are seen on real weights."""
     spec = find(str(folder), cache_dir=cache_dir).spec
-    yield subject(DEFAULT_MODEL, spec, folder, read(SHIPPED / f"{DEFAULT_MODEL}.npz", spec.space))
+    yield subject(DEFAULT_MODEL, spec, folder, read(SHIPPED / f"{DEFAULT_MODEL}.npz", spec))
     yield subject(f"{DEFAULT_MODEL}, 512 tokens, prompts", replace(spec, prompts=E5, max_tokens=512), folder)
 
 
@@ -241,6 +243,7 @@ def answers(fault: Fault, whose: Subject, precision: str) -> dict[str, np.ndarra
     (rows,) = runtime.run(pack([encoding for _, encoding in made]), frozenset({spec.outputs[0]})).values()
     runtime.close()
     rows = unit(rows) if spec.task == "embed" and fault.is_normalised else rows
+    rows = rows[::-1] if fault.is_turned else rows
     return {probe.name: row for (probe, _), row in zip(made, rows, strict=True)}
 
 

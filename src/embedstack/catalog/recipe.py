@@ -13,7 +13,7 @@ from embedstack.catalog.folder import SETTINGS_NAMES, Fields, read_fields, read_
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.types import Head, Pooling, ScoreActivation, Task
 
-_POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
+POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
 _LEGACY_POOLINGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_mean_tokens": "mean",
@@ -153,11 +153,11 @@ def _pooling(fields: Fields, hidden: int, name: str) -> Pooling:
     modes = read_pooling_modes(fields, name)
     if len(modes) > 1:
         raise Unsupported(
-            f"{name!r} joins several poolings ({', '.join(modes)}); embedstack has one of: {', '.join(_POOLINGS)}"
+            f"{name!r} joins several poolings ({', '.join(modes)}); embedstack has one of: {', '.join(POOLINGS)}"
         )
-    if modes[0] not in _POOLINGS:
-        raise Unsupported(f"{name!r} pools by {modes[0]!r}; embedstack has: {', '.join(_POOLINGS)}")
-    return _POOLINGS[modes[0]]
+    if modes[0] not in POOLINGS:
+        raise Unsupported(f"{name!r} pools by {modes[0]!r}; embedstack has: {', '.join(POOLINGS)}")
+    return POOLINGS[modes[0]]
 
 
 def read_pooling_modes(fields: Fields, name: str) -> list[str]:
@@ -169,7 +169,7 @@ def read_pooling_modes(fields: Fields, name: str) -> list[str]:
     named = fields.texts("pooling_mode")
     modes = named or [mode for key, mode in _LEGACY_POOLINGS.items() if fields.flag(key)]
     if not modes:
-        raise ConfigError(f"{str(fields.path)!r} states no pooling; set pooling_mode to one of: {', '.join(_POOLINGS)}")
+        raise ConfigError(f"{str(fields.path)!r} states no pooling; set pooling_mode to one of: {', '.join(POOLINGS)}")
     return modes
 
 
@@ -227,8 +227,7 @@ def _reranker(folder: Path, config: Fields, name: str, settings: Fields) -> Reci
             f"{name!r} has {labels} labels; a reranker has exactly one, and classifiers are not served yet"
         )
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
-    if any(saved.table("prompts").values.values()):
-        raise Unsupported(f"{name!r} puts prompts before its pairs; embedstack cannot follow that yet")
+    refuse_pair_prompts(saved, name)
     return Recipe(
         task="rerank",
         head=_HEADS[architecture],
@@ -238,6 +237,12 @@ def _reranker(folder: Path, config: Fields, name: str, settings: Fields) -> Reci
         max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
     )
+
+
+def refuse_pair_prompts(saved: Fields, name: str) -> None:
+    """`CrossEncoder.predict` puts the default one before every pair."""
+    if any(saved.table("prompts").values.values()):
+        raise Unsupported(f"{name!r} puts prompts before its pairs; embedstack cannot follow that yet")
 
 
 def read_labels(config: Fields) -> int:

@@ -1,11 +1,13 @@
 """A folder of any family -> ModelSpec, for the runtime that hands it to sentence-transformers.
 
-Its family is `reference:<model_type>`, and its digest covers the configuration as well as the weights, so such a space
-never equals that of a graph of ours. Source: sentence_transformers 6.2, `base/model.py` and `base/modules/`.
+Its family is `reference:<model_type>`, and its digest covers the configuration and the libraries' versions as well as
+the weights, so such a space never equals that of a graph of ours. Source: sentence_transformers 6.2, `base/model.py`
+and `base/modules/`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from embedstack.catalog.catalog import Entry
@@ -19,28 +21,37 @@ from embedstack.catalog.folder import (
     weight_files,
 )
 from embedstack.catalog.recipe import (
+    POOLINGS,
     read_activation,
     read_labels,
     read_modules,
     read_pooling_modes,
     read_prompts,
     read_transformer_settings,
+    refuse_pair_prompts,
 )
-from embedstack.catalog.spec import digest_of, read_licence, read_tokenizer, refuse_own_code
+from embedstack.catalog.spec import (
+    TokenizerFile,
+    digest_of,
+    read_licence,
+    read_max_tokens,
+    read_tokenizer,
+    refuse_own_code,
+)
 from embedstack.errors import ConfigError, Unsupported
-from embedstack.types import Architecture, ModelSpec, Pooling
+from embedstack.types import Architecture, ModelSpec
 
 REFERENCE = "reference:"
 """What the family of such a spec begins with."""
 _MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
 _CONTAINERS = ("model.safetensors", "pytorch_model.bin")  # of a module, in the order in which they are looked for
-_POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
+_LIBRARIES = ("sentence-transformers", "transformers")
+"""What computes, and so decides a vector as the files do; vectors may change between minor versions."""
 _COUNTED_FROM_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "longformer")
 """Families whose first token has the position pad_token_id + 1; source: transformers 5.23, their modeling files."""
 _WIDTH = ("hidden_size", "d_model", "dim", "n_embd")
 _POSITIONS = ("max_position_embeddings", "n_positions", "seq_length")
-_LEAST_TOKENS = 3
 
 Modules = Sequence[tuple[str, str]]
 
@@ -52,14 +63,22 @@ def read_reference_spec(
 
     Raises:
         ConfigError: a file is missing or broken, or no limit is stated.
-        Unsupported: it brings its own code, or a module that takes more than token ids.
+        Unsupported: it brings its own code, or a module or a tokeniser that takes or gives more than token ids.
     """
     spec = reference_draft(folder, name=name, revision=revision, entry=entry)
     files = _files(folder, read_modules(folder, name))
     found = digests.of(folder, [*files, "tokenizer.json"])
     # a configuration decides as much as the weights, so each file counts with its place
-    decides = digest_of(f"{file} {found[file]}" for file in files)
+    decides = digest_of([*(f"{file} {found[file]}" for file in files), *map(_library, _LIBRARIES)])
     return replace(spec, weights=decides, tokenizer=found["tokenizer.json"])
+
+
+def _library(name: str) -> str:
+    """A library and its major and minor version."""
+    try:
+        return f"{name} {'.'.join(version(name).split('.')[:2])}"
+    except PackageNotFoundError:
+        return f"{name} absent"  # a model can be pulled before they are installed
 
 
 def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None) -> ModelSpec:
@@ -73,8 +92,12 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
     if not is_reranker:
         _check_modules(modules, name)
     tokenizer = read_tokenizer(folder, name)
+    _refuse_types(tokenizer, name)
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
+    if is_reranker:
+        refuse_pair_prompts(saved, name)
     poolings = [] if is_reranker else _poolings(folder, modules, name)
+    positions = _first(config, _POSITIONS)
     return ModelSpec(
         name=name,
         revision=revision,
@@ -82,12 +105,14 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
         architecture=_architecture(config),
         outputs=("score",) if is_reranker else ("dense",),
         dim=0 if is_reranker else _dim(folder, modules, len(poolings)),
-        max_tokens=_max_tokens(folder, config, settings),
+        max_tokens=read_max_tokens(
+            folder, positions - _offset(config) if positions else None, settings.limit("max_seq_length")
+        ),
         weights="",
         tokenizer="",
         # of joined poolings only the digest tells all
-        pooling=_POOLINGS.get(poolings[0], "mean") if poolings else "cls",
-        normalize=any(kind == "Normalize" for kind, _ in modules),
+        pooling=POOLINGS.get(poolings[0], "mean") if poolings else "cls",
+        normalize=_ends_normalised(modules),
         lowercase=settings.flag("do_lower_case") and not tokenizer.lowers,
         labels=1 if is_reranker else 0,
         score_activation=read_activation(config, saved, name) if is_reranker else "sigmoid",
@@ -150,6 +175,20 @@ def _check_modules(modules: Modules, name: str) -> None:
         raise Unsupported(f"{name!r} keeps its encoder in {place!r}; it must lie in the folder itself")
 
 
+def _refuse_types(tokenizer: TokenizerFile, name: str) -> None:
+    """XLNet and Funnel give their class token the type 2."""
+    if other := sorted(tokenizer.types - {0}):
+        raise Unsupported(
+            f"{name!r} gives tokens of a single text the type {other[0]} (post_processor in tokenizer.json); "
+            "embedstack gives all of them 0"
+        )
+
+
+def _ends_normalised(modules: Modules) -> bool:
+    """Whether rows come out with length 1: a Dense or a LayerNorm after Normalize gives them another again."""
+    return next((kind for kind, _ in reversed(modules) if kind != "Dropout"), "") == "Normalize"
+
+
 def _poolings(folder: Path, modules: Modules, name: str) -> list[str]:
     return read_pooling_modes(read_fields(folder / dict(modules)["Pooling"] / "config.json"), name)
 
@@ -173,18 +212,6 @@ def _check_dense(dense: Fields) -> None:
     activation = dense.text("activation_function", "torch.nn.modules.activation.Tanh")
     if not activation.startswith("torch."):
         raise Unsupported(f"{str(dense.path)!r} names {activation!r}; embedstack runs no code from a model")
-
-
-def _max_tokens(folder: Path, config: Fields, settings: Fields) -> int:
-    """What the recipe states, else the tokeniser; at most as many tokens as there are positions."""
-    positions = _first(config, _POSITIONS) - _offset(config)
-    tokenizer = read_fields_if_there(folder / "tokenizer_config.json")
-    stated = (settings.limit("max_seq_length"), tokenizer.limit("model_max_length"))
-    limits = [next((limit for limit in stated if limit is not None), positions), *([positions] * (positions > 0))]
-    limit = min(limits)
-    if not _LEAST_TOKENS <= limit < 2**31:
-        raise ConfigError(f"{str(folder)!r} states no limit of tokens; set max_seq_length in {SETTINGS_NAMES[0]}")
-    return limit
 
 
 def _files(folder: Path, modules: Modules) -> list[str]:

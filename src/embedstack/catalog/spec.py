@@ -11,7 +11,7 @@ import msgspec
 
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
-from embedstack.catalog.folder import HEADS, Fields, read_fields, read_fields_if_there, weight_files
+from embedstack.catalog.folder import HEADS, SETTINGS_NAMES, Fields, read_fields, read_fields_if_there, weight_files
 from embedstack.catalog.recipe import REFERENCE_HINT, Recipe, read_recipe
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.types import Activation, Architecture, ModelSpec, Output
@@ -31,6 +31,7 @@ _ACTIVATIONS: Mapping[str, Activation] = {
     "tanh": "tanh",
 }
 _LEAST_TOKENS = 3  # one token between the two special ones
+_NO_LIMIT = 2**31  # 1e30 is customary in a tokeniser's file
 _NO_LEXICAL_WEIGHT = ("cls_token", "eos_token", "pad_token", "unk_token")
 """Source: FlagEmbedding 1.4, `inference/embedder/encoder_only/m3.py`, `unused_tokens`."""
 _LICENCE = re.compile(r"^license:[ \t]*['\"]?([\w.+-]+)", re.MULTILINE)
@@ -66,7 +67,9 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         architecture=architecture,
         outputs=outputs,
         dim=architecture.hidden if recipe.task == "embed" else 0,
-        max_tokens=_max_tokens(folder, architecture, recipe),
+        max_tokens=read_max_tokens(
+            folder, architecture.positions - architecture.position_offset, recipe.max_seq_length
+        ),
         weights="",
         tokenizer="",
         graph=GRAPHS[architecture.family],
@@ -126,15 +129,21 @@ def refuse_own_code(config: Fields, name: str) -> None:
         raise Unsupported(f"{name!r} brings its own model code (auto_map); embedstack runs no code from a model")
 
 
-def _max_tokens(folder: Path, architecture: Architecture, recipe: Recipe) -> int:
+def read_max_tokens(folder: Path, positions: int | None, max_seq_length: int | None) -> int:
     """What the recipe states, else what the tokeniser states; at most as many tokens as there are positions.
 
-    Source: sentence_transformers 6.2, `base/modules/transformer.py`: max_seq_length takes model_max_length's place.
+    Args:
+        positions: of tokens; None where the family does not count them.
+    Raises:
+        ConfigError: no limit is stated, or it leaves no room.
+    Source:
+        sentence_transformers 6.2, `base/modules/transformer.py`: max_seq_length takes model_max_length's place.
     """
     tokenizer = read_fields_if_there(folder / "tokenizer_config.json")
-    positions = architecture.positions - architecture.position_offset
-    stated = (recipe.max_seq_length, tokenizer.limit("model_max_length"))
-    limit = min(positions, next((limit for limit in stated if limit is not None), positions))
+    stated = tokenizer.limit("model_max_length") if max_seq_length is None else max_seq_length
+    limit = min((given for given in (stated, positions) if given is not None), default=_NO_LIMIT)
+    if limit >= _NO_LIMIT:
+        raise ConfigError(f"{str(folder)!r} states no limit of tokens; set max_seq_length in {SETTINGS_NAMES[0]}")
     if limit < _LEAST_TOKENS:
         raise ConfigError(f"{str(folder)!r} leaves room for {limit} tokens; mend max_seq_length or model_max_length")
     return limit
@@ -180,22 +189,43 @@ class _Normalizer(msgspec.Struct):
         return self.lowercase or self.type == "Lowercase" or any(inner.lowers for inner in self.normalizers)
 
 
-class _Tokenizer(msgspec.Struct):
+class _Piece(msgspec.Struct):
+    type_id: int = 0
+
+
+class _PostProcessor(msgspec.Struct):
+    single: list[dict[str, _Piece]] = []  # of a template: the kind of a piece, and what is known of it
+    processors: list["_PostProcessor"] = []
+
+    @property
+    def types(self) -> set[int]:
+        """Token types of a single text. Source: tokenizers 0.23, `TemplateProcessing` and `Sequence`."""
+        own = {piece.type_id for pieces in self.single for piece in pieces.values()}
+        return own.union(*(inner.types for inner in self.processors))
+
+
+class TokenizerFile(msgspec.Struct):
     """The parts of tokenizer.json that decide a spec; the vocabulary is skipped, since it is large."""
 
     added_tokens: list[_Token] = []
     normalizer: _Normalizer | None = None
+    post_processor: _PostProcessor | None = None
 
     @property
     def lowers(self) -> bool:
         """Whether it lowers by itself, as sentence-transformers asks before it adds that."""
         return self.normalizer is not None and self.normalizer.lowers
 
+    @property
+    def types(self) -> set[int]:
+        """Token types of a single text, where the file states them."""
+        return self.post_processor.types if self.post_processor else set()
 
-def read_tokenizer(folder: Path, name: str) -> _Tokenizer:
+
+def read_tokenizer(folder: Path, name: str) -> TokenizerFile:
     path = folder / "tokenizer.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Tokenizer)
+        return msgspec.json.decode(path.read_bytes(), type=TokenizerFile)
     except FileNotFoundError as error:
         raise ConfigError(
             f"{name!r} has no tokenizer.json, which is all that embedstack reads of a tokeniser; "
@@ -205,7 +235,7 @@ def read_tokenizer(folder: Path, name: str) -> _Tokenizer:
         raise ConfigError(f"{str(path)!r} is no tokenizer ({error}); pull the model again") from error
 
 
-def _ids_without_weight(folder: Path, tokenizer: _Tokenizer) -> tuple[int, ...]:
+def _ids_without_weight(folder: Path, tokenizer: TokenizerFile) -> tuple[int, ...]:
     names = {**_special(folder / "special_tokens_map.json"), **_special(folder / "tokenizer_config.json")}
     ids = {token.content: token.id for token in tokenizer.added_tokens}
     missing = [kind for kind in _NO_LEXICAL_WEIGHT if names.get(kind) not in ids]

@@ -1,4 +1,4 @@
-"""A table of commands becomes a group that imports each one when it is called, so that `--help` answers at once."""
+"""A table of commands becomes a group that imports a command when it is called, and all of them for its `--help`."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -8,7 +8,7 @@ import click
 
 
 class LazyGroup(click.Group):
-    """A group with commands of its own and others that are imported later.
+    """A group with commands of its own and others that are imported later, so that no command waits for the others.
 
     Args:
         later: name -> `module:attribute`.

@@ -2,20 +2,21 @@
 
 import asyncio
 import json
-import os
 from contextlib import AsyncExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from embedstack.api import open_engine
 from embedstack.catalog.locate import Located, find
 from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import setting_flags, settings_from
 from embedstack.client.client import Client
+from embedstack.client.endpoint import Endpoint
 from embedstack.engine.engine import Engine, Loaded
-from embedstack.errors import BadRequest, ConfigError, Mismatch
+from embedstack.errors import BadRequest, Mismatch
 from embedstack.inputs.text import TextInput
 from embedstack.proof.fidelity import Fidelity
 from embedstack.proof.kept import Truth
@@ -23,10 +24,17 @@ from embedstack.proof.prove import Report
 from embedstack.proof.prove import prove as compare
 from embedstack.proof.truth import ensure
 from embedstack.runtimes import Options, open_runtime
-from embedstack.settings import Settings
+from embedstack.settings import Settings, named_variable
 
 COLUMNS = ("OUTPUT", "PROBES", "COSINE MIN", "MEAN", "LARGEST OFF", "TOP 10", "ORDER", "ALONE")
 SETTINGS = ("runtime", "precision", "device", "threads", "cache_dir", "offline", "hf_endpoint", "hf_token")
+# which flags do nothing, by what is proven
+ENDPOINTS_OWN = {"dialect", "served_as", "key_env", "prompts_here"}
+IDLE = {
+    "--file": {"url", "runtime", "precision", *ENDPOINTS_OWN},
+    "--url": {"runtime", "device", "threads"},
+    "a runtime here": ENDPOINTS_OWN,
+}
 
 
 @click.command()
@@ -54,9 +62,10 @@ def prove(
 
     It ends with 0 if every limit of the precision is kept, and with 3 if not.
     """
-    if url and file:
-        raise BadRequest("--url and --file exclude each other; give one of them")
-    settings = settings_from(flags)
+    _refuse_idle("--file" if file else "--url" if url is not None else "a runtime here")
+    settings = replace(settings_from(flags), vector_cache_mb=0)  # every vector is to be computed
+    key = named_variable(key_env) if key_env else ""
+    shown = Endpoint(url, key).shown if url is not None else ""
     located = find(
         name,
         cache_dir=settings.cache_dir,
@@ -64,19 +73,18 @@ def prove(
         hf_endpoint=settings.hf_endpoint,
         hf_token=settings.hf_token,
     )
-    key = _key(key_env)
     truth = ensure(located.spec, located.folder, settings.cache_dir, late=not quick)
 
     async def compared() -> tuple[str, Report]:
         async with AsyncExitStack() as stack:
-            if url:
+            if url is not None:
                 client = Client(
                     url, model=served_as, dialect=dialect, key=key, spec=located.spec, prompts_here=prompts_here
                 )
                 await stack.enter_async_context(client)
                 # what this machine is set to computes nothing there: only a flag says what to hold it to
                 precision = settings.precision if flags["precision"] and settings.precision != "auto" else None
-                return url, await compare(client, located.spec, truth, located.folder, precision=precision)
+                return shown, await compare(client, located.spec, truth, located.folder, precision=precision)
             engine = _exported(file, located, settings) if file else open_engine(settings, [name])
             stack.callback(engine.close)
             return await _local(engine, located, truth)
@@ -95,13 +103,13 @@ async def _local(engine: Engine, located: Located, truth: Truth) -> tuple[str, R
     return f"{runtime.device}: {runtime.reason}", report
 
 
-def _key(variable: str | None) -> str:
-    """A key on the command line would stand in the list of processes."""
-    if variable is None:
-        return ""
-    if variable not in os.environ:
-        raise ConfigError(f"--key-env={variable!r} names no variable that is set; set it to the endpoint's key")
-    return os.environ[variable]
+def _refuse_idle(proven: str) -> None:
+    """A flag that changes nothing would be taken for one that did."""
+    context = click.get_current_context()
+    given = {name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if idle := sorted(given & IDLE[proven]):
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
+        raise BadRequest(f"{flags} would change nothing for {proven}; leave it out")
 
 
 def _exported(file: Path, located: Located, settings: Settings) -> Engine:
@@ -111,7 +119,8 @@ def _exported(file: Path, located: Located, settings: Settings) -> Engine:
         Mismatch: it was exported from another model.
     """
     open_runtime("onnx")  # says what to install
-    from embedstack.runtimes.export import OnnxFile, check_identity
+    from embedstack.runtimes.export import check_identity
+    from embedstack.runtimes.exported import OnnxFile
 
     check_identity(file, located.spec)
     runtime = OnnxFile(file, Options(device=settings.device, threads=settings.threads))

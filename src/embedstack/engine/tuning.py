@@ -5,12 +5,14 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from embedstack.catalog.digests import write_whole
+from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.runtimes import Runtime
 from embedstack.types import Batch, ModelSpec, Output
 
@@ -24,30 +26,52 @@ Build = Callable[[int], Runtime]
 Clock = Callable[[], float]
 
 
-def choose_lanes(
-    build: Build, spec: ModelSpec, *, most: int, budget: int, clock: Clock = time.perf_counter
-) -> tuple[Runtime, int]:
-    """A runtime with as many lanes as pay, and how many that are.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A runtime with as many lanes as pay."""
 
-    Counts are doubled as long as that gives `GAIN` times more. One runtime is open at a time, since each holds the
-    weights.
+    runtime: Runtime
+    lanes: int
+    failure: str = ""
+    """Why more lanes could not be tried; empty where those tried did not fail."""
+
+
+def choose_lanes(build: Build, spec: ModelSpec, *, most: int, budget: int, clock: Clock = time.perf_counter) -> Chosen:
+    """Lanes that pay: counts are doubled as long as that gives `GAIN` times more.
+
+    One runtime is open at a time, since each holds the weights. A count that fails, for example out of memory, ends
+    the search at the count before it.
 
     Args:
         build: opens the runtime with a count of lanes.
         most: the largest count worth a try.
         budget: tokens of one batch.
+    Raises:
+        ConfigError, RuntimeFailed: one lane fails already.
     """
-    lanes, runtime = 1, build(1)
-    rate, took_s = _rate(runtime, spec, 1, budget, clock)
+    lanes = 1
+    runtime, rate, took_s = _tried(build, spec, lanes, budget, clock)
     while lanes * 2 <= most and took_s < ENOUGH_S:
         runtime.close()
-        runtime = build(lanes * 2)
-        more, took_s = _rate(runtime, spec, lanes * 2, budget, clock)
+        try:
+            runtime, more, took_s = _tried(build, spec, lanes * 2, budget, clock)
+        except (ConfigError, RuntimeFailed) as error:
+            return Chosen(build(lanes), lanes, f"{lanes * 2} batches at once failed: {error}")
         if more < GAIN * rate:
             runtime.close()
-            return build(lanes), lanes
+            return Chosen(build(lanes), lanes)
         lanes, rate = lanes * 2, more
-    return runtime, lanes
+    return Chosen(runtime, lanes)
+
+
+def _tried(build: Build, spec: ModelSpec, lanes: int, budget: int, clock: Clock) -> tuple[Runtime, float, float]:
+    """An open runtime and its `_rate`; it is closed if that fails."""
+    runtime = build(lanes)
+    try:
+        return runtime, *_rate(runtime, spec, lanes, budget, clock)
+    except BaseException:
+        runtime.close()
+        raise
 
 
 def _rate(runtime: Runtime, spec: ModelSpec, lanes: int, budget: int, clock: Clock) -> tuple[float, float]:
@@ -104,13 +128,17 @@ class Remembered:
         digest = hashlib.sha256(repr(tuple(circumstances)).encode()).hexdigest()[:32]
         self._path = cache_dir / "lanes" / f"{digest}.json"
 
-    def read(self) -> int | None:
-        """The count; None where nothing usable is remembered."""
+    def read(self, most: int) -> int | None:
+        """The count; None where nothing usable is remembered.
+
+        Args:
+            most: the largest count that can have been measured.
+        """
         try:
             lanes = msgspec.json.decode(self._path.read_bytes(), type=dict[str, int])["lanes"]
         except (OSError, msgspec.DecodeError, KeyError):
             return None
-        return lanes if lanes > 0 else None
+        return lanes if 0 < lanes <= most else None
 
     def write(self, lanes: int) -> None:
         """Note it; a cache that cannot be written to only costs time."""

@@ -51,7 +51,8 @@ class TextInput:
             max_tokens: a limit below the model's own, special tokens included; one above it changes nothing.
             truncate: which end is cut from an item over the limit; its special tokens are kept.
         Raises:
-            BadRequest: an empty text, one without a token, a lone surrogate, an unknown role, a token id out of range.
+            BadRequest: an empty text, one without a token, a lone surrogate, an unknown role; a token id out of range,
+                given or made of a text.
             TooLong: over the limit and `truncate` is refuse; or over `max_text_chars` in any case.
         """
         if truncate not in get_args(Truncate):
@@ -105,6 +106,8 @@ class TextInput:
         ids, tokens = encoding.ids, len(encoding.ids)
         if not tokens:
             raise BadRequest(f"text {place} has no token for {self._spec.name!r}; leave it out")
+        if max(ids) >= self._spec.architecture.vocab:
+            raise self._without_row(item, ids, place)
         if tokens > limit:
             self._may_cut(item, tokens, limit, truncate, place)
             if isinstance(item, Pair):
@@ -114,6 +117,15 @@ class TextInput:
                 ids = self._cut_ids(ids, limit, truncate)
         segments = np.array(encoding.type_ids, np.int32) if self._has_segments and isinstance(item, Pair) else None
         return Encoding(np.array(ids, np.int32), segments, dropped=tokens - len(ids))
+
+    def _without_row(self, item: Item, ids: list[int], place: int) -> BadRequest:
+        """A tokenizer.json may have more tokens than the model has rows, as after tokens were added to it alone."""
+        vocab = self._spec.architecture.vocab
+        token = self._tokenizer.id_to_token(next(number for number in ids if number >= vocab))
+        return BadRequest(
+            f"{_called(item, place)} has the token {token!r}, whose id is outside 0..{vocab - 1}, "
+            f"the vocabulary of {self._spec.name!r}; leave it out"
+        )
 
     def _cut_pair(self, item: Pair, limit: int, truncate: Truncate, place: int) -> tokenizers.Encoding:
         """Cut before the special tokens are put around, so that they are all kept."""
@@ -146,11 +158,14 @@ class TextInput:
 
     def _may_cut(self, item: Item, tokens: int, limit: int, truncate: Truncate, place: int) -> None:
         if truncate == "refuse":
-            what = f"document {place} with its query" if isinstance(item, Pair) else f"text {place}"
             raise TooLong(
-                f"{what} has {tokens} tokens, the limit is {limit} for {self._spec.name!r}; "
+                f"{_called(item, place)} has {tokens} tokens, the limit is {limit} for {self._spec.name!r}; "
                 "send truncate=right or left, or split it"
             )
+
+
+def _called(item: Item, place: int) -> str:
+    return f"document {place} with its query" if isinstance(item, Pair) else f"text {place}"
 
 
 def check_text(text: str, place: str, max_chars: int = MAX_TEXT_CHARS) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from embedstack.models import encoder
 from embedstack.models.heads import finish
 from embedstack.models.weights import open_weights
 from embedstack.proof.faults import Candidate, candidates
-from embedstack.proof.fidelity import Array, distances
+from embedstack.proof.fidelity import LENGTH, TINY, Array, distances, unit
 from embedstack.proof.kept import Truth
 from embedstack.proof.probes import PAST_LIMIT, Probe, probes
 from embedstack.proof.truth import pack
@@ -28,20 +29,21 @@ CLEARLY = 4.0  # times as near: noise makes the right recipe seem that far off o
 ALIKE = 2.0  # candidates that fit within this of the best are all named: these probes cannot tell between them
 SAME = 1e-13  # 1 - cosine of two recipes that are one: float32 rows are no nearer
 KEPT = 1e-11  # 1 - cosine: of float64 computed on another processor, rounded to float32
-UNIT = 0.01  # a length this far from 1 is not of a normalised vector
+SAMPLED, SHORT_TOKENS = 4, 64  # probes besides the short ones that are made again to see whether truth is true
 STRANGE = 0.5  # 1 - cosine: of vectors that have nothing to do with each other it is about 1, less where rows are few
 # 1 - cosine to its own recipe that a precision may show, ten times what its limits allow on average
 NOISE: Mapping[Precision, float] = {
     "float64": 1e-6, "float32": 1e-6, "tf32": 1e-3, "bfloat16": 1e-3, "float16": 1e-3, "int8": 1e-2
 }  # fmt: skip
 
-TINY = 1e-30
 Verdict = Literal["right", "fault", "another model", "unknown"]
 SAYS: Mapping[Verdict, str] = {
     "right": "it fits the model's own recipe",
     "another model": "it fits no recipe of this model: another model answers, or other weights",
     "unknown": "it is not as the model should be, and none of the known faults explains it",
 }
+MOVED = ("rows in another order", "gives rows in another order than their texts")
+NO_NUMBER = "it gives what is not a finite number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +87,17 @@ class _Fit:
         return self.right * CLEARLY > self.off and not self.is_clear
 
 
-def diagnose(
-    spec: ModelSpec, folder: Path, truth: Truth, made: Mapping[str, Floats], precision: Precision
-) -> Diagnosis:
-    """Try every candidate on the numpy runtime and see which one the vectors fit; see `Trials.judge`."""
-    return Trials(spec, folder, truth).judge(made, precision)
-
-
 def asked_for(spec: ModelSpec) -> tuple[Probe, ...]:
-    """The probes that diagnosis reads; the late one only if somebody made it."""
+    """The probes that candidates are tried on; the late one only if somebody made it."""
     return probes(spec).named(*(SHORT_PAIRS if spec.task == "rerank" else SHORT), *LONG)
 
 
 def _judge(
-    spec: ModelSpec, fits: Sequence[_Fit], right: float, noise: float, lengths: tuple[str, str] | None
+    spec: ModelSpec, fits: Sequence[_Fit], right: float, noise: float, lengths: tuple[str, str] | None, is_moved: bool
 ) -> Diagnosis:
     evidence = {"right": right, **{fit.candidate.name: fit.off for fit in fits}}
+    if is_moved:
+        return Diagnosis(verdict="fault", names=MOVED[:1], says=f"it {MOVED[1]}", evidence=evidence)
     clear = [fit for fit in fits if fit.is_clear and fit.off <= noise]
     if clear:
         nearest = min(fit.share for fit in clear)
@@ -111,7 +108,7 @@ def _judge(
             told.append(lengths)
             says += f"; also, it {lengths[1]}"
         return Diagnosis(verdict="fault", names=tuple(name for name, _ in told), says=says, evidence=evidence)
-    if right > noise:
+    if not right <= noise:
         is_strange = spec.task == "embed" and min(evidence.values()) >= STRANGE
         verdict: Verdict = "another model" if is_strange else "unknown"
         return Diagnosis(verdict=verdict, says=SAYS[verdict], evidence=evidence)
@@ -126,36 +123,37 @@ def _lengths(spec: ModelSpec, truth: Mapping[str, Floats], made: Mapping[str, Fl
     """Whether vectors have another length than they should, which no cosine sees; as name and sentence."""
     names = [name for name in made if name in truth]
     found, raw = (np.array([np.linalg.norm(rows[name]) for name in names]) for rows in (made, truth))
-    if spec.normalize and np.abs(found - 1).max() > UNIT:
+    if spec.normalize and np.abs(found - 1).max() > LENGTH:
         return "not normalised", "does not bring vectors to length 1"
-    if not spec.normalize and np.abs(found - 1).max() <= UNIT < np.abs(raw - 1).max():
+    if not spec.normalize and np.abs(found - 1).max() <= LENGTH < np.abs(raw - 1).max():
         return "normalised", "brings vectors to length 1, which the model does not"
     return None
 
 
 class Trials:
-    """What every candidate gives for the probes; computed once, for as many endpoints as there are to judge."""
+    """What every candidate gives for the probes; computed once, for as many endpoints as there are to judge.
+
+    Raises:
+        Mismatch: the truth that was kept is not what these weights give.
+    """
 
     def __init__(self, spec: ModelSpec, folder: Path, truth: Truth) -> None:
-        self._spec, self._weights = spec, open_weights(folder)
+        self._spec, self._folder, self._weights = spec, folder, open_weights(folder)
         self._output: Output = "score" if spec.task == "rerank" else "dense"
         self._truth = truth.rows[self._output]
         self._probes = [probe for probe in asked_for(spec) if probe.name in self._truth]
-        encodings = TextInput(folder, spec).encode([probe.item for probe in self._probes])
-        self._right = dict(zip([probe.name for probe in self._probes], encodings, strict=True))
+        self._right = self._read(self._probes)
         self._spread = max(float(np.ptp([row[0] for row in self._truth.values()])), TINY)
         self._hidden: dict[tuple[Architecture, bytes, bytes, bytes], Array] = {}  # pooling candidates share one
         self._require_true()
-        tried = [(candidate, self._rows(candidate)) for candidate in candidates(spec, folder)]
-        self._tried = [(c, rows) for c, rows in tried if rows and self._off(self._truth, rows) > SAME]
+
+    def _read(self, asked: Sequence[Probe]) -> dict[str, Encoding]:
+        encodings = TextInput(self._folder, self._spec).encode([probe.item for probe in asked])
+        return dict(zip([probe.name for probe in asked], encodings, strict=True))
 
     def _require_true(self) -> None:
-        """A truth that is not would make the wrong recipe look right.
-
-        Raises:
-            Mismatch: what was kept is not what these weights give.
-        """
-        short = {name: encoding for name, encoding in self._right.items() if name not in LONG}
+        """A truth that is not would make the wrong recipe look right, and the right one wrong."""
+        short = {name: encoding for name, encoding in self._right.items() if name not in LONG} | self._sample()
         again = dict(zip(short, self._run(self._spec, list(short.values())), strict=True))
         if again and not self._off(self._truth, again) <= KEPT:
             raise Mismatch(
@@ -163,17 +161,48 @@ class Trials:
                 f"beside them, or truth/{self._spec.space}.npz in the cache, to have it made anew"
             )
 
+    def _sample(self) -> dict[str, Encoding]:
+        """A few of the other probes from all over the set; which ones, the space decides."""
+        others = [p for p in probes(self._spec).all if p.name in self._truth and p.name not in {*self._right, *LONG}]
+        few = [(name, e) for name, e in self._read(others).items() if e.cost <= SHORT_TOKENS]
+        step = max(1, len(few) // SAMPLED)
+        return dict(few[int(self._spec.space, 16) % step :: step][:SAMPLED])
+
+    @cached_property
+    def _tried(self) -> list[tuple[Candidate, dict[str, Floats]]]:
+        """The candidates that change something, and what they give."""
+        tried = [(candidate, self._rows(candidate)) for candidate in candidates(self._spec, self._folder)]
+        return [(c, rows) for c, rows in tried if rows and self._off(self._truth, rows) > SAME]
+
     def judge(self, made: Mapping[str, Floats], precision: Precision) -> Diagnosis:
         """What the vectors fit.
 
         Args:
-            made: by probe name, vectors (dim,) or logits (labels,), of those in `asked_for(spec)`.
+            made: by probe name, vectors (dim,) or logits (labels,); of those in `asked_for(spec)` at least.
             precision: what they were made in: how far off the right recipe may be.
         """
+        if not all(np.isfinite(row).all() for row in made.values()):
+            return Diagnosis(verdict="unknown", says=NO_NUMBER)
         fits = [fit for candidate, rows in self._tried if (fit := self._fit(candidate, rows, made)) is not None]
         right = self._off(made, {name: self._truth[name] for name in self._right if name in made})
         lengths = _lengths(self._spec, self._truth, made) if self._output == "dense" else None
-        return _judge(self._spec, fits, right, NOISE[precision], lengths)
+        return _judge(self._spec, fits, right, NOISE[precision], lengths, self._is_moved(made, NOISE[precision]))
+
+    def _is_moved(self, made: Mapping[str, Floats], noise: float) -> bool:
+        """Whether rows are clearly nearer to those of other probes, and each of these is taken once.
+
+        Scores are too alike to tell.
+        """
+        names = [name for name in made if name in self._truth]
+        if self._output == "score" or not names:
+            return False
+        rows, true = (unit(np.stack([np.asarray(side[n], np.float64) for n in names])) for side in (made, self._truth))
+        first = np.argmax(true @ true.T >= 1 - SAME, axis=1)  # of texts that are one to the model
+        apart = 1 - rows @ true.T
+        nearest = np.argmin(apart, axis=1)
+        is_another_order = np.array_equal(np.sort(first[nearest]), np.sort(first)) and (first[nearest] != first).any()
+        off, right = apart.min(axis=1).mean(), np.diagonal(apart).mean()
+        return bool(is_another_order and off <= noise and off * CLEARLY <= right)
 
     def _fit(self, candidate: Candidate, rows: Mapping[str, Floats], made: Mapping[str, Floats]) -> _Fit | None:
         """None where nothing was made that could show it."""

@@ -1,12 +1,11 @@
 """Truth vectors <-> one file, beside the weights or in the cache, read without trust; nothing is computed here."""
 
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -21,7 +20,12 @@ FILE = "truth.npz"
 SHIPPED = Path(__file__).parent / "truth"
 # a vector for each token is large, so of these probes only
 WITH_MULTI = ("word", "short", "short-query", "punctuation", "cyrillic", "chinese", "past-128")
-BROKEN = (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error, msgspec.DecodeError)
+PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what else there is fails in ways of its own
+# what numpy, zipfile and what unpacks for it raise of bytes that anything may have happened to
+BROKEN = (
+    OSError, EOFError, MemoryError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+    SyntaxError, struct.error, zipfile.BadZipFile, zlib.error, msgspec.MsgspecError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,11 @@ class Truth:
         return all(not due(output, [probe.name]) or probe.name in self.rows.get(output, {}) for output in outputs)
 
 
-class _About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _About(msgspec.Struct, frozen=True):
     """What a file says of itself; `names` and `ends`: which rows of an output's array are of which probe."""
 
     space: str
     probes: str
-    numpy: str
-    embedstack: str
     names: dict[Output, list[str]]
     ends: dict[Output, list[int]]
 
@@ -53,7 +55,7 @@ class _About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def kept(spec: ModelSpec, cache_dir: Path) -> Truth | None:
     """What was made before for this very space, or came with the package; None if there is nothing."""
     for path in (place(spec, cache_dir), *sorted(SHIPPED.glob("*.npz"))):
-        if path.is_file() and (truth := read(path, spec.space)) is not None:
+        if path.is_file() and (truth := read(path, spec)) is not None:
             return truth
     return None
 
@@ -82,8 +84,6 @@ def packed(truth: Truth) -> bytes:
     about = _About(
         space=truth.space,
         probes=digest(),
-        numpy=np.__version__,
-        embedstack=version("embedstack"),
         names={output: list(rows) for output, rows in truth.rows.items()},
         ends={
             output: np.cumsum([len(_flat(r)) for r in rows.values()]).tolist() for output, rows in truth.rows.items()
@@ -95,27 +95,44 @@ def packed(truth: Truth) -> bytes:
     return file.getvalue()
 
 
-def read(path: Path, space: str) -> Truth | None:
+def read(path: Path, spec: ModelSpec) -> Truth | None:
     """The truth in a file; None if it is of another space or of other probes, or broken: then it is made anew."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            about = msgspec.json.decode(str(file["about"]), type=_About)
-            if (about.space, about.probes) != (space, digest()):
+            if any(part.compress_type not in PACKED for part in file.zip.infolist()):
                 return None
-            return Truth(space, {output: _split(about, output, file) for output in about.names})
+            about = msgspec.json.decode(str(file["about"]), type=_About)
+            if (about.space, about.probes) != (spec.space, digest()):
+                return None
+            return Truth(spec.space, {output: _split(about, output, file, spec) for output in about.names})
     except BROKEN:
         return None
 
 
-def _split(about: _About, output: Output, file: Mapping[str, Floats]) -> dict[str, Floats]:
+def _split(about: _About, output: Output, file: Mapping[str, Floats], spec: ModelSpec) -> dict[str, Floats]:
     names, ends = about.names[output], about.ends[output]
     if not names:
         return {}
-    values = file[output]
-    if values.dtype != np.float32 or len(values) != ends[-1] or not np.isfinite(values).all():
+    values, starts = file[output], [0, *ends[:-1]]
+    shape = (ends[-1], _width(output, spec))
+    if values.dtype != np.float32 or values.shape != shape or not np.isfinite(values).all():
         raise ValueError(f"{output} rows are not as the file says")
-    rows = [values[start:stop] for start, stop in pairwise([0, *ends])]
-    return {name: row[0] if output in ("dense", "score") else row for name, row in zip(names, rows, strict=True)}
+    is_single = output in ("dense", "score")
+    if any(stop - start != 1 if is_single else stop < start for start, stop in zip(starts, ends, strict=True)):
+        raise ValueError(f"{output} rows are not one after the other")
+    rows = [values[start:stop] for start, stop in zip(starts, ends, strict=True)]
+    return {name: row[0] if is_single else row for name, row in zip(names, rows, strict=True)}
+
+
+def _width(output: Output, spec: ModelSpec) -> int:
+    """Numbers in one row; see `fidelity.Rows`. Dense rows are as pooled, before anything is cut."""
+    match output:
+        case "dense" | "multi":
+            return spec.architecture.hidden
+        case "sparse":
+            return 2
+        case "score":
+            return spec.labels
 
 
 def _flat(row: Floats) -> Floats:

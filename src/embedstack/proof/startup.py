@@ -2,17 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, cast
 
-import numpy as np
-
 from embedstack.errors import Mismatch
-from embedstack.proof.fidelity import LIMITS, Array, precision_of
+from embedstack.proof.asking import Asking
+from embedstack.proof.fidelity import LIMITS, fidelity, precision_of
 from embedstack.proof.kept import Truth, kept
-from embedstack.proof.probes import Probe, probes
-from embedstack.types import Encode, Encoder, ModelSpec, Pair, Precision, Score, Text
+from embedstack.proof.probes import probes
+from embedstack.types import Encoder, ModelSpec, Precision
 
 Proof = Literal["proven", "unproven"]
 PROBES = ("short-query", "p-word")  # some ten tokens: a few milliseconds
@@ -37,34 +36,22 @@ def check_start(encoder: Encoder, cache_dir: Path, precision: str = "auto") -> P
 
 
 async def check(encoder: Encoder, spec: ModelSpec, truth: Truth, precision: str = "auto") -> Proof:
-    """One model by one probe."""
-    rows = truth.rows.get("score" if spec.task == "rerank" else "dense", {})
-    asked = [probe for probe in probes(spec).named(*PROBES) if probe.name in rows]
-    if not asked:
+    """One model by one probe, in every output that there is truth of."""
+    main = truth.rows.get("score" if spec.task == "rerank" else "dense", {})
+    known = [probe for probe in probes(spec).named(*PROBES) if probe.name in main]
+    if not known:
         return "unproven"
-    made, fingerprint = await _made(encoder, spec, asked)
-    limits = LIMITS[cast("Precision", precision) if precision in LIMITS else precision_of(spec, fingerprint)[0]]
-    true = rows[asked[0].name].astype(np.float64)
-    if spec.task == "rerank":
-        spread = float(np.ptp([row[0] for row in rows.values()]))
-        near, least = 1 - abs(float(made[0] - true[0])) / max(spread, 1e-30), 1 - limits.score
-    else:
-        near = float(made @ true / max(float(np.linalg.norm(made) * np.linalg.norm(true)), 1e-30))
-        least = limits.least
-    if not near >= least:
+    asking = Asking(encoder, spec)
+    made = await asking.alone(known[:1])
+    held = cast("Precision", precision) if precision in LIMITS else precision_of(spec, asking.fingerprint)[0]
+    said = []
+    for output, rows in made.items():
+        if (true := truth.rows.get(output, {})).keys() >= rows.keys():
+            # of one text the mean is its own cosine, which is held to what the worst may be
+            said += replace(fidelity(output, true, rows, is_unit=spec.normalize), mean=None).fails(held)
+    if said:
         raise Mismatch(
-            f"{spec.name!r} gives another vector than its truth (nearness {near:.6f}, at least {least} is needed); "
+            f"{spec.name!r} gives another vector than its truth ({'; '.join(said)}); "
             f"see what is wrong with: embedstack models prove {spec.name}"
         )
     return "proven"
-
-
-async def _made(encoder: Encoder, spec: ModelSpec, asked: Sequence[Probe]) -> tuple[Array, str]:
-    item = asked[0].item
-    if isinstance(item, Pair):
-        scored = await encoder.score(Score(model=spec.name, items=(item,), raw_scores=True))
-        return scored.scores.astype(np.float64), scored.fingerprint
-    assert isinstance(item, Text)
-    encoded = await encoder.encode(Encode(model=spec.name, items=(item,)))
-    assert encoded.dense is not None
-    return encoded.dense[0].astype(np.float64), encoded.fingerprint

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from embedstack.catalog.digests import write_whole
-from embedstack.errors import ConfigError
+from embedstack.errors import BadRequest, ConfigError
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.proof.fidelity import of_sparse
@@ -49,8 +49,7 @@ def make(spec: ModelSpec, folder: Path, wanted: Sequence[Probe]) -> dict[Output,
 
     All go through the graph together, layer by layer, so that each weight is read once.
     """
-    encodings = TextInput(folder, spec).encode([probe.item for probe in wanted])
-    _require_known(spec, encodings)
+    encodings = _encoded(spec, folder, wanted)
     weights = open_weights(folder)
     runtime = NumpyRuntime(spec, weights)
     with tqdm(total=len(weights.names()), desc=f"{spec.name}: truth in float64", unit=" tensors", disable=None) as bar:
@@ -59,13 +58,13 @@ def make(spec: ModelSpec, folder: Path, wanted: Sequence[Probe]) -> dict[Output,
     return {output: {name: rows[output][name] for name in due(output, rows[output])} for output in rows}
 
 
-def _require_known(spec: ModelSpec, encodings: Sequence[Encoding]) -> None:
-    largest = max(int(encoding.ids.max()) for encoding in encodings)
-    if largest >= spec.architecture.vocab:
+def _encoded(spec: ModelSpec, folder: Path, wanted: Sequence[Probe]) -> list[Encoding]:
+    try:
+        return TextInput(folder, spec).encode([probe.item for probe in wanted])
+    except BadRequest as error:  # nothing is wrong with the probes
         raise ConfigError(
-            f"the tokeniser of {spec.name!r} gives the token id {largest}, its weights have {spec.architecture.vocab} "
-            "rows; the two are of different models, so pull the model again"
-        )
+            f"the tokeniser of {spec.name!r} does not fit its weights ({error}); pull the model again"
+        ) from error
 
 
 def pack(encodings: Sequence[Encoding]) -> Batch:

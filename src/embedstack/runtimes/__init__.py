@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from embedstack.errors import ConfigError
 from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
+from embedstack.runtimes.processor import usable_threads
 from embedstack.types import Batch, Floats, ModelSpec, Output, Precision, Vectors
 
 
@@ -19,7 +20,12 @@ class Options:
     precision: str = "auto"  # or a Precision that the runtime and the device have
     device: str = "auto"  # or cpu, cuda, cuda:1, and what else the runtime knows
     threads: int = 0  # processor threads; 0 for all that this process may use
-    lanes: int = 0  # runs at once; 0 lets the runtime choose
+    lanes: int = 1  # runs at once
+
+    @property
+    def thread_count(self) -> int:
+        """`threads`, or how many all are."""
+        return self.threads or usable_threads()
 
 
 AUTO = Options()
@@ -43,17 +49,12 @@ class Runtime(Protocol):
         """Compute the outputs asked for and no others.
 
         Raises:
-            RuntimeFailed: out of memory, or the device failed.
+            RuntimeFailed: out of memory, an id outside the vocabulary, the model is closed, or the device failed.
         """
         ...
 
     def close(self) -> None:
-        """Give the memory back."""
-        ...
-
-    @staticmethod
-    def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
-        """One expression over one batch in float32 or better: how `check_ops` sees the operations one by one."""
+        """Give the memory back; every later run fails."""
         ...
 
 
@@ -64,11 +65,14 @@ class OpenRuntime(Protocol):
         """Build.
 
         Raises:
-            ConfigError: a precision or a device that is not here; weights that are not as the spec says.
+            ConfigError: a precision or a device that is not here, or that has no room; weights that are not as the
+                spec says.
         """
         ...
 
-    def evaluate(self, expression: Expression, weights: Weights, batch: Batch) -> Floats: ...
+    def evaluate(self, expression: Expression, weights: Weights, batch: Batch) -> Floats:
+        """One expression over one batch in float32 or better: how `check_ops` sees the operations one by one."""
+        ...
 
 
 RUNTIMES: Mapping[str, str] = {

@@ -1,14 +1,16 @@
 """A wished device and precision -> what PyTorch has of them on this machine, and why; for its two runtimes."""
 
+import traceback
 from collections.abc import Callable, Mapping
 from typing import cast, get_args
 
 import torch
 
-from embedstack.errors import ConfigError
+from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.runtimes import Options
-from embedstack.runtimes.processor import NATIVE_BFLOAT16, flags, usable_threads
-from embedstack.types import Precision
+from embedstack.runtimes.failures import not_placed, not_run
+from embedstack.runtimes.processor import NATIVE_BFLOAT16, flags
+from embedstack.types import Batch, Precision
 
 DTYPES: Mapping[Precision, torch.dtype] = {
     "float64": torch.float64,
@@ -18,6 +20,7 @@ DTYPES: Mapping[Precision, torch.dtype] = {
     "float16": torch.float16,
 }
 AMPERE = 8  # the compute capability from which NVIDIA has bfloat16 and TF32; source: `torch.cuda.is_bf16_supported`
+FAILED = (RuntimeError, IndexError, MemoryError)  # PyTorch's own errors are RuntimeErrors
 NATIVE_FLOAT16 = {"avx512_fp16", "amx_fp16", "asimdhp"}  # processor flags as Linux names them
 
 _float32_as: Precision | None = None  # what this process makes float32 products in
@@ -103,9 +106,10 @@ def _has_tf32(device: torch.device) -> bool:
 
 
 def unproven(device: torch.device) -> str:
-    """A clause for devices that the code should serve and that nobody has checked, empty for the others."""
-    kind = "ROCm" if torch.version.hip and device.type == "cuda" else "MPS" if device.type == "mps" else ""
-    return f"{kind} is unproven" if kind else ""
+    """A clause for devices that the code serves and that no recorded run has checked, empty for the processor."""
+    if device.type == "cpu":
+        return ""
+    return f"{'ROCm' if torch.version.hip and device.type == 'cuda' else device.type.upper()} is unproven"
 
 
 def prepare(device: torch.device, precision: Precision, options: Options) -> str:
@@ -120,9 +124,8 @@ def prepare(device: torch.device, precision: Precision, options: Options) -> str
         _fix_float32(precision)
     if device.type != "cpu":
         return ""
-    threads = options.threads or usable_threads()
-    torch.set_num_threads(threads)
-    return f"{threads} threads"
+    torch.set_num_threads(options.thread_count)
+    return f"{options.thread_count} threads"
 
 
 def _fix_float32(precision: Precision) -> None:
@@ -135,3 +138,27 @@ def _fix_float32(precision: Precision) -> None:
         )
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     _float32_as = precision
+
+
+def failed(error: Exception, batch: Batch, device: torch.device) -> RuntimeFailed:
+    """What a caller is told of a run that failed; what it held on the device is given back first."""
+    _let_go(error, device)
+    return not_run(f"the device {str(device)!r} could not run a batch of {len(batch.ids)} tokens", error)
+
+
+def refused(error: Exception, device: torch.device) -> ConfigError:
+    """The same of a model that the device did not take."""
+    _let_go(error, device)
+    return not_placed(str(device), error)
+
+
+def _let_go(error: Exception, device: torch.device) -> None:
+    """The engine halves a batch that failed while it still has the error in hand, whose frames hold tensors."""
+    traceback.clear_frames(error.__traceback__)
+    give_back(device)
+
+
+def give_back(device: torch.device) -> None:
+    """Return the memory that PyTorch keeps for later runs to the device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""A model becomes an ONNX file for other programs, with its identity inside; such a file becomes a runtime again."""
+"""A model becomes an ONNX file for other programs, with its identity inside, which is read and checked again here."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,14 +15,10 @@ from onnx import helper, numpy_helper
 
 from embedstack.errors import ConfigError, Mismatch
 from embedstack.models import family
-from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
-from embedstack.runtimes import AUTO, Options
-from embedstack.runtimes.onnx import OnnxRuntime, choose_provider, open_session, run_session, session_options
 from embedstack.runtimes.onnx_graph import external
-from embedstack.runtimes.padded import NAMES, PaddedOps, heads, shapes
-from embedstack.runtimes.processor import usable_threads
-from embedstack.types import Batch, Floats, Ints, ModelSpec, Output, Precision, Vectors
+from embedstack.runtimes.padded import PaddedOps, heads, shapes
+from embedstack.types import ModelSpec
 
 INLINE_BYTES = 1_500_000_000  # weights above this lie in a file of their own: a protobuf ends at 2 GiB
 PAGE_BYTES = 4096  # each tensor of that file begins on a page, so that a reader can map it
@@ -31,7 +27,9 @@ METADATA = 14  # the field `metadata_props` of ModelProto, onnx.proto of ONNX 1.
 
 
 def export(spec: ModelSpec, weights: Weights, out: Path, *, plain: bool = False, force: bool = False) -> list[Path]:
-    """Write the file, and a second one beside it if the weights are large; a file is there whole or not at all.
+    """Write the file, and a second one beside it if the weights are large.
+
+    The file is there whole, with its own weights, or not at all; the weights may be there alone after a crash.
 
     Args:
         plain: use the operators of the ONNX standard alone; else ONNX Runtime's own where they are faster.
@@ -166,75 +164,6 @@ def _number(file: BinaryIO) -> int:
     raise ValueError("it ends within a number")
 
 
-# ------------------------------------------------------------------------------------------------ a file as a runtime
-
-
-class OnnxFile:
-    """An exported file in ONNX Runtime, so that it can be proven as any runtime is; its rows are of length 1 already.
-
-    Args:
-        path: what `export` wrote.
-    Raises:
-        ConfigError: as `read_identity`, or ONNX Runtime cannot open it.
-    """
-
-    precision: Precision = "float32"
-    calibration = ""
-
-    def __init__(self, path: Path, options: Options = AUTO) -> None:
-        self.identity = read_identity(path)
-        self.space = self.identity["space"]
-        provider = choose_provider(options.device)
-        self.lanes = options.lanes or 1
-        self.device = provider.device
-        self.reason = "; ".join(filter(None, [f"float32, as the exported file {path.name!r} is", provider.remark]))
-        threads = max(1, (options.threads or usable_threads()) - self.lanes + 1)
-        session = open_session(str(path), session_options(threads), provider)
-        self._inputs = {given.name for given in session.get_inputs()}
-        self._sessions = [session]  # none once it is closed
-
-    def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
-        """See Runtime; the file computes all its outputs, those asked for are given."""
-        lengths = np.diff(batch.offsets)
-        real = np.arange(lengths.max()) < lengths[:, None]  # (items, length)
-        made = run_session(self._sessions[0], [NAMES[name] for name in sorted(wanted)], self._padded(batch, real))
-        given = dict(zip(sorted(wanted), made, strict=True))
-        return {name: _packed(rows, name, real) for name, rows in given.items()}
-
-    def close(self) -> None:
-        """See Runtime."""
-        self._sessions.clear()
-
-    @staticmethod
-    def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
-        """See Runtime; the file's operations are those of the runtime `onnx`."""
-        return OnnxRuntime.evaluate(expression, weights, batch)
-
-    def _padded(self, batch: Batch, real: NDArray[np.bool_]) -> Mapping[str, NDArray[np.int64]]:
-        def spread(values: Ints) -> NDArray[np.int64]:
-            padded = np.zeros(real.shape, np.int64)
-            padded[real] = values
-            return padded
-
-        inputs = {
-            "input_ids": spread(batch.ids),
-            "attention_mask": real.astype(np.int64),
-            "token_type_ids": spread(batch.segments),
-        }
-        return {name: values for name, values in inputs.items() if name in self._inputs}
-
-
-def _packed(rows: Floats, name: Output, real: NDArray[np.bool_]) -> Floats:
-    """Rows of tokens without the padding; rows of items as they are."""
-    match name:
-        case "dense" | "score":
-            return rows
-        case "sparse":
-            return rows[real][:, None]
-        case "multi":
-            return rows[real]
-
-
 # ------------------------------------------------------------------------------------------------ files
 
 
@@ -257,13 +186,19 @@ def _apart(weights: Mapping[str, NDArray[np.generic]], part: Path, name: str) ->
 
 @contextmanager
 def _written(*paths: Path) -> Iterator[list[Path]]:
-    """Files to write, each put in its place when all are written; one that nobody wrote is left out."""
+    """Files to write, each put in its place when all are written; one that nobody wrote is left out.
+
+    Args:
+        paths: the last refers to those before it, so it goes first where it is old and comes last where it is new.
+    """
     parts = [path.with_name(f".{path.name}.part") for path in paths]
     try:
         yield parts
-        for part, path in zip(parts, paths, strict=True):
-            if part.exists():
-                part.replace(path)
+        written = [(part, path) for part, path in zip(parts, paths, strict=True) if part.exists()]
+        if len(written) > 1:
+            paths[-1].unlink(missing_ok=True)
+        for part, path in written:
+            part.replace(path)
     except OSError as error:
         where = str(paths[-1])
         raise ConfigError(f"{where!r} cannot be written: {error.strerror or error}; choose another place") from error

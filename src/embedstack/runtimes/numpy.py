@@ -15,6 +15,7 @@ from embedstack.models.ops import Expression, Ops
 from embedstack.models.weights import Weights
 from embedstack.runtimes import AUTO, Options
 from embedstack.runtimes.erf import erf
+from embedstack.runtimes.failures import closed, not_run, require_known
 from embedstack.runtimes.processor import require_processor
 from embedstack.types import Activation, Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
 
@@ -155,20 +156,28 @@ class NumpyRuntime:
             raise ConfigError(
                 f"precision {options.precision!r} is not for the numpy runtime, which has float64; leave it at auto"
             )
-        self._spec, self._weights = spec, weights
+        self._spec = spec
+        self._weights: Weights | None = weights  # None once it is closed
         one = Batch(np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32))
         self.run(one, frozenset(spec.outputs))  # reads every tensor, so that what is left over shows now
         weights.refuse_leftovers(family(spec).unread)
 
     def run(self, batch: Batch, wanted: frozenset[Output], on_weight: Callable[[], object] = _nothing) -> Vectors:
         """See Runtime; `on_weight` is called for each tensor that is read, for those who wait."""
-        made = outputs(NumpyOps(self._weights, batch, on_weight), self._spec, wanted, prune=False)
+        if self._weights is None:
+            raise closed()
+        require_known(batch, self._spec)
+        try:
+            made = outputs(NumpyOps(self._weights, batch, on_weight), self._spec, wanted, prune=False)
+        except (IndexError, MemoryError) as error:
+            raise not_run(f"numpy could not run a batch of {len(batch.ids)} tokens", error) from error
         return {name: value.astype(np.float32) for name, value in made.items()}
 
     def close(self) -> None:
         """See Runtime."""
+        self._weights = None
 
     @staticmethod
     def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
-        """See Runtime."""
+        """See OpenRuntime."""
         return expression(NumpyOps(weights, batch)).astype(np.float32)

@@ -1,25 +1,25 @@
 """ONNX Runtime: the graph is built in memory from the weights file and run by the provider of the device."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-from embedstack.errors import ConfigError, RuntimeFailed
-from embedstack.models import encoder, family, outputs
-from embedstack.models.heads import finish
+from embedstack.errors import ConfigError
 from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
 from embedstack.runtimes import Options
+from embedstack.runtimes.failures import not_placed, not_run
+from embedstack.runtimes.graphs import GraphRuntime, Make
 from embedstack.runtimes.int8 import METHOD
 from embedstack.runtimes.layout import Inputs, lay_out
 from embedstack.runtimes.onnx_graph import Value, external
 from embedstack.runtimes.onnx_int8 import Int8Ops
 from embedstack.runtimes.onnx_ops import OnnxOps
-from embedstack.runtimes.processor import int8_reason, usable_threads
-from embedstack.types import Batch, Floats, ModelSpec, Output, Precision, Vectors
+from embedstack.runtimes.processor import int8_reason
+from embedstack.types import Batch, Floats, ModelSpec, Precision
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Threads wait actively between two nodes, this long. MiniLM, 2 threads: a short query takes 3.8 ms and 43 mixed texts
@@ -31,7 +31,6 @@ _OWN: list[type[Exception]] = [
     kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)
 ]
 FAILED: tuple[type[Exception], ...] = (*_OWN, RuntimeError, MemoryError)
-MAKE = Callable[[OnnxOps], Mapping[str, Value]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +56,12 @@ def choose_provider(device: str, available: list[str] | None = None) -> Provider
         ConfigError: it has none of that name.
     """
     names = ort.get_available_providers() if available is None else available
-    word, _, number = device.partition(":")
+    word, colon, number = device.partition(":")
+    is_wrong = bool(colon) and (word in ("auto", "cpu") or not number.isdecimal())
     if word == "auto":
         word = "cuda" if CUDA in names else "cpu"
     name = next((name for name in names if name.lower() == f"{word}executionprovider"), None)
-    if name is None or (number and not number.isdecimal()):
+    if name is None or is_wrong:
         here = ", ".join(["auto", *(name.removesuffix("ExecutionProvider").lower() for name in names)])
         install = "; for cuda install onnxruntime-gpu in the place of onnxruntime" if word == "cuda" else ""
         raise ConfigError(f"device {device!r} is not in this ONNX Runtime {ort.__version__}, which has {here}{install}")
@@ -70,7 +70,7 @@ def choose_provider(device: str, available: list[str] | None = None) -> Provider
             return PROCESSOR
         case "CUDAExecutionProvider":  # left alone, it computes in TF32
             options = {"device_id": number or "0", "use_tf32": "0"}
-            return Provider(name, f"cuda:{number or 0}", options, "unproven on this device")
+            return Provider(name, f"cuda:{number or 0}", options, "CUDA is unproven")
     options = {"device_id": number} if number else {}
     return Provider(name, device, options, f"{name} is unproven")
 
@@ -89,6 +89,13 @@ def choose_precision(wish: str, device: str = "cpu") -> tuple[Precision, str]:
     raise ConfigError(
         f"precision {wish!r} is not for the onnx runtime, which on {device!r} computes in {has}; use auto or float32"
     )
+
+
+def calibration(precision: Precision, provider: Provider) -> str:
+    """What a fingerprint names beside the precision: how int8 rounds, or a provider whose float32 is not compared."""
+    if precision == "int8":
+        return METHOD
+    return "" if provider.name in (CPU, CUDA) else provider.name
 
 
 def session_options(threads: int) -> ort.SessionOptions:
@@ -120,13 +127,13 @@ class Graph:
         options = session_options(threads)
         given = {name: ort.OrtValue.ortvalue_from_numpy(values) for name, values in weights.items()}
         options.add_external_initializers(list(given), list(given.values()))
-        # without this, it would copy the weights; it may copy codes, which it repacks, so that both copies can go
-        shared = {name: value for name, value in given.items() if weights[name].dtype != np.int8}
-        if provider is PROCESSOR:
-            for name, value in shared.items():
-                options.add_initializer(name, value)
+        # without this, the processor would copy the weights; it may copy codes, which it repacks, so that both copies
+        # can go. Another device has copies of its own in any case
+        is_shared = provider is PROCESSOR
+        self._kept = {name: value for name, value in given.items() if is_shared and weights[name].dtype != np.int8}
+        for name, value in self._kept.items():  # the session reads this memory as long as it lives
+            options.add_initializer(name, value)
         self._session = open_session(model.SerializeToString(), options, provider)
-        self._kept = shared  # the session reads this memory as long as it lives
 
     def run(self, inputs: Inputs) -> dict[str, Floats]:
         """The outputs by name."""
@@ -144,9 +151,7 @@ def run_session(session: ort.InferenceSession, wanted: list[str], inputs: Inputs
         made: list[Floats] = session.run(wanted, inputs)
     except FAILED as error:
         largest = max(values.size for values in inputs.values())
-        raise RuntimeFailed(
-            f"ONNX Runtime could not run a batch (largest input: {largest} numbers): {error}"
-        ) from error
+        raise not_run(f"ONNX Runtime could not run a batch (largest input: {largest} numbers)", error) from error
     return made
 
 
@@ -156,7 +161,7 @@ def open_session(model: bytes | str, options: ort.SessionOptions, provider: Prov
     Args:
         model: a graph, or the path of one.
     Raises:
-        ConfigError: the provider does not start here, or cannot read the graph.
+        ConfigError: the provider does not start here, cannot read the graph, or has no room for it.
     """
     ort.disable_telemetry_events()
     try:
@@ -164,7 +169,7 @@ def open_session(model: bytes | str, options: ort.SessionOptions, provider: Prov
             model, options, providers=[(provider.name, dict(provider.options))], enable_fallback=False
         )
     except FAILED as error:
-        raise ConfigError(f"ONNX Runtime cannot open the graph on {provider.device!r}: {error}") from error
+        raise not_placed(provider.device, error) from error
     taken = session.get_providers()[0]
     if taken != provider.name:
         raise ConfigError(
@@ -174,59 +179,27 @@ def open_session(model: bytes | str, options: ort.SessionOptions, provider: Prov
     return session
 
 
-class OnnxRuntime:
-    """A model in ONNX Runtime.
-
-    A model of one output is one graph. A model of several is a trunk and a small graph for each head, so that a head
-    that nobody asked for is not computed.
-    """
+class OnnxRuntime(GraphRuntime):
+    """A model in ONNX Runtime."""
 
     def __init__(self, spec: ModelSpec, weights: Weights, options: Options) -> None:
         provider = choose_provider(options.device)
         self.precision, why = choose_precision(options.precision, provider.device)
-        self.calibration = METHOD if self.precision == "int8" else ""
-        threads = options.threads or usable_threads()
-        self.lanes = options.lanes or 1
-        self.device = provider.device
+        self.calibration = calibration(self.precision, provider)
+        self.device, threads, self.lanes = provider.device, options.thread_count, options.lanes
         self.reason = "; ".join(filter(None, [why, provider.remark, f"threads: {threads}, lanes: {self.lanes}"]))
         # a thread that calls `run` works too, beside those of the session
         each = max(1, threads - self.lanes + 1)
 
-        def built(make: MAKE) -> Graph:
+        def compiled(make: Make) -> Graph:
             ops = Int8Ops(weights) if self.precision == "int8" else OnnxOps(weights)
             return Graph(ops, make(ops), provider, each)
 
-        def head(name: Output) -> Graph:
-            hidden = spec.architecture.hidden
-            return built(lambda ops: _named(finish(ops, spec, ops.hidden(hidden), frozenset({name}))))
-
-        self._graphs: dict[str, Graph] = {}
-        if len(spec.outputs) == 1:
-            self._graphs[spec.outputs[0]] = built(lambda ops: _named(outputs(ops, spec, frozenset(spec.outputs))))
-        else:
-            self._graphs["hidden"] = built(lambda ops: {"hidden": encoder(ops, spec)})
-            self._graphs |= {name: head(name) for name in spec.outputs}
-        self._pad = next(iter(self._graphs.values())).pad
-        weights.refuse_leftovers(family(spec).unread)
-
-    def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
-        """See Runtime."""
-        inputs = lay_out(batch, self._pad)
-        if "hidden" in self._graphs:
-            inputs = {**inputs, **self._graphs["hidden"].run(inputs)}
-        return {name: self._graphs[name].run(inputs)[name] for name in sorted(wanted)}
-
-    def close(self) -> None:
-        """See Runtime."""
-        self._graphs.clear()
+        super().__init__(spec, weights, compiled)
 
     @staticmethod
     def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
-        """See Runtime."""
+        """See OpenRuntime."""
         ops = OnnxOps(weights)
         graph = Graph(ops, {"made": expression(ops)}, PROCESSOR, threads=1)
         return np.asarray(graph.run(lay_out(batch, graph.pad))["made"], np.float32)
-
-
-def _named(made: Mapping[Output, Value]) -> dict[str, Value]:
-    return {str(name): value for name, value in made.items()}

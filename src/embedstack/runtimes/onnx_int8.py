@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
+from onnx import TensorProto
 
 from embedstack.errors import ConfigError
 from embedstack.runtimes.int8 import MOST, TINY, rotate, rotation, round_weight
@@ -33,18 +34,31 @@ class Int8Ops(OnnxOps):
         rounded = self._rounded(x, wide)
         return [self._product(rounded, at, wide, out) for at in ats]
 
+    def attention(self, q: Value, k: Value, v: Value, heads: int, *, one_query: bool = False) -> Value:
+        """The one query of an item is asked by each of its tokens: a product of one row sums in another order.
+
+        With one row, the score of a text alone and in a batch differed by 0.0012 of the largest (12 heads of 64).
+        """
+        if not one_query:
+            return super().attention(q, k, v, heads)
+        item = self.graph.add("Div", self.slots(), self.graph.add("Cast", self._length(), to=TensorProto.INT32))
+        return self.rows(super().attention(self.rows(q, item), k, v, heads), self.firsts())
+
     def _even(self) -> Value:
         """Only long texts take the branch without a mask, which sums in another order.
 
         Else a text alone and the same in a batch had a cosine of 0.99975 (least of 102), with this 1 - 1e-15.
         """
         even = super()._even()
-        length = self.graph.add("Gather", self.graph.add("Shape", self.grid()), self.axes(1))
 
         def even_and_long() -> Value:
-            return self.graph.add("And", even, self.graph.add("Greater", length, self.axes(LONG)))
+            return self.graph.add("And", even, self.graph.add("Greater", self._length(), self.axes(LONG)))
 
         return self.once("even and long", even_and_long)
+
+    def _length(self) -> Value:
+        """(1,) tokens of the longest item."""
+        return self.graph.add("Gather", self.graph.add("Shape", self.grid()), self.axes(1))
 
     def _rounded(self, x: Value, wide: int) -> tuple[Value, Value]:
         """Codes (tokens, wide) of the rotated rows, and their scales (tokens, 1)."""

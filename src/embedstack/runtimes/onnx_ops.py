@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from onnx import TensorProto
 
-from embedstack.models.ops import Ops
 from embedstack.models.weights import Weights
+from embedstack.runtimes.graphs import GraphOps
 from embedstack.runtimes.onnx_graph import GraphBuilder, Value
 from embedstack.types import Pooling
 
@@ -14,8 +14,8 @@ FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
 NEVER = float(np.finfo(np.float32).min)  # what a masked logit becomes
 
 
-class OnnxOps(Ops[Value]):
-    """Operations that add nodes to a graph.
+class OnnxOps(GraphOps[Value]):
+    """Operations that add nodes to an ONNX graph.
 
     Args:
         fused: use ONNX Runtime's own operators where they are faster; else those of the ONNX standard alone.
@@ -25,7 +25,6 @@ class OnnxOps(Ops[Value]):
         super().__init__(weights)
         self.graph = GraphBuilder()
         self.fused = fused
-        self.pad: int | None = None  # the id that `positions` does not count
         self._shared: dict[str, Value] = {}
 
     # ------------------------------------------------------------------ inputs: what `lay_out` makes of a batch
@@ -68,7 +67,6 @@ class OnnxOps(Ops[Value]):
         return self._given("lasts", "items")
 
     def hidden(self, width: int) -> Value:
-        """(tokens, width) as an input, for a head that is a graph of its own."""
         return self.graph.input("hidden", TensorProto.FLOAT, ["tokens", width])
 
     # ------------------------------------------------------------------ arithmetic

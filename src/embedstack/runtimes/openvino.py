@@ -1,20 +1,20 @@
 """The processor's runtime: the graph is built in memory from the weights file and compiled by OpenVINO."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 
 import numpy as np
 
-from embedstack.errors import ConfigError, RuntimeFailed
-from embedstack.models import encoder, family, outputs
-from embedstack.models.heads import finish
-from embedstack.models.ops import Expression, Ops
+from embedstack.errors import ConfigError
+from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
 from embedstack.runtimes import Options
+from embedstack.runtimes.failures import not_placed, not_run
+from embedstack.runtimes.graphs import GraphOps, GraphRuntime, Make
 from embedstack.runtimes.layout import Inputs, lay_out
-from embedstack.runtimes.processor import choose_precision, require_processor, usable_threads
-from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
+from embedstack.runtimes.processor import choose_precision, require_processor
+from embedstack.types import Batch, Floats, ModelSpec, Pooling, Precision
 
 # `import openvino` (2026.4.1, tools/ovc/__init__.py) sends an event to Google Analytics unless its telemetry package is
 # absent. So it is made to look absent; this can go when importing sends nothing.
@@ -30,13 +30,12 @@ if _hidden is not None:
 HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
-class OpenVinoOps(Ops[ov.Output]):
-    """Operations that add nodes to a graph."""
+class OpenVinoOps(GraphOps[ov.Output]):
+    """Operations that add nodes to OpenVINO's graph."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self.inputs: dict[str, ov.op.Parameter] = {}
-        self.pad: int | None = None  # the id that `positions` does not count
 
     def weight(self, name: str, *shape: int) -> ov.Output:
         return _shared(self.weights.take(name, shape))
@@ -107,9 +106,8 @@ class OpenVinoOps(Ops[ov.Output]):
                 spread = op.gather(x, self._input("grid", [-1, -1], ov.Type.i32), op.constant(np.int32(0)))
                 return op.reduce_max(spread, op.constant([1], ov.Type.i32), keep_dims=False)
 
-    def hidden(self, spec: ModelSpec) -> ov.Output:
-        """(tokens, hidden) as an input, for a head that is a graph of its own."""
-        return self._input("hidden", [-1, spec.architecture.hidden], ov.Type.f32)
+    def hidden(self, width: int) -> ov.Output:
+        return self._input("hidden", [-1, width], ov.Type.f32)
 
     # ------------------------------------------------------------------ fused forms
 
@@ -153,10 +151,6 @@ def _shared(values: Floats) -> ov.Output:
     return op.constant(values, shared_memory=True)
 
 
-def _named(made: Mapping[Output, ov.Output]) -> dict[str, ov.Output]:
-    return {str(name): node for name, node in made.items()}
-
-
 class Graph:
     """A compiled graph and one request object per lane."""
 
@@ -167,13 +161,17 @@ class Graph:
         model = ov.Model(list(made.values()), list(ops.inputs.values()))
         # every hint is explicit: left alone, OpenVINO picks bfloat16 by itself where the processor has it
         config = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": threads}
-        compiled = ov.Core().compile_model(model, "CPU", config)
+        try:
+            compiled = ov.Core().compile_model(model, "CPU", config)
+            requests = [compiled.create_infer_request() for _ in range(lanes)]
+        except (RuntimeError, MemoryError) as error:
+            raise not_placed("cpu", error) from error
         taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if taken != hint:
             raise ConfigError(f"OpenVINO computes in {taken} here, not in {hint}; choose another precision")
         self._free: SimpleQueue[ov.InferRequest] = SimpleQueue()
-        for _ in range(lanes):
-            self._free.put(compiled.create_infer_request())
+        for request in requests:
+            self._free.put(request)
 
     def run(self, inputs: Inputs) -> dict[str, Floats]:
         """Copies of the outputs; waits for a free lane."""
@@ -184,19 +182,13 @@ class Graph:
             request.infer()
             return {name: request.get_output_tensor(place).data.copy() for place, name in enumerate(self._outputs)}
         except (RuntimeError, MemoryError) as error:
-            raise RuntimeFailed(
-                f"the processor could not run a batch of {inputs['places'].size} tokens: {error}"
-            ) from error
+            raise not_run(f"the processor could not run a batch of {inputs['places'].size} tokens", error) from error
         finally:
             self._free.put(request)
 
 
-class OpenVinoRuntime:
-    """A model compiled for this processor.
-
-    A model of one output is one graph. A model of several is a trunk and a small graph for each head, so that a head
-    that nobody asked for is not computed and the trunk's weights are in memory once.
-    """
+class OpenVinoRuntime(GraphRuntime):
+    """A model compiled for this processor."""
 
     device = "cpu"
     calibration = ""
@@ -204,40 +196,18 @@ class OpenVinoRuntime:
     def __init__(self, spec: ModelSpec, weights: Weights, options: Options) -> None:
         require_processor("openvino", options.device)
         self.precision, why = choose_precision(options.precision)
-        threads = options.threads or usable_threads()
-        self.lanes = options.lanes or 1
+        threads, self.lanes = options.thread_count, options.lanes
         self.reason = f"{why}; threads: {threads}, lanes: {self.lanes}"
 
-        def compiled(make: Callable[[OpenVinoOps], Mapping[str, ov.Output]]) -> Graph:
+        def compiled(make: Make) -> Graph:
             ops = OpenVinoOps(weights)
             return Graph(ops, make(ops), HINTS[self.precision], threads, self.lanes)
 
-        def head(name: Output) -> Graph:
-            return compiled(lambda ops: _named(finish(ops, spec, ops.hidden(spec), frozenset({name}))))
-
-        self._graphs: dict[str, Graph] = {}
-        if len(spec.outputs) == 1:
-            self._graphs[spec.outputs[0]] = compiled(lambda ops: _named(outputs(ops, spec, frozenset(spec.outputs))))
-        else:
-            self._graphs["hidden"] = compiled(lambda ops: {"hidden": encoder(ops, spec)})
-            self._graphs |= {name: head(name) for name in spec.outputs}
-        self._pad = next(iter(self._graphs.values())).pad
-        weights.refuse_leftovers(family(spec).unread)
-
-    def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
-        """See Runtime."""
-        inputs = lay_out(batch, self._pad)
-        if "hidden" in self._graphs:
-            inputs = {**inputs, **self._graphs["hidden"].run(inputs)}
-        return {name: self._graphs[name].run(inputs)[name] for name in sorted(wanted)}
-
-    def close(self) -> None:
-        """See Runtime."""
-        self._graphs.clear()
+        super().__init__(spec, weights, compiled)
 
     @staticmethod
     def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
-        """See Runtime."""
+        """See OpenRuntime."""
         ops = OpenVinoOps(weights)
         graph = Graph(ops, {"made": expression(ops)}, HINTS["float32"], threads=1, lanes=1)
         return graph.run(lay_out(batch, graph.pad))["made"]

@@ -2,8 +2,8 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast, get_args
 
 from embedstack.errors import ConfigError
 from embedstack.types import Precision
@@ -11,6 +11,9 @@ from embedstack.types import Precision
 # processor flags as Linux names them; emulated bfloat16 is slower than float32 and is never chosen
 NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 NATIVE_INT8 = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}  # products of 8 bits summed in 32
+
+# the runtime that has what openvino has not
+ELSEWHERE: Mapping[str, str] = {"float64": "numpy", "tf32": "torch", "float16": "torch", "int8": "onnx"}
 
 
 def usable_threads(root: Path = Path("/")) -> int:
@@ -103,12 +106,9 @@ def choose_precision(wish: str, has: frozenset[str] | None = None) -> tuple[Prec
             return "bfloat16", "bfloat16, as asked"
         case "bfloat16":
             raise ConfigError(f"precision 'bfloat16' is not native to this {name} processor; use auto or float32")
-        case "float64":
-            raise ConfigError(
-                "precision 'float64' is for the numpy runtime; use auto, float32 or bfloat16 with openvino"
-            )
-        case "int8":
-            raise ConfigError("precision 'int8' is for the onnx runtime; use it with runtime onnx, or leave it at auto")
-    raise ConfigError(
-        f"precision {wish!r} is unknown; use auto or one of: {', '.join(cast('tuple[str]', get_args(Precision)))}"
-    )
+    if wish in ELSEWHERE:
+        raise ConfigError(
+            f"precision {wish!r} is not for the openvino runtime; use it with runtime {ELSEWHERE[wish]}, "
+            "or take auto, float32 or bfloat16"
+        )
+    raise ConfigError(f"precision {wish!r} is unknown; use auto, float32 or bfloat16")

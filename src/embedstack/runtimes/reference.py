@@ -21,14 +21,17 @@ from embedstack.models.weights import Weights
 from embedstack.runtimes import Options
 from embedstack.runtimes.accelerator import (
     DTYPES,
+    FAILED,
     choose_device,
     choose_precision,
     device_name,
+    failed,
+    give_back,
     prepare,
     unproven,
 )
+from embedstack.runtimes.failures import closed, require_known
 from embedstack.runtimes.layout import lay_out
-from embedstack.runtimes.torch import failed, give_back
 from embedstack.types import Batch, Floats, ModelSpec, Output, Vectors
 
 Features = Mapping[str, torch.Tensor]
@@ -55,24 +58,29 @@ class ReferenceRuntime:
         if options.precision == "auto":
             why = "float32, because nobody has measured what less would do to this family"
         self.device = device_name(self._device)
-        self.lanes = options.lanes or 1
+        self.lanes = options.lanes
         said = [f"sentence-transformers in {why}", prepare(self._device, self.precision, options)]
         said += [f"lanes: {self.lanes}", unproven(self._device)]
         self.reason = "; ".join(clause for clause in said if clause)
-        self._has_segments = spec.architecture.segments > 1
+        self._spec, self._has_segments = spec, spec.architecture.segments > 1
         self._output = spec.outputs[0]
         load = _reranker if spec.task == "rerank" else _embedder
+        self._model: Model | None  # None once it is closed
         self._model, self._pad = load(weights.folder, self._device, DTYPES[self.precision])
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
         """See Runtime."""
+        model = self._model
+        if model is None:
+            raise closed()
         if wanted - {self._output}:
             raise Unsupported(f"the reference runtime gives {self._output} here, not {sorted(wanted)[0]}")
+        require_known(batch, self._spec)
         try:
             with torch.inference_mode():
-                made = self._model(self._features(batch))
+                made = model(self._features(batch))
                 return {self._output: np.asarray(made.float().cpu().numpy(), np.float32)}
-        except (RuntimeError, ValueError, MemoryError) as error:
+        except (*FAILED, ValueError) as error:
             raise failed(error, batch, self._device) from error
 
     def _features(self, batch: Batch) -> Features:
@@ -86,17 +94,13 @@ class ReferenceRuntime:
 
     def close(self) -> None:
         """See Runtime."""
-        self._model = _closed
+        self._model = None
         give_back(self._device)
 
     @staticmethod
     def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
         """It has no operations of its own."""
         raise Unsupported("the reference runtime runs whole models, not single operations; check another runtime")
-
-
-def _closed(features: Features) -> torch.Tensor:
-    raise RuntimeError("the model is closed")
 
 
 def _embedder(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Model, int]:

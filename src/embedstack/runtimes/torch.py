@@ -1,11 +1,10 @@
 """The runtime of GPUs: the graph runs operation by operation in PyTorch, over packed tokens.
 
-What has run: everything on the processor, in all precisions. What has not run anywhere yet, since no GPU was at hand:
-`_varlen` with its kernel (its shapes are checked on the meta device, its meaning with a twin in the tests), transfers
-to a GPU, TF32, and running out of a GPU's memory. CUDA graphs, compilation and replicas are left until measured.
+The tests check it on the processor in every precision, and the kernel that `_varlen` calls by its shapes, on the meta
+device, and by a twin. What only a GPU can show (the kernel itself, transfers, TF32, full memory) is checked where there
+is one; see `unproven`.
 """
 
-import traceback
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from itertools import combinations
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from embedstack.errors import RuntimeFailed
 from embedstack.models import family, outputs
 from embedstack.models.ops import Expression, Ops
 from embedstack.models.weights import Weights
@@ -22,12 +20,17 @@ from embedstack.runtimes import Options
 from embedstack.runtimes.accelerator import (
     AMPERE,
     DTYPES,
+    FAILED,
     choose_device,
     choose_precision,
     device_name,
+    failed,
+    give_back,
     prepare,
+    refused,
     unproven,
 )
+from embedstack.runtimes.failures import closed, require_known
 from embedstack.runtimes.layout import lay_out
 from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Vectors
 
@@ -60,9 +63,6 @@ class Kept:
             for first, end in combinations(range(len(names) + 1), 2):
                 self._tensors[names[first:end]] = joined[first * shape[0] : end * shape[0]]
         return self._tensors[names]
-
-    def clear(self) -> None:
-        self._tensors.clear()
 
     def _joined(self, names: tuple[str, ...], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         if len(names) == 1 and self.device.type == "cpu" and dtype == torch.float32:
@@ -236,55 +236,45 @@ class TorchRuntime:
         self._device = choose_device(options.device)
         self.precision, why = choose_precision(options.precision, self._device)
         self.device = device_name(self._device)
-        self.lanes = options.lanes or 1
+        self.lanes = options.lanes
         said = [why, prepare(self._device, self.precision, options), f"lanes: {self.lanes}", unproven(self._device)]
         self.reason = "; ".join(clause for clause in said if clause)
-        self._spec, self._kept = spec, Kept(weights, self._device, DTYPES[self.precision])
+        self._spec, kept = spec, Kept(weights, self._device, DTYPES[self.precision])
         self._pad = spec.architecture.position_offset - 1 if spec.architecture.position_offset else None
         one = Batch(np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32))
-        self._run(one, frozenset(spec.outputs), prune=False)  # reads every tensor: what is left over shows now
+        try:  # reads every tensor: what is left over shows now
+            self._made(kept, one, frozenset(spec.outputs), prune=False)
+        except FAILED as error:
+            raise refused(error, self._device) from error
         weights.refuse_leftovers(family(spec).unread)
+        self._kept: Kept | None = kept  # None once it is closed
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
         """See Runtime."""
-        return self._run(batch, wanted, prune=True)
-
-    def _run(self, batch: Batch, wanted: frozenset[Output], *, prune: bool) -> dict[Output, Floats]:
+        kept = self._kept
+        if kept is None:
+            raise closed()
+        require_known(batch, self._spec)
         try:
-            with torch.inference_mode():
-                made = outputs(TorchOps(self._kept, batch, self._pad), self._spec, wanted, prune=prune)
-                return {name: values.float().cpu().numpy() for name, values in made.items()}
-        except (RuntimeError, MemoryError) as error:  # PyTorch's own errors are RuntimeErrors
+            return self._made(kept, batch, wanted, prune=True)
+        except FAILED as error:
             raise failed(error, batch, self._device) from error
+
+    def _made(self, kept: Kept, batch: Batch, wanted: frozenset[Output], *, prune: bool) -> dict[Output, Floats]:
+        with torch.inference_mode():
+            made = outputs(TorchOps(kept, batch, self._pad), self._spec, wanted, prune=prune)
+            return {name: values.float().cpu().numpy() for name, values in made.items()}
 
     def close(self) -> None:
         """See Runtime."""
-        self._kept.clear()
+        self._kept = None
         give_back(self._device)
 
     @staticmethod
     def evaluate(expression: Expression, weights: Weights, batch: Batch) -> Floats:
-        """See Runtime."""
+        """See OpenRuntime."""
         device = choose_device("auto")
         prepare(device, "float32", Options(threads=1))
         with torch.inference_mode():
             made: torch.Tensor = expression(TorchOps(Kept(weights, device, torch.float32), batch))
             return np.asarray(made.cpu().numpy(), np.float32)
-
-
-def failed(error: Exception, batch: Batch, device: torch.device) -> RuntimeFailed:
-    """What a caller is told of an error of PyTorch; what it held on the device is given back first.
-
-    The engine halves a batch that failed while it still has the error in hand, and the error's frames would hold the
-    tensors of the failed run.
-    """
-    traceback.clear_frames(error.__traceback__)
-    give_back(device)
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return RuntimeFailed(f"the device {str(device)!r} could not run a batch of {len(batch.ids)} tokens: {first[:300]}")
-
-
-def give_back(device: torch.device) -> None:
-    """Return the memory that PyTorch keeps for later runs to the device."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

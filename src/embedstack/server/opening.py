@@ -66,7 +66,11 @@ class Opening:
     def _open(self) -> None:
         try:
             encoder = self._open_encoder()
-            self.proof = self._check(encoder)
+            try:
+                self.proof = self._check(encoder)
+            except BaseException:
+                asyncio.run(_close(encoder))
+                raise
             self._encoder = encoder
         except EmbedstackError as error:
             self._error = error
@@ -134,11 +138,15 @@ class Opening:
     async def close(self) -> None:
         """Close the encoder if it can be closed; it may be async or not."""
         await asyncio.to_thread(self._thread.join, LEAVE_S)
-        close = getattr(self._encoder, "close", None)
-        if close is not None:
-            closing = close()
-            if inspect.isawaitable(closing):
-                await closing
+        await _close(self._encoder)
+
+
+async def _close(encoder: Encoder | None) -> None:
+    close = getattr(encoder, "close", None)
+    if close is not None:
+        closing = close()
+        if inspect.isawaitable(closing):
+            await closing
 
 
 def memory() -> Memory:

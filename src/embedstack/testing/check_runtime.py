@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 
+from embedstack.errors import RuntimeFailed
 from embedstack.models.weights import Weights
 from embedstack.runtimes import Options, Runtime, open_runtime
 from embedstack.types import Batch, Floats, ModelSpec, Precision, Vectors
@@ -16,26 +18,32 @@ TOLERANCE: Mapping[Precision, float] = {
 
 
 def check_runtime(name: str, spec: ModelSpec, weights: Weights, *, precision: str = "auto") -> list[str]:
-    """Build it, run it, close it; an empty list is a pass.
+    """Build it, run it, close it, with one lane and with two; an empty list is a pass.
 
     Args:
         weights: freshly opened, so that leftovers are seen.
     """
+    batch = _batch(spec, [1, 5, spec.max_tokens, 2])
     runtime = open_runtime(name)(spec, weights, Options(precision=precision, threads=1))
     try:
-        return list(_broken(runtime, spec))
+        made = runtime.run(batch, frozenset(spec.outputs))
+        broken = list(_broken(runtime, spec, batch, made))
+    finally:
+        runtime.close()
+    if "closed" not in _refusal(runtime, spec, batch):
+        broken.append("a run after close does not fail with what says so")
+    runtime = open_runtime(name)(spec, weights, Options(precision=precision, threads=2, lanes=2))
+    try:
+        return [*broken, *_disturbed(runtime, spec, batch, made)]
     finally:
         runtime.close()
 
 
-def _broken(runtime: Runtime, spec: ModelSpec) -> Iterator[str]:
-    lengths = [1, 5, spec.max_tokens, 2]
-    batch = _batch(spec, lengths)
+def _broken(runtime: Runtime, spec: ModelSpec, batch: Batch, made: Vectors) -> Iterator[str]:
     if runtime.lanes < 1:
         yield f"lanes is {runtime.lanes}, at least 1 is needed"
     if not runtime.reason:
         yield "it does not say why it chose its precision"
-    made = runtime.run(batch, frozenset(spec.outputs))
     yield from _wrong_shapes(made, spec, batch)
     for output in spec.outputs:
         if set(runtime.run(batch, frozenset({output}))) != {output}:
@@ -44,11 +52,33 @@ def _broken(runtime: Runtime, spec: ModelSpec) -> Iterator[str]:
         not np.array_equal(made[name], again) for name, again in runtime.run(batch, frozenset(spec.outputs)).items()
     ):
         yield "the same batch gives other numbers the second time"
+    yield from _depends_on_neighbours(runtime, spec, batch, made)
+    for token in (-1, spec.architecture.vocab):
+        ids = np.where(np.arange(len(batch.ids)) == 3, token, batch.ids).astype(np.int32)
+        if not _refusal(runtime, spec, replace(batch, ids=ids)):
+            yield f"it runs the id {token}, which is outside the vocabulary"
+
+
+def _refusal(runtime: Runtime, spec: ModelSpec, batch: Batch) -> str:
+    """What a run that fails says, empty for one that does not; another error than RuntimeFailed shows by itself."""
+    try:
+        runtime.run(batch, frozenset(spec.outputs))
+    except RuntimeFailed as error:
+        return error.message
+    return ""
+
+
+def _disturbed(runtime: Runtime, spec: ModelSpec, batch: Batch, made: Vectors) -> Iterator[str]:
+    """Runs at once, against one at a time, and against the same with one lane."""
+    alone = runtime.run(batch, frozenset(spec.outputs))
     with ThreadPoolExecutor(4) as threads:
         several = list(threads.map(lambda _: runtime.run(batch, frozenset(spec.outputs)), range(8)))
-    if any(not np.array_equal(made[name], one[name]) for one in several for name in made):
+    if any(not np.array_equal(alone[name], one[name]) for one in several for name in alone):
         yield "threads that run it together disturb each other"
-    yield from _depends_on_neighbours(runtime, spec, batch, made)
+    for name in spec.outputs:
+        off = np.abs(_unit(alone[name]) - _unit(made[name])).max()
+        if not off <= TOLERANCE[runtime.precision]:
+            yield f"{name} with two lanes differs by {off:.1e} from itself with one"
 
 
 def _wrong_shapes(made: Vectors, spec: ModelSpec, batch: Batch) -> Iterator[str]:
