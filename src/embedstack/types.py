@@ -96,7 +96,7 @@ class ModelSpec:
             dim: the width after cutting; the model's own if None.
             normalize: whether rows were brought to length 1; the model's own rule if None.
             max_tokens, truncate: what a request asked for; part of it where they can give a long text another vector.
-            calibration: what a runtime measured before it rounded to few bits, named; empty where it rounds to none.
+            calibration: how a runtime rounds to few bits, or which unproven provider computes; empty for all others.
         """
         unit = self.normalize if normalize is None else normalize
         made: dict[str, object] = {

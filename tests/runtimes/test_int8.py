@@ -124,7 +124,9 @@ def test_it_keeps_the_promises_of_a_runtime(case: str, tmp_path: Path) -> None:
     assert check_runtime("onnx", spec, open_weights(folder), precision="int8") == []
 
 
-@pytest.mark.parametrize("case", ["bert-mean", "bert-cls", "bert-last", "xlm-roberta-cls", "camembert-mean"])
+@pytest.mark.parametrize(
+    "case", ["bert-mean", "bert-cls", "bert-last", "roberta-mean", "xlm-roberta-cls", "camembert-mean"]
+)
 def test_rounding_costs_little(case: str, tmp_path: Path) -> None:
     """32 channels of drawn weights leave less to average over than real ones."""
     runtime, spec = opened(write(CASES[case], tmp_path / "m"), tmp_path)
