@@ -10,7 +10,7 @@ from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.runtimes import AUTO, Options
 from embedstack.runtimes.export import read_identity
 from embedstack.runtimes.failures import closed
-from embedstack.runtimes.onnx import choose_provider, open_session, run_session, session_options
+from embedstack.runtimes.onnx import calibration, choose_provider, open_session, run_session, session_options
 from embedstack.runtimes.padded import NAMES
 from embedstack.types import Batch, Floats, Ints, Output, Precision, Vectors
 
@@ -25,7 +25,6 @@ class OnnxFile:
     """
 
     precision: Precision = "float32"
-    calibration = ""
 
     def __init__(self, path: Path, options: Options = AUTO) -> None:
         self.identity = read_identity(path)
@@ -38,6 +37,7 @@ class OnnxFile:
         provider = choose_provider(options.device)
         self.lanes = options.lanes
         self.device = provider.device
+        self.calibration = calibration(self.precision, provider)
         self.reason = "; ".join(filter(None, [f"float32, as the exported file {path.name!r} is", provider.remark]))
         threads = max(1, options.thread_count - self.lanes + 1)
         session = open_session(str(path), session_options(threads), provider)
