@@ -59,19 +59,24 @@ def model_names(settings: Settings) -> list[str]:
     return names
 
 
+def locate(name: str, settings: Settings, say: Say = to_stderr) -> Located:
+    """The model that a name means, fetched as the settings say; see `catalog.find`."""
+    return find(
+        name,
+        cache_dir=settings.cache_dir,
+        offline=settings.offline,
+        hf_endpoint=settings.hf_endpoint,
+        hf_token=settings.hf_token,
+        say=say,
+        reference=settings.runtime == "reference",
+    )
+
+
 def _locate(names: Sequence[str], settings: Settings, say: Say) -> list[tuple[Located, tuple[str, ...]]]:
     """Each model once, with every name it was asked for by."""
     found: dict[str, tuple[Located, tuple[str, ...]]] = {}
     for name in names:
-        located = find(
-            name,
-            cache_dir=settings.cache_dir,
-            offline=settings.offline,
-            hf_endpoint=settings.hf_endpoint,
-            hf_token=settings.hf_token,
-            say=say,
-            reference=settings.runtime == "reference",
-        )
+        located = locate(name, settings, say)
         before, aliases = found.get(located.spec.name, (located, ()))
         if before.folder != located.folder:
             raise ConfigError(

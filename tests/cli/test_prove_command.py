@@ -14,7 +14,7 @@ from embedstack import load
 from embedstack.api import open_engine
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine
-from embedstack.errors import BadRequest, ConfigError, Mismatch
+from embedstack.errors import BadRequest, ConfigError, Mismatch, Unsupported
 from embedstack.proof.kept import Truth, packed, place
 from embedstack.proof.truth import ensure
 from embedstack.settings import Settings
@@ -203,6 +203,7 @@ def test_a_file_of_another_model_is_refused(models: dict[str, str], tmp_path: Pa
         (("--url", "http://a", "--key-env", "NOT_SET_ANYWHERE"), ConfigError, "'NOT_SET_ANYWHERE' is not set"),
         (("--url", ""), ConfigError, "url '' is not of the form"),
         (("--precision", "int3"), ConfigError, "precision"),
+        (("--runtime", "reference"), Unsupported, "runtime 'reference' has no truth"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from embedstack.catalog.locate import find
+from embedstack.api import locate
 from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import setting_flags, settings_from
 from embedstack.models.weights import open_weights
@@ -37,13 +37,7 @@ def export(name: str, out: Path, plain: bool, force: bool, is_json: bool, **flag
 
     require_place(out, force=force)
     settings = settings_from(flags)
-    located = find(
-        name,
-        cache_dir=settings.cache_dir,
-        offline=settings.offline,
-        hf_endpoint=settings.hf_endpoint,
-        hf_token=settings.hf_token,
-    )
+    located = locate(name, settings)
     to_stderr(f"writing {located.spec.name} to {out}")
     files = write(located.spec, open_weights(located.folder), out, plain=plain, force=force)
     sizes = {str(path): path.stat().st_size for path in files}

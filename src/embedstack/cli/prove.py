@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from embedstack.api import open_engine
-from embedstack.catalog.locate import Located, find
+from embedstack.api import locate, open_engine
+from embedstack.catalog.locate import Located
 from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import setting_flags, settings_from
 from embedstack.client.client import Client
 from embedstack.client.endpoint import Endpoint
 from embedstack.engine.engine import Engine, Loaded
-from embedstack.errors import BadRequest, Mismatch
+from embedstack.errors import BadRequest, Mismatch, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.proof.fidelity import Fidelity
 from embedstack.proof.kept import Truth
@@ -66,13 +66,9 @@ def prove(
     settings = replace(settings_from(flags), vector_cache_mb=0)  # every vector is to be computed
     key = named_variable(key_env) if key_env else ""
     shown = Endpoint(url, key).shown if url is not None else ""
-    located = find(
-        name,
-        cache_dir=settings.cache_dir,
-        offline=settings.offline,
-        hf_endpoint=settings.hf_endpoint,
-        hf_token=settings.hf_token,
-    )
+    if settings.runtime == "reference":
+        raise Unsupported("runtime 'reference' has no truth to be proven against: its graph is not ours; leave it out")
+    located = locate(name, settings)
     truth = ensure(located.spec, located.folder, settings.cache_dir, late=not quick)
 
     async def compared() -> tuple[str, Report]:
