@@ -255,6 +255,7 @@ def test_the_processor_pads() -> None:
     assert not takes_varlen(torch.zeros((3, 4, 8), dtype=torch.bfloat16))
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("one_query", [False, True])
 def test_on_a_gpu_both_forms_of_attention_agree(one_query: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
