@@ -2,12 +2,15 @@
 
 EmbedstackError
 ├── BadRequest          400  bad_request     the caller can fix it
+│   ├── Unauthorized    401  unauthorized    no key, or a wrong one
+│   ├── Forbidden       403  forbidden       a sound key without the right, or a link that may not be followed
 │   ├── TooLong         413  too_long        a text, list or body over its limit
 │   ├── UnknownModel    404  unknown_model   names the nearest
 │   └── Unsupported     422  unsupported     this model or build cannot do it
 ├── Mismatch            409  mismatch        spaces differ: model, files or stored vectors
 ├── Overloaded          429  overloaded      retry after `retry_after_s`
 ├── NotReady            503  not_ready       still loading, or the engine is gone
+├── LoadFailed          502  load_failed     a model that can never be loaded as things are
 ├── Upstream            502  upstream        another server failed, or sent what cannot be read
 ├── DeadlineExceeded    504  deadline        the caller's own time ran out
 ├── RuntimeFailed       500  runtime_failed  the device or the model failed
@@ -37,6 +40,20 @@ class BadRequest(EmbedstackError):
     status = 400
     code = "bad_request"
     exit_code = 2
+
+
+class Unauthorized(BadRequest):
+    """No key, or one that is not known here."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(BadRequest):
+    """Known and understood, and not allowed."""
+
+    status = 403
+    code = "forbidden"
 
 
 class TooLong(BadRequest):
@@ -88,6 +105,18 @@ class NotReady(EmbedstackError):
     code = "not_ready"
     retry = True
     exit_code = 4
+
+    def __init__(self, message: str, retry_after_s: float = 2.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s  # a model from the cache is loaded in about a second
+
+
+class LoadFailed(EmbedstackError):
+    """A model cannot be loaded, and trying again changes nothing: it is too large, broken or unknown."""
+
+    status = 502
+    code = "load_failed"
+    exit_code = 6
 
 
 class DeadlineExceeded(EmbedstackError):

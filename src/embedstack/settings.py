@@ -61,13 +61,45 @@ class Settings:
         1024, "tokens that one run of the model takes; small batches stay in the processor's cache", least=1
     )
     truncate: Truncate = knob("right", "a text over the model's limit: cut it (left, right; reported) or refuse it")
-    token_ids: bool = knob(False, "accept arrays of token ids and read them as the model's own vocabulary")
+    token_ids: Literal["cl100k", "model", "refuse"] = knob(
+        "cl100k",
+        "arrays of token ids: decoded as OpenAI's cl100k where embedstack[cl100k] is installed (else refused), "
+        "read as the model's own vocabulary, or refused",
+    )
     vector_cache_mb: int = knob(0, "memory for a cache of finished vectors; 0 switches it off")
     max_items: int = knob(2048, "most items in one request", least=1)
     max_body_mb: int = knob(32, "largest request body", least=1)
+    max_request_tokens: int = knob(0, "most tokens in one request; 0 sets no limit beside max_body_mb")
     max_text_chars: int = knob(1_000_000, "longest text, before it is tokenised", least=1)
+    max_wait_ms: int = knob(
+        0, "an interactive request that would wait longer than this is refused (429); 0 chooses by the model's speed"
+    )
+    max_bulk_wait_s: int = knob(30, "a bulk request that would wait longer than this is refused (429)", least=1)
+    bulk_batch_ms: int = knob(
+        40, "bulk batches are made so small that interactive requests wait no longer than this for one", least=1
+    )
+    memory_mb: int = knob(
+        0, "ceiling for the memory that only this process holds; models that were not used for longest make room"
+    )
+    lazy: bool = knob(False, "load a model at its first request and not at the start")
+    idle_unload_s: int = knob(0, "unload a model that nobody used for so long; 0 keeps it")
+    dialect: str = knob("", "dialects whose paths win at the root, the first one first; the others follow as documented")
+    api_keys: str = knob(
+        "", "keys that callers must send, as name:key or name:sha256:digest, separated by commas", secret=True
+    )
+    api_keys_file: str = knob("", "a file of such keys, one a line")
+    admin_key: str = knob("", "key for loading and unloading models and for usage totals; without it nobody may", secret=True)
+    open_metrics: bool = knob(True, "show /metrics without a key")
+    cors_origins: str = knob("", "web pages that may call from a browser, separated by commas; * for all")
+    tls_cert: str = knob("", "certificate file (PEM); with tls_key the server speaks HTTPS")
+    tls_key: str = knob("", "private key file (PEM)")
+    image_links: bool = knob(False, "follow links to images, never to a private address")
+    max_image_mb: int = knob(10, "largest image file", least=1)
+    max_image_pixels: int = knob(50_000_000, "most pixels in one image", least=1)
     drain_s: int = knob(30, "seconds that running requests get after SIGTERM")
     log_level: Literal["debug", "info", "warning", "error"] = knob("info", "how much is written to stderr")
+    log_format: Literal["line", "json"] = knob("line", "a log line as key=value or as a JSON object")
+    traces: bool = knob(False, "send OpenTelemetry spans (embedstack[otel]); OTEL_* variables say where")
     cache_dir: Path = knob(user_cache_path("embedstack"), "where models are kept")
     offline: bool = knob(False, "never use the network; only models already here are served", env="HF_HUB_OFFLINE")
     hf_endpoint: str = knob("https://huggingface.co", "the Hub or a mirror of it", env="HF_ENDPOINT")

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float32]
 Ints: TypeAlias = NDArray[np.int32]
 
-Task = Literal["embed", "rerank"]
+Task = Literal["embed", "rerank", "classify"]
+Input = Literal["text", "image"]
 Output = Literal["dense", "sparse", "multi", "score"]
 Pooling = Literal["cls", "mean", "max", "last"]
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "tanh"]
@@ -25,6 +26,8 @@ Truncate = Literal["refuse", "left", "right"]
 Priority = Literal["interactive", "bulk"]
 Vectors: TypeAlias = Mapping[Output, Floats]
 """What a runtime gives: dense (items, dim), sparse (tokens, 1), multi (tokens, dim), score (items, labels)."""
+VectorType = Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"]
+"""What the numbers of a dense vector are sent and kept in; see `quantize`."""
 
 DENSE: frozenset[Output] = frozenset({"dense"})
 
@@ -58,6 +61,7 @@ class ModelSpec:
     task: Task
     architecture: Architecture
     outputs: tuple[Output, ...]
+    inputs: tuple[Input, ...] = ("text",)
     dim: int  # width of a dense vector; 0 for a reranker
     max_tokens: int  # special tokens included
     weights: str  # sha256 over the weight files
@@ -68,6 +72,7 @@ class ModelSpec:
     lowercase: bool = False  # texts are lower-cased before the tokeniser sees them
     head: Head = "none"
     labels: int = 0
+    label_names: tuple[str, ...] = ()  # of a classifier, in the order of its logits
     score_activation: ScoreActivation = "sigmoid"
     prompts: Mapping[str, str] = field(default_factory=dict)
     sparse_ignore: tuple[int, ...] = ()  # token ids that carry no lexical weight
@@ -114,7 +119,9 @@ class ModelSpec:
         return _digest(made)
 
 
-_NOT_IN_SPACE = {"name", "revision", "licence", "task", "outputs", "cuts", "dim", "architecture"}
+_NOT_IN_SPACE = {
+    "name", "revision", "licence", "task", "outputs", "inputs", "label_names", "cuts", "dim", "architecture"
+}  # fmt: skip
 
 
 def _stated(noun: "ModelSpec | Architecture") -> dict[str, object]:
@@ -154,7 +161,21 @@ class Pair:
     document: str
 
 
-Item: TypeAlias = Text | Tokens | Pair
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture as its file's bytes: PNG, JPEG, WebP or GIF."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a picture lies; it becomes an `Image` before it meets an Encoder, if links are allowed at all."""
+
+    url: str
+
+
+Item: TypeAlias = Text | Tokens | Pair | Image | Link
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +222,11 @@ class _Request:
 class Encode(_Request):
     """A wish for vectors."""
 
-    items: tuple[Text | Tokens, ...]
+    items: tuple[Text | Tokens | Image | Link, ...]
     outputs: frozenset[Output] = DENSE
     dim: int | None = None
     normalize: bool | None = None  # the model's own rule if None
+    late_chunking: bool = False  # the items are parts of one text, and each is read with all of it around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +235,30 @@ class Score(_Request):
 
     items: tuple[Pair, ...]
     raw_scores: bool = False  # logits instead of the model's activation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classify(_Request):
+    """A wish for the scores of a classifier's labels."""
+
+    items: tuple[Text | Pair, ...]
+    raw_scores: bool = False  # logits instead of the model's activation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokenize(_Request):
+    """A wish to see what the model reads: nothing is computed. `truncate` and `max_tokens` say where it would cut."""
+
+    items: tuple[Text | Pair, ...]
+    special_tokens: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decode(_Request):
+    """A wish for the texts of token ids."""
+
+    items: tuple[Tokens, ...]
+    skip_special_tokens: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +315,50 @@ class Scored:
         return [int(i) for i in np.argsort(-self.scores, kind="stable")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classified:
+    """Scores of all labels in input order."""
+
+    spec: ModelSpec
+    fingerprint: str
+    usage: Usage
+    scores: Floats  # (items, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A token and the characters of the caller's text that it stands for; those of a prompt stand for none."""
+
+    id: int
+    text: str
+    special: bool
+    start: int | None = None  # the first character, None where it stands for none
+    stop: int | None = None  # the one after the last
+    is_cut: bool = False  # whether truncation would cut it away
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokenized:
+    """What the model reads of each item, before anything is cut."""
+
+    spec: ModelSpec
+    usage: Usage  # tokens as a request would count them, after the cut
+    items: tuple[tuple[Piece, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """Texts in input order."""
+
+    spec: ModelSpec
+    usage: Usage
+    texts: tuple[str, ...]
+
+
+Request: TypeAlias = Encode | Score | Classify | Tokenize | Decode
+Answer: TypeAlias = Encoded | Scored | Classified | Tokenized | Decoded
+
+
 class Encoder(Protocol):
     """The one door: server, worker, jobs and evaluation see nothing else."""
 
@@ -276,7 +366,53 @@ class Encoder(Protocol):
 
     async def score(self, request: Score) -> Scored: ...
 
+    async def classify(self, request: Classify) -> Classified: ...
+
+    async def tokens(self, request: Tokenize) -> Tokenized: ...
+
+    async def decode(self, request: Decode) -> Decoded: ...
+
     def models(self) -> tuple[ModelSpec, ...]: ...
+
+
+async def answered(encoder: Encoder, request: Request) -> Answer:
+    """The answer to any request."""
+    match request:
+        case Encode():
+            return await encoder.encode(request)
+        case Score():
+            return await encoder.score(request)
+        case Classify():
+            return await encoder.classify(request)
+        case Tokenize():
+            return await encoder.tokens(request)
+        case Decode():
+            return await encoder.decode(request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How busy an Encoder is, for those who show it; what it does not know is 0."""
+
+    waiting_items: int = 0
+    waiting_tokens: int = 0
+    limit_tokens: int = 0  # waiting tokens above which requests are refused
+    running_items: int = 0
+    batch_tokens: int = 0  # that one run of the model takes
+    batches: int = 0  # run since the start
+    batch_items: int = 0  # in all of them
+    cache_hits: int = 0
+    cache_misses: int = 0
+    cache_entries: int = 0
+    cache_bytes: int = 0
+    precisions: Mapping[str, Precision] = field(default_factory=dict)  # by model
+
+
+@runtime_checkable
+class ShowsLoad(Protocol):
+    """An Encoder that says how busy it is."""
+
+    def load(self) -> Load: ...
 
 
 def spec_fields(spec: ModelSpec) -> dict[str, object]:

@@ -7,15 +7,33 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from embedstack.errors import EmbedstackError
-from embedstack.types import Encode, Encoded, Floats, ModelSpec, Score, Scored, Task, Truncate
+from embedstack.types import (
+    Classified,
+    Classify,
+    Decode,
+    Decoded,
+    Encode,
+    Encoded,
+    Floats,
+    Input,
+    Load,
+    ModelSpec,
+    Score,
+    Scored,
+    Task,
+    Tokenize,
+    Tokenized,
+    Truncate,
+)
 
-State = Literal["loading", "ready", "failed", "dead"]
+State = Literal["loading", "ready", "draining", "failed", "dead"]
+TokenIds = Literal["cl100k", "model", "refuse"]
 Field = Literal["role", "tokens", "outputs", "dim", "normalize", "max_tokens", "truncate", "raw_scores", "whole"]
 """What a request may ask for beside its model and its texts; `role` and `tokens` are of its items."""
 
 Body = TypeVar("Body", bound=msgspec.Struct)
-Asked = TypeVar("Asked", Encode, Score)
-Answer = TypeVar("Answer", Encoded, Scored)
+Asked = TypeVar("Asked", Encode, Score, Classify, Tokenize, Decode, None)
+Answer = TypeVar("Answer", Encoded, Scored, Classified, Tokenized, Decoded, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +42,9 @@ class Limits:
 
     max_items: int
     truncate: Truncate  # where the body does not say
-    token_ids: bool  # whether arrays of token ids are read as the model's own
+    token_ids: TokenIds = "refuse"  # how arrays of token ids are read where the dialect does not say whose they are
+    max_body_bytes: int = 0  # for those who show it
+    image_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +78,36 @@ class Memory:
         return self.resident - self.mapped
 
 
+@dataclass(frozen=True, slots=True)
+class CallerTotals:
+    """What one caller has used."""
+
+    requests: int = 0
+    failures: int = 0
+    items: int = 0
+    tokens: int = 0
+    images: int = 0
+    seconds: float = 0.0  # of the device
+
+
+DEFAULT_LIMITS = Limits(max_items=2048, truncate="right")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """What the server knows of itself."""
 
     state: State
     reason: str  # why it is not ready; empty when it is
-    models: tuple[ModelSpec, ...]
+    models: tuple[ModelSpec, ...]  # that are served, whether or not they are in memory at the moment
     find: Callable[[str], ModelSpec | None]  # by name or alias, as requests are answered
     started: float  # seconds since 1970
     uptime_s: float
     memory: Memory
+    limits: Limits = DEFAULT_LIMITS
+    load: Load = Load()
+    callers: Mapping[str, CallerTotals] = field(default_factory=dict)  # since the start, the most recent ones
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +115,15 @@ class Route(Generic[Body, Asked, Answer]):
     """One POST of a dialect; its functions are pure.
 
     The server reads, asks and writes: bytes -> body -> request, answer -> wire. The client says and hears:
-    request -> body, wire -> rows.
+    request -> body, wire -> rows. A route that `ask`s None needs no model: its answer is None, and `write` reckons.
+
+    Where several routes stand at one path of the root, the first in order of precedence whose `read` takes the body
+    answers; of several, one whose task has a model is preferred. Routes of one `shape` that lost then add what their
+    clients read beside it.
     """
 
     path: str
-    task: Task
+    task: Task | None  # None: any model will do (tokens), or none is needed
     summary: str
     body: type[Body]
     reply: object  # the type of the reply's JSON
@@ -88,9 +131,12 @@ class Route(Generic[Body, Asked, Answer]):
     read: Callable[[bytes], Body]
     ask: Callable[[Body, Limits, Sequence[ModelSpec]], Asked]
     write: Callable[[Body, Answer], Wire]
-    carries: frozenset[Field]  # `say` refuses the others, by name, where they are not at their default
-    say: Callable[[Asked], Body]  # texts of one role, or one query
-    hear: Callable[[Wire, Asked], Heard]  # raises Upstream for what is no answer to the request
+    input: Input = "text"  # what its items are, where no text will do
+    shape: str = ""  # of the reply; equal shapes differ only in the keys that `adds` gives, empty: like no other
+    adds: Callable[[Answer], Mapping[str, object]] | None = None  # top-level keys for another's reply of this shape
+    carries: frozenset[Field] = frozenset()  # `say` refuses the others, by name, where they are not at their default
+    say: Callable[[Asked], Body] | None = None  # texts of one role, or one query; None: no client half
+    hear: Callable[[Wire, Asked], Heard] | None = None  # raises Upstream for what is no answer to the request
     unsaid_role: str = "document"  # of a text where the body names none
     overlooks_role: bool = False  # whether other servers of this dialect put no prompt in front, whatever is asked
 
@@ -109,8 +155,10 @@ class Page:
 
     path: str
     summary: str
-    reply: object  # the type of the reply's JSON
+    reply: object  # the type of the reply's JSON; None where the body is empty
     show: Callable[[Status, str], Wire]
+    needs_key: bool = True  # False for probes of orchestrators, which have none
+    shape: str = ""  # as a route's: at the root, pages of one shape that lost add their missing top-level keys
 
 
 AnyRoute: TypeAlias = Route[Any, Any, Any]  # a table of routes holds many bodies; each route knows its own

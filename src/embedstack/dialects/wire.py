@@ -12,7 +12,7 @@ import orjson
 
 from embedstack.dialects.dialect import Limits
 from embedstack.errors import BadRequest, EmbedstackError, NotReady, Overloaded, TooLong, UnknownModel, Unsupported
-from embedstack.types import Encoded, Floats, ModelSpec, Scored, Task, Text, Tokens
+from embedstack.types import Answer, Decoded, Floats, Input, ModelSpec, Task, Text, Tokenized, Tokens
 
 Inputs: TypeAlias = str | list[str | int | list[int]]
 """One text, one list of token ids, or a list of either."""
@@ -23,14 +23,13 @@ Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 
 QUOTED_CHARS = 200  # of what a caller sent, in a message
 
-NOT_READY_RETRY_S = 2  # a model from the cache is loaded in about a second
 LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
 IDS_REFUSED = (
     "arrays of token ids are refused: clients send the ids of another vocabulary, and the vectors would mean nothing; "
     "send text (LangChain: check_embedding_ctx_length=False), "
-    "or set EMBEDSTACK_TOKEN_IDS=true if the ids are the model's own"
+    "or set EMBEDSTACK_TOKEN_IDS=model if the ids are the model's own"
 )
 
 Shape = TypeVar("Shape")
@@ -137,9 +136,9 @@ def _item(one: str | int | list[int], role: str, limits: Limits) -> Text | Token
 
 
 def _tokens(ids: list[int], limits: Limits) -> Tokens:
-    if not limits.token_ids:
-        raise Unsupported(IDS_REFUSED)
-    return Tokens(tuple(ids))
+    if limits.token_ids == "model":
+        return Tokens(tuple(ids))
+    raise Unsupported(IDS_REFUSED)
 
 
 def check_count(count: int, limits: Limits, name: str) -> None:
@@ -150,20 +149,29 @@ def check_count(count: int, limits: Limits, name: str) -> None:
         raise TooManyItems(f"{name} holds {count} items, the limit is {limits.max_items}; send several requests", name)
 
 
-def model_for(task: Task, named: str | None, models: Sequence[ModelSpec]) -> str:
-    """The model that the body names, else the only one of the task.
+def model_for(
+    task: Task | None, named: str | None, models: Sequence[ModelSpec], what: Input = "text", *, param: str = "model"
+) -> str:
+    """The model that the body names, else the only one of the task and the input.
 
+    Args:
+        task: None where any model will do.
+        what: the kind of the items.
+        param: the field of the body that would name it.
     Raises:
-        UnknownModel: none is loaded for the task.
+        UnknownModel: none is served for the task. Unsupported: none for this kind of item.
         Misfit: several are, and the body must name one.
     """
     if named:
         return named
-    fitting = [spec.name for spec in models if spec.task == task]
+    able = [spec for spec in models if task in (None, spec.task)]
+    fitting = [spec.name for spec in able if what in spec.inputs]
+    if not fitting and what != "text":
+        raise Unsupported(f"no model for {what}s is served here; start the server with one: --models")
     if not fitting:
         raise UnknownModel(f"no model for the task {task!r} is served here; start the server with one: --models")
     if len(fitting) > 1:
-        raise Misfit(f"several models are served; name one of: {', '.join(fitting)}", "model")
+        raise Misfit(f"several models are served; name one of: {', '.join(fitting)}", param)
     return fitting[0]
 
 
@@ -188,12 +196,13 @@ def as_base64(row: Floats) -> str:
     return base64.b64encode(row.astype("<f4", copy=False).tobytes()).decode("ascii")
 
 
-def identity(answer: Encoded | Scored) -> dict[str, str]:
+def identity(answer: Answer) -> dict[str, str]:
     """Which model made the answer, and what was cut away, as headers."""
+    fingerprint = "" if isinstance(answer, Tokenized | Decoded) else answer.fingerprint
     return {
         "x-embedstack-model": quote(answer.spec.name, safe="/:@+ "),
         "x-embedstack-space": answer.spec.space,
-        "x-embedstack-fingerprint": answer.fingerprint,
+        **({"x-embedstack-fingerprint": fingerprint} if fingerprint else {}),
         "x-embedstack-truncated": str(answer.usage.truncated),
         "x-embedstack-dropped-tokens": str(answer.usage.dropped),
         **({"x-embedstack-encoder": encoder} if (encoder := encoder_of(answer.spec)) else {}),
@@ -208,9 +217,7 @@ def encoder_of(spec: ModelSpec) -> str:
 def retry_after(error: EmbedstackError) -> dict[str, str]:
     """The header that says when to try again, for errors that pass."""
     match error:
-        case Overloaded():
+        case Overloaded() | NotReady():
             return {"retry-after": str(max(1, math.ceil(error.retry_after_s)))}
-        case NotReady():
-            return {"retry-after": str(NOT_READY_RETRY_S)}
         case _:
             return {}
