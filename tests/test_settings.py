@@ -156,12 +156,12 @@ def test_every_setting_has_a_variable(name: str) -> None:
 
 @pytest.mark.parametrize("word", ["1", "true", "TRUE", " yes ", "on"])
 def test_words_that_switch_on(word: str) -> None:
-    assert read({"EMBEDSTACK_TOKEN_IDS": word}).token_ids is True
+    assert read({"EMBEDSTACK_LAZY": word}).lazy is True
 
 
 @pytest.mark.parametrize("word", ["0", "false", "No", "off"])
 def test_words_that_switch_off(word: str) -> None:
-    assert read({"EMBEDSTACK_TOKEN_IDS": word}).token_ids is False
+    assert read({"EMBEDSTACK_LAZY": word}).lazy is False
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_words_that_switch_off(word: str) -> None:
         ("EMBEDSTACK_PORT", "-1", "is below 0", "8080"),
         ("EMBEDSTACK_MAX_ITEMS", "0", "is below 1", "2048"),
         ("EMBEDSTACK_BATCH_TOKENS", "0", "is below 1", "1024"),
-        ("EMBEDSTACK_TOKEN_IDS", "maybe", "is not true or false", "false"),
+        ("EMBEDSTACK_LAZY", "maybe", "is not true or false", "false"),
         ("HF_HUB_OFFLINE", "perhaps", "is not true or false", "false"),
         ("EMBEDSTACK_PRECISION", "int9", "is not one of: auto, float64, float32, tf32, bfloat16", "auto"),
         ("EMBEDSTACK_TRUNCATE", "middle", "is not one of: refuse, left, right", "right"),

@@ -11,7 +11,7 @@ from embedstack.errors import NotReady, Overloaded, RuntimeFailed, TooLong, Unkn
 from embedstack.testing.fake import hash_spec
 from embedstack.types import Encode, Text
 
-LIMITS = Limits(max_items=8, truncate="left", token_ids=False)
+LIMITS = Limits(max_items=8, truncate="left", token_ids="refuse")
 OPENAI = OpenAI()
 ROUTE = OPENAI.routes[0]
 

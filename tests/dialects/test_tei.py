@@ -27,7 +27,7 @@ EMBED, RERANK = TEI.routes
 
 
 def ask(route, setting="right", **body) -> Encode | Score:
-    limits = Limits(max_items=8, truncate=setting, token_ids=False)
+    limits = Limits(max_items=8, truncate=setting, token_ids="refuse")
     return route.ask(route.read(json.dumps(body).encode()), limits, [hash_spec(), overlap_spec()])
 
 

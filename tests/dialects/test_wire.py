@@ -28,8 +28,8 @@ from embedstack.errors import NotReady, Overloaded, UnknownModel, Unsupported
 from embedstack.testing.fake import hash_spec, overlap_spec
 from embedstack.types import Scored, Text, Tokens, Usage
 
-LIMITS = Limits(max_items=3, truncate="right", token_ids=False)
-WITH_IDS = Limits(max_items=3, truncate="right", token_ids=True)
+LIMITS = Limits(max_items=3, truncate="right", token_ids="refuse")
+WITH_IDS = Limits(max_items=3, truncate="right", token_ids="model")
 
 
 class Body(msgspec.Struct):

@@ -76,7 +76,7 @@ async def test_a_body_over_the_limit_is_a_413_in_every_dialect(serve, path):
 
 
 async def test_token_ids_are_taken_where_the_setting_says_they_are_the_models_own(serve):
-    async with serve(token_ids=True) as client:
+    async with serve(token_ids="model") as client:
         reply = await client.post("/v1/embeddings", json={"input": [[1, 2], [3]]})
 
     assert reply.json()["usage"]["prompt_tokens"] == 3

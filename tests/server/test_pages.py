@@ -30,9 +30,10 @@ def claims() -> list[tuple[tuple[str, str], str]]:
 
 
 def test_the_root_serves_every_path_of_every_dialect_by_precedence():
-    served = {(place.method, place.path): place.dialect.name for place in places(open_dialects()) if place.at_root}
+    prefixes = tuple(dialect.prefix for dialect in open_dialects())
+    table = [place for place in places(open_dialects()) if not place.path.startswith(prefixes)]
 
-    assert served == ROOT
+    assert {(place.method, place.path): place.first.dialect.name for place in table} == ROOT
 
 
 def test_every_collision_is_listed_with_its_winner():
@@ -48,7 +49,7 @@ def test_the_first_dialect_wins_a_path_that_two_have():
     second.routes = (*second.routes, first.routes[0])
 
     table = places([second, first])
-    assert next(place for place in table if place.path == "/v1/embeddings").dialect is second
+    assert next(place for place in table if place.path == "/v1/embeddings").first.dialect is second
 
 
 def test_under_its_prefix_a_dialect_has_all_its_paths():
@@ -97,22 +98,24 @@ def test_every_operation_has_a_name_of_its_own_and_its_path_parameters():
 async def test_every_example_of_the_description_is_answered(serve):
     async with serve() as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
-        bodies = {
-            path: one["post"]["requestBody"]["content"]["application/json"]["example"]
+        examples = [
+            (path, example["value"])
             for path, one in paths.items()
             if "post" in one
-        }
-        replies = {path: await client.post(path, json=body) for path, body in bodies.items()}
+            for example in one["post"]["requestBody"]["content"]["application/json"]["examples"].values()
+        ]
+        replies = {path: (await client.post(path, json=body)).status_code for path, body in examples}
 
-    assert len(replies) == 8
-    assert {reply.status_code for reply in replies.values()} == {200}
+    assert len(replies) >= 8
+    assert {path: status for path, status in replies.items() if status != 200} == {}
 
 
 async def test_the_docs_show_a_curl_for_every_root_path_and_load_nothing(serve):
     async with serve() as client:
         reply = await client.get("/docs")
 
-    assert all(f"curl http://server{path}" in reply.text for _, path in ROOT)
+    prefixes = {dialect.name: dialect.prefix for dialect in open_dialects()}
+    assert all(f"curl http://server{prefixes[name]}{path}" in reply.text for (_, path), name in ROOT.items())
     assert "prefers-color-scheme:dark" in reply.text
     assert not re.search(r"<script|<link|src=|@import|url\(", reply.text)
     assert "default-src 'none'" in reply.headers["content-security-policy"]

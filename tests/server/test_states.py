@@ -7,7 +7,6 @@ import threading
 
 import pytest
 
-from embedstack.dialects.wire import NOT_READY_RETRY_S
 from embedstack.errors import ConfigError, Overloaded, RuntimeFailed
 from embedstack.server import create_app
 from embedstack.settings import Settings
@@ -54,7 +53,7 @@ async def test_while_loading_pages_answer_and_requests_are_told_what_is_going_on
 
     assert status == {"/livez": 200, "/ready": 503, "/health": 503, "/metrics": 200}
     assert reply.status_code == 503
-    assert reply.headers["retry-after"] == str(NOT_READY_RETRY_S)
+    assert reply.headers["retry-after"] == "2"
     assert "loading big-model" in reply.json()["error"]["message"]
 
 

@@ -12,7 +12,6 @@ import click
 from embedstack import errors
 from embedstack.cli import COMMANDS, cli
 from embedstack.dialects import open_dialects
-from embedstack.dialects.dialect import Page
 from embedstack.server.table import OWN_PAGES, places
 from embedstack.settings import Settings, environment_names, example
 
@@ -78,25 +77,22 @@ def _command(command: click.Command, path: str, parent: click.Context) -> list[s
 
 
 def routes() -> list[str]:
-    rows = ["| at the root | under its prefix | |", "|---|---|---|"]
-    table = places(open_dialects())
-    winners = {(place.method, place.path): place.dialect.name for place in table if place.at_root}
-    for place in table:
-        if not place.at_root:
-            path = place.serves.path
-            short = (
-                f"`{place.method} {path}`"
-                if winners[place.method, path] == place.dialect.name
-                else f"({winners[place.method, path]})"
-            )
-            about = place.serves.summary
-            rows.append(
-                f"| {short} | `{place.path}` | {about}{' ' if isinstance(place.serves, Page) else ''} |".replace(
-                    "  |", " |"
-                )
-            )
+    root = ["| at the root | dialects, the first one first |", "|---|---|"]
+    under = ["| under its prefix | |", "|---|---|"]
+    prefixes = tuple(dialect.prefix for dialect in open_dialects())
+    for place in places(open_dialects()):
+        if place.path.startswith(prefixes):
+            about = " Or: ".join(dict.fromkeys(one.what.summary for one in place.servings))
+            under.append(f"| `{place.method} {place.path}` | {about} |")
+        else:
+            names = ", ".join(dict.fromkeys(one.dialect.name for one in place.servings))
+            root.append(f"| `{place.method} {place.path}` | {names} |")
     own = ", ".join(f"`GET {page}`" for page in OWN_PAGES)
-    return ["## Routes", "\n".join(rows), f"And the server's own: {own}."]
+    rule = (
+        "Where several dialects have one path at the root, the first in this order answers whose shape the body has; "
+        "`--dialect` puts others first. A reply of a shape that others share also holds the keys that theirs have more."
+    )
+    return ["## Routes", rule, "\n".join(root), "\n".join(under), f"And the server's own: {own}."]
 
 
 def error_table() -> list[str]:

@@ -27,6 +27,13 @@ def open_dialect(name: str) -> Dialect:
     return cast("Dialect", getattr(import_module(module), attribute)())
 
 
-def open_dialects() -> tuple[Dialect, ...]:
-    """All of them, in order of precedence."""
-    return tuple(open_dialect(name) for name in DIALECTS)
+def open_dialects(first: str = "") -> tuple[Dialect, ...]:
+    """All of them, in order of precedence.
+
+    Args:
+        first: names that come before the others, separated by commas.
+    Raises:
+        ConfigError: one of them is no dialect.
+    """
+    names = [name.strip() for name in first.split(",") if name.strip()]
+    return tuple(open_dialect(name) for name in dict.fromkeys((*names, *DIALECTS)))

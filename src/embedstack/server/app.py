@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -12,10 +13,11 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Mounted
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from embedstack import __version__
 from embedstack.dialects import open_dialects
-from embedstack.dialects.dialect import AnyRoute, Dialect, Limits, Page, Wire
+from embedstack.dialects.dialect import Dialect, Limits, Page, Status, Wire
 from embedstack.dialects.wire import identity
 from embedstack.errors import EmbedstackError, RuntimeFailed
 from embedstack.server.guard import (
@@ -28,14 +30,16 @@ from embedstack.server.guard import (
     with_terms,
 )
 from embedstack.server.logs import log, quoted, trace
+from embedstack.server.merged import chosen, shown, widened
 from embedstack.server.metrics import ELSEWHERE, Metrics, count
 from embedstack.server.opening import Check, OpenEncoder, Opening, Settled, unproven
 from embedstack.server.pages import own_pages
-from embedstack.server.table import Place, dialect_at, no_route, places, wrong_method
+from embedstack.server.table import Place, Serving, dialect_at, no_route, places, wrong_method
 from embedstack.settings import Settings
-from embedstack.types import Encode, Encoded, Encoder, Score, Scored
+from embedstack.types import Answer, Encoded, Tokenized, answered
 
 BIG_BYTES = 256 * 1024  # about a millisecond of JSON; above it the loop stays free for others
+PIECE_BYTES = 64  # of JSON for one token
 Given = TypeVar("Given")
 HUNG_UP = Wire(499, b"")  # nobody reads it; the number is nginx's
 
@@ -53,7 +57,7 @@ def create_app(
         on_settled: called from that thread when the encoder is open, or with the error when it cannot be.
         check: see Opening.
     """
-    table = places(open_dialects())
+    table = places(open_dialects(settings.dialect))
     opening = Opening(open_encoder, f"the server is loading {settings.models}", on_settled, check)
     metrics = Metrics(is_ready=lambda: opening.state == "ready")
     front = Front(opening, metrics, settings)
@@ -64,19 +68,40 @@ def create_app(
         yield
         await opening.close()
 
-    mounted = [Mounted(_pattern(place), endpoint=front.mount(place), methods=[place.method]) for place in table]
+    apps = {(place.method, place.path): front.mount(place) for place in table}
+    mounted = [Mounted(_pattern(path), endpoint=app, methods=[method]) for (method, path), app in apps.items()]
+    posts = {path: app for (method, path), app in apps.items() if method == "POST"}
     app = Starlette(
         routes=[*mounted, *own_pages(opening, metrics, table)],
-        middleware=[Middleware(RequestIds), Middleware(TrailingSlashes)],
+        middleware=[
+            Middleware(RequestIds, is_draining=lambda: opening.is_draining),
+            Middleware(TrailingSlashes),
+            Middleware(Straight, posts=posts),
+        ],
         exception_handlers={HTTPException: _lost(front, table)},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False  # see TrailingSlashes
+    app.state.drain = opening.drain
     return app
 
 
-def _pattern(place: Place) -> str:
-    return place.path.replace("{id}", "{id:path}")
+def _pattern(path: str) -> str:
+    return path.replace("{id}", "{id:path}")
+
+
+class Straight:
+    """Middleware: a POST goes to its route by one look into a table; Starlette would try some hundred patterns."""
+
+    def __init__(self, app: ASGIApp, posts: Mapping[str, ASGIApp]) -> None:
+        self._app = app
+        self._posts = posts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        app = self._posts.get(scope["path"], self._app) if is_post else self._app
+        await app(scope, receive, send)
 
 
 class Front:
@@ -90,13 +115,17 @@ class Front:
             max_items=settings.max_items,
             truncate=settings.truncate,
             token_ids=settings.token_ids,
+            max_body_bytes=self.max_bytes,
+            image_links=settings.image_links,
         )
 
     def mount(self, place: Place) -> "Asked | Shown":
         """The ASGI app of one place."""
-        if isinstance(place.serves, Page):
-            return Shown(self, place, place.serves)
-        return Asked(self, place, place.serves)
+        return Shown(self, place) if isinstance(place.first.what, Page) else Asked(self, place)
+
+    def status(self) -> Status:
+        """What the pages show."""
+        return replace(self.opening.status(), limits=self.limits, version=__version__)
 
     def failed(self, dialect: Dialect, error: Exception, request_id: str) -> Wire:
         """The reply to an error; what nobody expected is told to the log, and to the caller only by its number."""
@@ -122,47 +151,66 @@ class Front:
 class Asked:
     """One POST: bytes -> request -> encoder -> answer -> bytes."""
 
-    def __init__(self, front: Front, place: Place, route: AnyRoute) -> None:
+    def __init__(self, front: Front, place: Place) -> None:
         self._front = front
-        self._path = place.path
-        self._dialect = place.dialect
-        self._route = route
-        self._meter = front.metrics.meter(place.path, place.dialect.name)
+        self._place = place
+        self._meters = {one.dialect.name: front.metrics.meter(place.path, one.dialect.name) for one in place.servings}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, whatever happens."""
         began = time.perf_counter()
+        turn = Turn(self._place.first)
         with self._front.metrics.in_flight.track_inprogress():
             try:
-                wire = await self._answer(scope, receive)
+                wire = await self._answer(turn, scope, receive)
             except Exception as error:
-                wire = self._front.failed(self._dialect, error, scope["embedstack.request_id"])
+                wire = self._front.failed(turn.serving.dialect, error, scope["embedstack.request_id"])
             await send_wire(send, wire)
         took_s = time.perf_counter() - began
-        self._meter.seconds.observe(took_s)
-        self._front.done(self._path, self._dialect.name, scope, wire.status, took_s)
+        dialect = turn.serving.dialect.name
+        self._meters[dialect].seconds.observe(took_s)
+        self._front.done(self._place.path, dialect, scope, wire.status, took_s)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Wire:
-        encoder = self._front.opening.encoder()
+    async def _answer(self, turn: "Turn", scope: Scope, receive: Receive) -> Wire:
+        front = self._front
+        encoder = front.opening.encoder()
         headers = dict(scope["headers"])
-        raw = await read_body(receive, headers, self._front.max_bytes)
-        body = await _aside(len(raw), lambda: self._route.read(raw))
-        request = self._route.ask(body, self._front.limits, encoder.models())
-        peer = scope["client"][0] if scope.get("client") else ""
-        request = with_terms(request, headers, peer, time.monotonic())
-        answer = await unless_hung_up(_asked(encoder, request), receive)
-        count(self._meter, answer.usage)
-        wire = await _aside(_size(answer), lambda: self._route.write(body, answer))
-        return Wire(wire.status, wire.body, {**wire.headers, **identity(answer)}, wire.media_type)
+        raw = await read_body(receive, headers, front.max_bytes)
+        models = encoder.models()
+        turn.serving, body = await _aside(len(raw), lambda: chosen(self._place.servings, raw, models))
+        route = turn.serving.what
+        assert not isinstance(route, Page)
+        request = route.ask(body, front.limits, models)
+        answer: Answer | None = None
+        if request is not None:
+            peer = scope["client"][0] if scope.get("client") else ""
+            request = with_terms(request, headers, peer, time.monotonic())
+            answer = await unless_hung_up(answered(encoder, request), receive)
+            count(self._meters[turn.serving.dialect.name], answer.usage)
+        wire = await _aside(_size(answer), lambda: route.write(body, answer))
+        wire = widened(wire, turn.serving, self._place.servings, answer)
+        return wire if answer is None else replace(wire, headers={**wire.headers, **identity(answer)})
 
 
-async def _asked(encoder: Encoder, request: Encode | Score) -> Encoded | Scored:
-    return await (encoder.encode(request) if isinstance(request, Encode) else encoder.score(request))
+class Turn:
+    """Which of a place's dialects a request turned out to be for."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
 
 
-def _size(answer: Encoded | Scored) -> int:
-    array = answer.scores if isinstance(answer, Scored) else answer.dense
-    return 0 if array is None else array.nbytes
+def _size(answer: Answer | None) -> int:
+    """About how many bytes the reply will have, where they can be many."""
+    match answer:
+        case Encoded():
+            arrays = [answer.dense] if answer.dense is not None else []
+            multi = answer.multi or ()
+            sparse = [one.weights for one in answer.sparse or ()]
+            return sum(array.nbytes for array in (*arrays, *multi, *sparse))
+        case Tokenized():
+            return PIECE_BYTES * sum(len(pieces) for pieces in answer.items)
+        case _:
+            return 0
 
 
 async def _aside(size_bytes: int, work: Callable[[], Given]) -> Given:
@@ -173,17 +221,16 @@ async def _aside(size_bytes: int, work: Callable[[], Given]) -> Given:
 class Shown:
     """One GET: the status -> bytes."""
 
-    def __init__(self, front: Front, place: Place, page: Page) -> None:
+    def __init__(self, front: Front, place: Place) -> None:
         self._front = front
         self._place = place
-        self._page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, also with an error."""
         began = time.perf_counter()
-        dialect = self._place.dialect
+        dialect = self._place.first.dialect
         try:
-            wire = self._page.show(self._front.opening.status(), scope["path_params"].get("id", ""))
+            wire = shown(self._place.servings, self._front.status(), scope["path_params"].get("id", ""))
         except Exception as error:
             wire = self._front.failed(dialect, error, scope["embedstack.request_id"])
         await send_wire(send, wire)

@@ -37,17 +37,33 @@ def page(description: Json, base_url: str) -> str:
 
 
 def _sections(description: Json, base_url: str) -> Iterator[str]:
-    for tag in description["tags"]:
-        name = tag["name"]
+    prefixes = {tag["name"]: tag["x-prefix"] for tag in description["tags"]}
+    yield from _root(description, tuple(prefixes.values()))
+    for name, prefix in prefixes.items():
         yield f"<h2>{escape(name)}</h2>"
-        yield f"<p>Also under <code>{escape(base_url + tag['x-prefix'])}</code>, for clients of this dialect only.</p>"
+        yield f"<p>For clients of this dialect the base URL is <code>{escape(base_url + prefix)}</code>.</p>"
         for path, operations in description["paths"].items():
             for method, operation in operations.items():
-                if operation["tags"] == [name] and not path.startswith(tag["x-prefix"] + "/"):
+                if _is_under(prefix, path):
                     yield from _operation(method, path, operation, base_url)
     yield "<h2>schemas</h2>"
     for name, schema in description["components"]["schemas"].items():
         yield f"<details id='{escape(name)}'><summary><code>{escape(name)}</code></summary>{_json(schema)}</details>"
+
+
+def _is_under(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith(prefix + "/")
+
+
+def _root(description: Json, prefixes: tuple[str, ...]) -> Iterator[str]:
+    yield "<h2>at the root</h2><p>Where several dialects have one path, the first whose shape a body has answers.</p>"
+    yield "<table><tr><th>path<th>dialects, in order</tr>"
+    for path, operations in description["paths"].items():
+        if not any(_is_under(prefix, path) for prefix in prefixes):
+            for method, operation in operations.items():
+                names = escape(", ".join(operation["tags"]))
+                yield f"<tr><td><code>{escape(method.upper())} {escape(path)}</code><td>{names}</tr>"
+    yield "</table>"
 
 
 def _operation(method: str, path: str, operation: Json, base_url: str) -> Iterator[str]:
@@ -65,6 +81,10 @@ def _links(operation: Json) -> Iterator[str]:
 
 def _link(content: Json) -> str:
     schema = content["content"]["application/json"]["schema"]
+    return " or ".join(_named(one) for one in schema.get("anyOf", [schema]))
+
+
+def _named(schema: Json) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f"<a href='#{escape(name)}'>{escape(name)}</a>"
@@ -75,7 +95,8 @@ def _curl(path: str, operation: Json, base_url: str) -> str:
     url = base_url + path
     if "requestBody" not in operation:
         return f"curl {url}"
-    example = json.dumps(operation["requestBody"]["content"]["application/json"]["example"])
+    examples = operation["requestBody"]["content"]["application/json"]["examples"]
+    example = json.dumps(next(iter(examples.values()))["value"])
     return f"curl {url} -H 'content-type: application/json' -d '{example}'"
 
 

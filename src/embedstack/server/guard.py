@@ -3,7 +3,7 @@
 import asyncio
 import os
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from embedstack.dialects.dialect import Wire
 from embedstack.dialects.wire import MAX_NAME_CHARS, BodyTooLong, shortened
 from embedstack.errors import BadRequest, NotReady
-from embedstack.types import Encode, Priority, Score
+from embedstack.types import Priority, Request
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 MAX_TIMEOUT_S = 86_400.0
@@ -28,10 +28,15 @@ class HungUp(Exception):
 
 
 class RequestIds:
-    """Middleware: every request has an id, the caller's where it is sound, and every reply carries it."""
+    """Middleware: every request has an id, the caller's where it is sound, and every reply carries it.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        is_draining: whether a reply is to tell its client to close the connection.
+    """
+
+    def __init__(self, app: ASGIApp, is_draining: Callable[[], bool] = lambda: False) -> None:
         self._app = app
+        self._is_draining = is_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on with `scope["embedstack.request_id"]` set."""
@@ -43,7 +48,8 @@ class RequestIds:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
+                closing = [(b"connection", b"close")] if self._is_draining() else []
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *closing]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -104,7 +110,7 @@ def _too_long(max_bytes: int) -> BodyTooLong:
     )
 
 
-def with_terms(request: Encode | Score, headers: Headers, peer: str, now: float) -> Encode | Score:
+def with_terms(request: Request, headers: Headers, peer: str, now: float) -> Request:
     """The request with the deadline, the priority and the caller that its headers give.
 
     Args:

@@ -1,6 +1,6 @@
 """The table of paths becomes an OpenAPI 3.1 description, its schemas made from the dialects' structs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -54,42 +54,48 @@ def describe(table: Sequence[Place]) -> Json:
 
 
 def _prefixes(table: Sequence[Place]) -> dict[str, str]:
-    return {place.dialect.name: place.dialect.prefix for place in table}
+    return {one.dialect.name: one.dialect.prefix for place in table for one in place.servings}
 
 
 def _types(table: Sequence[Place]) -> list[object]:
     """Each type once, in the order of the table."""
     found: dict[str, object] = {}
     for place in table:
-        bodies = [place.serves.body] if not isinstance(place.serves, Page) else []
-        for one in (*bodies, place.serves.reply, place.dialect.failure):
-            found.setdefault(str(one), one)
+        for one in place.servings:
+            bodies = [one.what.body] if not isinstance(one.what, Page) else []
+            for kind in (*bodies, one.what.reply, one.dialect.failure):
+                found.setdefault(str(kind), kind)
     return list(found.values())
 
 
 def _operation(place: Place, schema_of: Mapping[str, object]) -> Json:
+    def any_of(kinds: Iterable[object]) -> Json:
+        schemas = [schema_of[name] for name in dict.fromkeys(str(kind) for kind in kinds)]
+        return {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+
+    servings = place.servings
+    is_page = isinstance(place.first.what, Page)
     operation: Json = {
         "operationId": "_".join((place.method.lower(), *place.path.strip("/").replace("{id}", "one").split("/"))),
-        "summary": place.serves.summary,
-        "tags": [place.dialect.name],
+        "summary": " Or: ".join(dict.fromkeys(one.what.summary for one in servings)),
+        "tags": list(dict.fromkeys(one.dialect.name for one in servings)),
         "parameters": _parameters(place),
         "responses": {
             "200": {
                 "description": "what was asked for",
-                "headers": {} if isinstance(place.serves, Page) else _headers(),
-                "content": _content(schema_of[str(place.serves.reply)]),
+                "headers": {} if is_page else _headers(),
+                "content": any_of(one.what.reply for one in servings),
             },
-            "default": {"description": "an error", "content": _content(schema_of[str(place.dialect.failure)])},
+            "default": {"description": "an error", "content": any_of(one.dialect.failure for one in servings)},
         },
     }
-    if not isinstance(place.serves, Page):
-        content = {"schema": schema_of[str(place.serves.body)], "example": example(place.serves)}
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    routes = [one.what for one in servings if not isinstance(one.what, Page)]
+    if routes:
+        content = any_of(route.body for route in routes)
+        examples = {route.summary: {"value": example(route)} for route in routes}
+        content["application/json"]["examples"] = examples  # type: ignore[index]
+        operation["requestBody"] = {"required": True, "content": content}
     return operation
-
-
-def _content(schema: object) -> Json:
-    return {"application/json": {"schema": schema}}
 
 
 def _headers() -> Json:
@@ -97,7 +103,7 @@ def _headers() -> Json:
 
 
 def _parameters(place: Place) -> list[Json]:
-    if isinstance(place.serves, Page):
+    if isinstance(place.first.what, Page):
         names = {"id": "the model's name"} if "{id}" in place.path else {}
         return [_parameter(name, text, "path") for name, text in names.items()]
     return [_parameter(name, text, "header") for name, text in ASK_HEADERS.items()]

@@ -13,7 +13,7 @@ from embedstack.dialects.dialect import Memory, State, Status
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.proof.startup import Proof
 from embedstack.server.logs import log, quoted, trace
-from embedstack.types import Encoder, ModelSpec
+from embedstack.types import Encoder, Load, ModelSpec, ShowsLoad
 
 OpenEncoder = Callable[[], Encoder]
 Settled = Callable[[EmbedstackError | None], None]
@@ -54,6 +54,7 @@ class Opening:
         self._encoder: Encoder | None = None
         self._error: EmbedstackError | None = None
         self.proof: Proof = "unproven"
+        self.is_draining = False
         self._started = time.time()
         self._began = time.monotonic()
         # A daemon, so that a download does not hold up the process's end.
@@ -96,7 +97,9 @@ class Opening:
             return "failed"
         if self._encoder is None:
             return "loading"
-        return "ready" if getattr(self._encoder, "alive", True) else "dead"
+        if not getattr(self._encoder, "alive", True):
+            return "dead"
+        return "draining" if self.is_draining else "ready"
 
     @property
     def reason(self) -> str:
@@ -108,6 +111,8 @@ class Opening:
                 return str(self._error)
             case "dead":
                 return "the engine is dead; restart the server"
+            case "draining":
+                return "the server is stopping; send the request to another replica"
             case "ready":
                 return ""
 
@@ -117,9 +122,13 @@ class Opening:
         Raises:
             NotReady: with the reason.
         """
-        if self.state != "ready" or self._encoder is None:
+        if self.state not in ("ready", "draining") or self._encoder is None:
             raise NotReady(self.reason)
         return self._encoder
+
+    def drain(self) -> None:
+        """Tell load balancers and clients to go elsewhere; what still comes is answered."""
+        self.is_draining = True
 
     def status(self) -> Status:
         """What the pages show."""
@@ -133,6 +142,7 @@ class Opening:
             started=self._started,
             uptime_s=time.monotonic() - self._began,
             memory=memory(),
+            load=self._encoder.load() if isinstance(self._encoder, ShowsLoad) else Load(),
         )
 
     async def close(self) -> None:

@@ -7,7 +7,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from embedstack.dialects.wire import NOT_READY_RETRY_S
+from embedstack.dialects.wire import retry_after
+from embedstack.errors import NotReady
 from embedstack.server.docs import DOCS_HEADERS, page
 from embedstack.server.metrics import Metrics
 from embedstack.server.openapi import describe
@@ -31,7 +32,7 @@ def own_pages(opening: Opening, metrics: Metrics, table: Sequence[Place]) -> lis
     async def ready(_: Request) -> Response:
         if opening.state == "ready":
             return JSONResponse({"status": "ready", "proof": opening.proof})
-        headers = {"retry-after": str(NOT_READY_RETRY_S)}
+        headers = retry_after(NotReady(opening.reason))
         return JSONResponse({"status": opening.state, "reason": opening.reason}, 503, headers)
 
     async def scraped(_: Request) -> Response:

@@ -4,7 +4,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -19,6 +19,7 @@ from embedstack.settings import Settings
 
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection (60 s), so that they close it and not we
 BACKLOG = 2048
+LINGER_S = 1.0  # clients that send a request a second or faster hear that they must close
 
 
 def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) -> int:
@@ -43,8 +44,9 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
             failures.append(error)
             server.should_exit = True
 
-    server = uvicorn.Server(_config(create_app(open_encoder, settings, on_settled=settled, check=check), settings))
-    with _signals_end(server):
+    app = create_app(open_encoder, settings, on_settled=settled, check=check)
+    server = uvicorn.Server(_config(app, settings))
+    with _signals_end(server, app.state.drain):
         server.run(sockets=[listener])
     log.info("event=stopped")
     if failures:
@@ -90,19 +92,33 @@ def url_of(listener: socket.socket, host: str) -> str:
 
 
 @contextmanager
-def _signals_end(server: uvicorn.Server) -> Iterator[None]:
-    """A signal ends the server and not the process.
+def _signals_end(server: uvicorn.Server, drain: Callable[[], None]) -> Iterator[None]:
+    """A signal ends the server and not the process: first what is open drains, then the sockets close.
 
-    uvicorn sends itself the signal again once it has stopped, which would turn a clean end into an exit by signal.
+    uvicorn closes idle connections at once, and a request that travels on one of them would be lost. So for a moment
+    every reply tells its client to close, and /ready tells load balancers to stay away. A second signal ends that.
+    uvicorn also sends itself the signal again once it has stopped, which would turn a clean end into an exit by signal.
     https://github.com/encode/uvicorn/blob/0.30.0/uvicorn/server.py
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def leave() -> None:
         server.should_exit = True
 
+    def end(number: int, frame: FrameType | None) -> None:
+        is_second = draining.is_set()
+        draining.set()
+        if is_second or not server.server_state.connections:
+            leave()
+            return
+        drain()
+        lingering = threading.Timer(LINGER_S, leave)
+        lingering.daemon = True
+        lingering.start()
+
+    draining = threading.Event()
     before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield

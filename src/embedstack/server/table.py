@@ -7,50 +7,71 @@ from difflib import get_close_matches
 from embedstack.dialects.dialect import AnyRoute, Dialect, Page
 from embedstack.dialects.wire import NoRoute, WrongMethod, shortened
 
-OWN_PAGES = ("/docs", "/livez", "/metrics", "/openapi.json", "/ready")
+OWN_PAGES = ("/", "/docs", "/livez", "/metrics", "/openapi.json", "/ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What one dialect has at a path."""
+
+    dialect: Dialect
+    what: AnyRoute | Page
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One path of the server and what stands there."""
+    """One path of the server and what stands there, in order of precedence."""
 
     path: str
-    dialect: Dialect
-    serves: AnyRoute | Page
+    servings: tuple[Serving, ...]
+
+    @property
+    def first(self) -> Serving:
+        """What answers unless a body fits another alone."""
+        return self.servings[0]
 
     @property
     def method(self) -> str:
         """How it is called."""
-        return "GET" if isinstance(self.serves, Page) else "POST"
-
-    @property
-    def at_root(self) -> bool:
-        """Whether it is the short path and not the one under the dialect's prefix."""
-        return self.path == self.serves.path
+        return "GET" if isinstance(self.first.what, Page) else "POST"
 
 
 def places(dialects: Sequence[Dialect]) -> tuple[Place, ...]:
-    """Root paths first, where the first dialect wins a path that two have; then the prefixed ones."""
-    root: dict[tuple[str, str], Place] = {}
-    for place in _placed(dialects, prefixed=False):
-        root.setdefault((place.method, place.path), place)
-    return (*root.values(), *_placed(dialects, prefixed=True))
+    """Root paths first, in the dialects' order of precedence; then the prefixed ones."""
+    root = [one for dialect in dialects for one in _servings(dialect)]
+    own = {("GET", path) for path in OWN_PAGES}
+    at_root = [(one.what.path, one) for one in root if (_method(one), one.what.path) not in own]
+    prefixed = [(_joined(one.dialect.prefix, one.what.path), one) for one in root]
+    return (*_gathered(at_root), *_gathered(prefixed))
 
 
-def _placed(dialects: Sequence[Dialect], *, prefixed: bool) -> Iterable[Place]:
-    for dialect in dialects:
-        prefix = dialect.prefix if prefixed else ""
-        for route in dialect.routes:
-            yield Place(prefix + route.path, dialect, route)
-        for page in dialect.pages:
-            yield Place(prefix + page.path, dialect, page)
+def _servings(dialect: Dialect) -> Iterable[Serving]:
+    yield from (Serving(dialect, route) for route in dialect.routes)
+    yield from (Serving(dialect, page) for page in dialect.pages)
+
+
+def _method(serving: Serving) -> str:
+    return "GET" if isinstance(serving.what, Page) else "POST"
+
+
+def _joined(prefix: str, path: str) -> str:
+    return prefix if path == "/" else prefix + path
+
+
+def _gathered(found: Iterable[tuple[str, Serving]]) -> Iterable[Place]:
+    """One place for each path and method."""
+    gathered: dict[tuple[str, str], list[Serving]] = {}
+    for path, serving in found:
+        gathered.setdefault((_method(serving), path), []).append(serving)
+    return (Place(path, tuple(servings)) for (_, path), servings in gathered.items())
 
 
 def dialect_at(path: str, table: Sequence[Place]) -> Dialect:
     """Whose words to use where a path or its method is not served: the path's dialect, the prefix's, or the first."""
-    same = (place.dialect for place in table if place.path == path)
-    prefixed = (place.dialect for place in table if path.startswith(place.dialect.prefix + "/"))
-    return next(same, None) or next(prefixed, table[0].dialect)
+    same = (place.first.dialect for place in table if place.path == path)
+    dialects = dict.fromkeys(one.dialect for place in table for one in place.servings)
+    prefixed = (dialect for dialect in dialects if path.startswith(dialect.prefix + "/"))
+    return next(same, None) or next(prefixed, table[0].first.dialect)
 
 
 def no_route(method: str, path: str, table: Sequence[Place]) -> NoRoute:

@@ -1,0 +1,85 @@
+"""Several dialects at one path: which of them a body is for, and what the others' clients would miss in its reply."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import orjson
+
+from embedstack.dialects.dialect import AnyRoute, Page, Status, Wire
+from embedstack.dialects.wire import Misfit, dump
+from embedstack.server.table import Serving
+from embedstack.types import Answer, ModelSpec
+
+
+def chosen(servings: Sequence[Serving], raw: bytes, models: Sequence[ModelSpec]) -> tuple[Serving, msgspec.Struct]:
+    """The first route that takes the body and whose task has a model, else the first that takes it; and the body.
+
+    Raises:
+        Misfit: none takes it; the first one's reason.
+    """
+    if len(servings) == 1:
+        return servings[0], _route(servings[0]).read(raw)
+    fitting: list[tuple[Serving, msgspec.Struct]] = []
+    first: Misfit | None = None
+    for serving in servings:
+        route = _route(serving)
+        try:
+            body = route.read(raw)
+        except Misfit as error:
+            first = first or error
+            continue
+        if _has_model(route, models):
+            return serving, body
+        fitting.append((serving, body))
+    if fitting:
+        return fitting[0]
+    assert first is not None
+    raise first
+
+
+def _route(serving: Serving) -> AnyRoute:
+    assert not isinstance(serving.what, Page)
+    return serving.what
+
+
+def _has_model(route: AnyRoute, models: Sequence[ModelSpec]) -> bool:
+    return route.task is None or any(spec.task == route.task for spec in models)
+
+
+def widened(wire: Wire, winner: Serving, servings: Sequence[Serving], answer: Answer | None) -> Wire:
+    """The reply with the top-level keys that clients of the other routes of its shape read beside its own."""
+    extra: dict[str, object] = {}
+    for other in _alike(winner, servings):
+        route = _route(other)
+        if route.adds is not None:
+            extra |= route.adds(answer)
+    own = _names(winner.what.reply)
+    missing = {name: value for name, value in extra.items() if name not in own}
+    if not missing or not wire.body.startswith(b"{"):
+        return wire
+    return Wire(wire.status, wire.body[:-1] + b"," + dump(missing)[1:], wire.headers, wire.media_type)
+
+
+def _alike(winner: Serving, servings: Sequence[Serving]) -> Iterable[Serving]:
+    shape = winner.what.shape
+    return (one for one in servings if shape and one is not winner and one.what.shape == shape)
+
+
+def _names(reply: object) -> set[str]:
+    if isinstance(reply, type) and issubclass(reply, msgspec.Struct):
+        return {field.encode_name for field in msgspec.structs.fields(reply)}
+    return set()
+
+
+def shown(servings: Sequence[Serving], status: Status, argument: str) -> Wire:
+    """The first one's page, with the top-level keys that other pages of its shape have beside its own."""
+    first = servings[0]
+    assert isinstance(first.what, Page)
+    wire = first.what.show(status, argument)
+    others = [one.what.show(status, argument) for one in _alike(first, servings) if isinstance(one.what, Page)]
+    if not others:
+        return wire
+    body: Mapping[str, object] = {}
+    for one in (*reversed(others), wire):
+        body = {**body, **orjson.loads(one.body or b"{}")}
+    return Wire(wire.status, dump(body), wire.headers, wire.media_type)
