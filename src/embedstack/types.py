@@ -19,7 +19,7 @@ Output = Literal["dense", "sparse", "multi", "score"]
 Pooling = Literal["cls", "mean", "max", "last"]
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "tanh"]
 Head = Literal["none", "bert", "roberta"]
-ScoreActivation = Literal["sigmoid", "identity"]
+ScoreActivation = Literal["sigmoid", "softmax", "identity"]
 Precision = Literal["float64", "float32", "tf32", "bfloat16", "float16", "int8"]
 """What products are computed in; tf32 is float32 with a mantissa of 10 bits, as some GPUs have it."""
 Truncate = Literal["refuse", "left", "right"]
@@ -271,6 +271,7 @@ class Usage:
     truncated: int = 0  # items that lost tokens
     wait_s: float = 0.0
     run_s: float = 0.0
+    tokenize_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

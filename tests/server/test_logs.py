@@ -1,11 +1,12 @@
 """Lines of the log."""
 
+import json
 import logging
 import re
 
 import pytest
 
-from embedstack.server.logs import LineFormatter, set_up_logs, trace
+from embedstack.server.logs import JsonFormatter, LineFormatter, set_up_logs, trace
 
 FOREIGN = ("httpx", "httpx2", "httpcore", "httpcore2", "huggingface_hub", "uvicorn.error", "embedstacks")
 SIGNED = "HTTP Request: GET https://cdn.example/model?Signature=secret"
@@ -14,6 +15,27 @@ SIGNED = "HTTP Request: GET https://cdn.example/model?Signature=secret"
 def line(message: str, error: Exception | None = None, logger: str = "embedstack.server") -> str:
     cause = (type(error), error, error.__traceback__) if error else None
     return LineFormatter().format(logging.LogRecord(logger, logging.INFO, "", 0, message, (), cause))
+
+
+def as_json(message: str, error: Exception | None = None) -> dict[str, object]:
+    cause = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("embedstack.server", logging.INFO, "", 0, message, (), cause)
+    return json.loads(JsonFormatter().format(record))
+
+
+def test_as_json_an_event_has_its_numbers_and_its_quoted_texts():
+    event = as_json('event=request id=0123 status=200 ms=1.5 reason="a \\"b\\" = c" route=/v1/embeddings')
+
+    assert {name: event[name] for name in ("level", "id", "status", "ms", "reason", "route")} == {
+        "level": "info", "id": "0123", "status": 200, "ms": 1.5, "reason": 'a "b" = c', "route": "/v1/embeddings"
+    }  # fmt: skip
+
+
+def test_as_json_an_exception_is_one_line_without_its_messages():
+    event = as_json("event=bug", raised())
+
+    assert "from KeyError" in event["cause"]
+    assert "secret" not in event["cause"]
 
 
 def raised() -> Exception:

@@ -2,23 +2,28 @@
 
 import json
 import logging
+import re
 import sys
 import time
 import traceback
 from pathlib import Path
+from typing import Literal
 
 OURS = "embedstack"
 log = logging.getLogger(f"{OURS}.server")
+Style = Literal["line", "json"]
+PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
 FRAMES = 12  # innermost first; enough to pass the frames of the event loop
 
 
-def set_up_logs(level: str) -> None:
+def set_up_logs(level: str, style: Style = "line") -> None:
     """Send every logger of this process to stderr: ours from the level on, all others from warning on.
 
     Below it HTTP clients write the addresses that they fetch, and a download's address may hold its signature.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(JsonFormatter() if style == "json" else LineFormatter())
     handler.addFilter(ours_or_trouble)
     ours = logging.getLogger(OURS)
     ours.setLevel(level.upper())
@@ -42,6 +47,21 @@ class LineFormatter(logging.Formatter):
             message += f" cause={json.dumps(trace(record.exc_info[1]))}"
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         return f"time={moment}.{int(record.msecs):03d}Z level={record.levelname.lower()} {message}"
+
+
+class JsonFormatter(LineFormatter):
+    """The same events as JSON objects, one a line; numbers stay numbers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One object."""
+        return json.dumps({name: _value(name, text) for name, text in PAIR.findall(super().format(record))})
+
+
+def _value(name: str, text: str) -> object:
+    is_number = name != "id" and NUMBER.fullmatch(text)  # a caller may choose an id of digits
+    if is_number or text.startswith('"'):
+        return json.loads(text)
+    return text
 
 
 def trace(error: BaseException) -> str:

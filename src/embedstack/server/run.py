@@ -31,7 +31,7 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
         ConfigError: the address cannot be listened on.
         EmbedstackError: the encoder could not be opened, or is not what it should be.
     """
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format)
     listener = listen(settings.host, settings.port)
     url = url_of(listener, settings.host)
     log.info("event=starting url=%s models=%s", url, quoted(settings.models))
