@@ -35,6 +35,7 @@ from embedstack.server.metrics import ELSEWHERE, Metrics, count
 from embedstack.server.opening import Check, OpenEncoder, Opening, Settled, unproven
 from embedstack.server.pages import own_pages
 from embedstack.server.table import Place, Serving, dialect_at, no_route, places, wrong_method
+from embedstack.server.tracing import Finished, Record, recorder
 from embedstack.settings import Settings
 from embedstack.types import Answer, Encoded, Tokenized, answered
 
@@ -59,14 +60,15 @@ def create_app(
     """
     table = places(open_dialects(settings.dialect))
     opening = Opening(open_encoder, f"the server is loading {settings.models}", on_settled, check)
-    metrics = Metrics(is_ready=lambda: opening.state == "ready")
-    front = Front(opening, metrics, settings)
+    front = Front(opening, settings)
+    metrics = front.metrics
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         opening.start()
         yield
         await opening.close()
+        await asyncio.to_thread(front.finish)
 
     apps = {(place.method, place.path): front.mount(place) for place in table}
     mounted = [Mounted(_pattern(path), endpoint=app, methods=[method]) for (method, path), app in apps.items()]
@@ -107,9 +109,13 @@ class Straight:
 class Front:
     """What every route shares."""
 
-    def __init__(self, opening: Opening, metrics: Metrics, settings: Settings) -> None:
+    def __init__(self, opening: Opening, settings: Settings) -> None:
         self.opening = opening
-        self.metrics = metrics
+        self.metrics = Metrics(self.status)
+        self.record: Record | None = None
+        self.finish: Callable[[], None] = _nothing
+        if settings.traces:
+            self.record, self.finish = recorder()
         self.max_bytes = settings.max_body_mb * 1024 * 1024
         self.limits = Limits(
             max_items=settings.max_items,
@@ -170,33 +176,48 @@ class Asked:
         dialect = turn.serving.dialect.name
         self._meters[dialect].seconds.observe(took_s)
         self._front.done(self._place.path, dialect, scope, wire.status, took_s)
+        if self._front.record is not None:
+            request_id, headers = scope["embedstack.request_id"], dict(scope["headers"])
+            self._front.record(
+                Finished("POST", self._place.path, dialect, wire.status, request_id, took_s, headers, turn.answer)
+            )
 
     async def _answer(self, turn: "Turn", scope: Scope, receive: Receive) -> Wire:
         front = self._front
         encoder = front.opening.encoder()
         headers = dict(scope["headers"])
+        began = time.perf_counter()
         raw = await read_body(receive, headers, front.max_bytes)
         models = encoder.models()
         turn.serving, body = await _aside(len(raw), lambda: chosen(self._place.servings, raw, models))
         route = turn.serving.what
         assert not isinstance(route, Page)
         request = route.ask(body, front.limits, models)
+        meter = self._meters[turn.serving.dialect.name]
+        meter.stages["read"].observe(time.perf_counter() - began)
         answer: Answer | None = None
         if request is not None:
             peer = scope["client"][0] if scope.get("client") else ""
             request = with_terms(request, headers, peer, time.monotonic())
-            answer = await unless_hung_up(answered(encoder, request), receive)
-            count(self._meters[turn.serving.dialect.name], answer.usage)
+            answer = turn.answer = await unless_hung_up(answered(encoder, request), receive)
+            count(meter, answer.usage)
+        began = time.perf_counter()
         wire = await _aside(_size(answer), lambda: route.write(body, answer))
         wire = widened(wire, turn.serving, self._place.servings, answer)
+        meter.stages["write"].observe(time.perf_counter() - began)
         return wire if answer is None else replace(wire, headers={**wire.headers, **identity(answer)})
 
 
 class Turn:
-    """Which of a place's dialects a request turned out to be for."""
+    """What became of a request: which of a place's dialects it was for, and the answer if there was one."""
 
     def __init__(self, serving: Serving) -> None:
         self.serving = serving
+        self.answer: Answer | None = None
+
+
+def _nothing() -> None:
+    """There are no spans to send."""
 
 
 def _size(answer: Answer | None) -> int:
