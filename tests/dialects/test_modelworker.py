@@ -1,19 +1,34 @@
 """The words of the model worker."""
 
+import base64
 import json
 
 import numpy as np
 import pytest
 
-from embedstack.dialects.dialect import Memory, Status
+from embedstack.dialects.dialect import Limits, Memory, Status
 from embedstack.dialects.modelworker import ModelWorker
+from embedstack.dialects.modelworker_batch import BatchBody, BatchItem
 from embedstack.dialects.wire import Misfit
-from embedstack.errors import NotReady, RuntimeFailed, UnknownModel
+from embedstack.errors import NotReady, RuntimeFailed, UnknownModel, Unsupported
 from embedstack.testing.fake import hash_spec, overlap_spec
-from embedstack.types import Encoded, Usage
+from embedstack.types import Encode, Encoded, Image, Text, Usage
 
 WORKER = ModelWorker()
+TEXTS, IMAGES, BATCH = WORKER.routes
 MEBIBYTE = 1024 * 1024
+TEXT_MODEL, IMAGE_MODEL = hash_spec("text"), hash_spec("image", inputs=("image",))
+BOTH_MODEL = hash_spec("both", inputs=("text", "image"))
+PICTURE = base64.b64encode(b"picture").decode()
+
+
+def ask(route, models, **body) -> Encode:
+    return route.ask(route.read(json.dumps(body).encode()), Limits(max_items=4, truncate="right"), models)
+
+
+def batch(*kinds):
+    contents = {"text": "a cat", "image": PICTURE}
+    return [{"id": f"{place}", "type": kind, "content": contents[kind]} for place, kind in enumerate(kinds)]
 
 
 def health(state="ready", models=(), reason="") -> tuple[int, dict]:
@@ -37,7 +52,8 @@ def test_a_healthy_server_gives_the_body_of_the_original():
 
 
 @pytest.mark.parametrize(
-    ("state", "word"), [("loading", "initializing"), ("failed", "unhealthy"), ("dead", "unhealthy")]
+    ("state", "word"),
+    [("loading", "initializing"), ("draining", "unhealthy"), ("failed", "unhealthy"), ("dead", "unhealthy")],
 )
 def test_a_server_that_cannot_answer_is_a_503_with_the_reason(state, word):
     status, body = health(state, reason="because")
@@ -47,6 +63,72 @@ def test_a_server_that_cannot_answer_is_a_503_with_the_reason(state, word):
 
 def test_a_reranker_alone_is_no_text_model():
     assert health(models=(overlap_spec(),))[1]["models"]["text"] is False
+
+
+def test_health_says_which_kinds_of_model_can_be_used():
+    assert health(models=(TEXT_MODEL, IMAGE_MODEL))[1]["models"] == {"text": True, "image": True}
+    assert health(models=(IMAGE_MODEL,))[1]["models"] == {"text": False, "image": True}
+
+
+@pytest.mark.parametrize("sent", [PICTURE, f"data:image/png;base64,{PICTURE}"])
+def test_images_go_to_the_image_model(sent):
+    assert ask(IMAGES, [TEXT_MODEL, IMAGE_MODEL], images=[sent]) == Encode(model="image", items=(Image(b"picture"),))
+
+
+def test_images_without_an_image_model_say_what_is_missing():
+    with pytest.raises(Unsupported, match="no model for images"):
+        ask(IMAGES, [TEXT_MODEL], images=[PICTURE])
+
+
+def test_a_wrong_image_is_named_by_its_place():
+    with pytest.raises(Misfit, match="images 1: ") as caught:
+        ask(IMAGES, [IMAGE_MODEL], images=[PICTURE, "!"])
+
+    assert caught.value.param == "images"
+
+
+def test_what_is_missing_here_is_no_wrong_body():
+    wire = WORKER.fail(Unsupported("no image model"))
+
+    assert (wire.status, json.loads(wire.body)) == (
+        422,
+        {"error": "Unprocessable Entity", "message": "no image model"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "model"), [(("text", "text"), "text"), (("image",), "image"), (("text", "image"), "both")]
+)
+def test_a_batch_goes_to_the_one_model_that_reads_all_its_items(kinds, model):
+    models = [TEXT_MODEL, IMAGE_MODEL] if model != "both" else [TEXT_MODEL, IMAGE_MODEL, BOTH_MODEL]
+
+    assert ask(BATCH, models, items=batch(*kinds)).model == model
+
+
+def test_a_batch_keeps_the_order_of_its_items():
+    request = ask(BATCH, [BOTH_MODEL], items=batch("image", "text", "image"))
+
+    assert request.items == (Image(b"picture"), Text("a cat"), Image(b"picture"))
+
+
+def test_a_mixed_batch_over_two_models_is_refused_with_both():
+    with pytest.raises(Unsupported, match=r"'text'.*'image'.*two requests"):
+        ask(BATCH, [TEXT_MODEL, IMAGE_MODEL], items=batch("text", "image"))
+
+
+def test_a_mixed_batch_without_an_image_model_says_that_it_is_missing():
+    with pytest.raises(Unsupported, match="no model for images"):
+        ask(BATCH, [TEXT_MODEL], items=batch("text", "image"))
+
+
+def test_results_of_a_batch_have_the_ids_of_their_items():
+    dense = np.array([[1, 0], [0, 1]], np.float32)
+    answer = Encoded(spec=BOTH_MODEL, fingerprint="", usage=Usage(items=2, tokens=2), dense=dense)
+    body = BatchBody(items=[BatchItem("b", "image", ""), BatchItem("a", "text", "")])
+
+    reply = json.loads(BATCH.write(body, answer).body)
+    assert reply["results"] == [{"id": "b", "embedding": [1.0, 0.0]}, {"id": "a", "embedding": [0.0, 1.0]}]
+    assert reply["metadata"] == {"total": 2, "text": 1, "image": 1, "duration": 0}
 
 
 def test_metadata_counts_vectors_width_and_milliseconds():

@@ -1,13 +1,24 @@
 """OpenAI's words."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from embedstack.dialects.dialect import Limits, Memory, Status
 from embedstack.dialects.openai import OpenAI
 from embedstack.dialects.wire import BodyTooLong, Misfit, TooManyItems
-from embedstack.errors import NotReady, Overloaded, RuntimeFailed, TooLong, UnknownModel, Unsupported
+from embedstack.errors import (
+    Forbidden,
+    LoadFailed,
+    NotReady,
+    Overloaded,
+    RuntimeFailed,
+    TooLong,
+    Unauthorized,
+    UnknownModel,
+    Unsupported,
+)
 from embedstack.testing.fake import hash_spec
 from embedstack.types import Encode, Text
 
@@ -60,10 +71,13 @@ def test_a_value_that_cannot_be_is_refused(field):
         (TooLong("long"), 400, "invalid_request_error", "too_long"),
         (Unsupported("width"), 400, "invalid_request_error", "unsupported"),
         (BodyTooLong("body"), 413, "invalid_request_error", "too_long"),
+        (Unauthorized("no key"), 401, "invalid_request_error", "invalid_api_key"),
+        (Forbidden("not allowed"), 403, "invalid_request_error", "forbidden"),
         (UnknownModel("which"), 404, "invalid_request_error", "model_not_found"),
         (Overloaded("busy"), 429, "requests", "rate_limit_exceeded"),
         (NotReady("loading"), 503, "server_error", "not_ready"),
         (RuntimeFailed("broken"), 500, "server_error", "runtime_failed"),
+        (LoadFailed("too large"), 502, "server_error", "load_failed"),
     ],
 )
 def test_each_error_has_the_status_and_the_words_of_the_original(error, status, kind, code):
@@ -94,3 +108,16 @@ def test_a_long_name_of_a_model_is_not_echoed_whole():
         OPENAI.pages[1].show(status(), "m" * 1_000_000)
 
     assert len(caught.value.message) < 1000
+
+
+def test_a_base_url_with_and_without_its_version_is_the_same_route():
+    first, second = OPENAI.routes
+
+    assert (first.path, second.path) == ("/v1/embeddings", "/embeddings")
+    assert first == replace(second, path=first.path)
+
+
+def test_a_model_says_how_many_tokens_it_takes():
+    wire = OPENAI.pages[1].show(status(find={"m": hash_spec("m", max_tokens=77)}.get), "m")
+
+    assert json.loads(wire.body)["max_model_len"] == 77

@@ -1,90 +1,43 @@
-"""The words of Text Embeddings Inference."""
+"""Text Embeddings Inference: embeddings, the paths that answer by the kind of the model, and the error map."""
 
-import asyncio
+import base64
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from tei_run import BOTH, EMBEDS, LABELS, RANKS, SPARSE, TEI, asked, limited, refused, replied, told
 
-from embedstack.dialects.dialect import Limits
-from embedstack.dialects.tei import Tei
 from embedstack.dialects.wire import BodyTooLong, EmptyList, Misfit
 from embedstack.errors import (
     DeadlineExceeded,
+    Forbidden,
+    LoadFailed,
     NotReady,
     Overloaded,
     RuntimeFailed,
     TooLong,
+    Unauthorized,
     UnknownModel,
     Unsupported,
 )
-from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
-from embedstack.types import Encode, Pair, Score, Scored, Text, Usage
-
-TEI = Tei()
-EMBED, RERANK = TEI.routes
-
-
-def ask(route, setting="right", **body) -> Encode | Score:
-    limits = Limits(max_items=8, truncate=setting, token_ids="refuse")
-    return route.ask(route.read(json.dumps(body).encode()), limits, [hash_spec(), overlap_spec()])
+from embedstack.testing.fake import hash_spec, labels_spec
+from embedstack.types import Encode, Text, Tokens
 
 
 def test_the_fields_of_embed_become_the_request():
-    request = ask(EMBED, inputs=["a"], prompt_name="query", normalize=False, dimensions=8)
+    request = asked("/embed", BOTH, inputs=["a"], prompt_name="query", normalize=False, dimensions=8)
 
     assert request == Encode(model="hash", items=(Text("a", "query"),), normalize=False, dim=8)
 
 
 def test_a_text_without_a_prompts_name_gets_no_prompt_as_in_the_original():
-    assert [ask(EMBED, inputs="a", **more).items[0].role for more in ({}, {"prompt_name": None})] == ["none", "none"]
+    items = [asked("/embed", inputs="a", **more).items[0] for more in ({}, {"prompt_name": None})]
+
+    assert [item.role for item in items] == ["none", "none"]
 
 
 def test_vectors_are_of_length_1_unless_asked_otherwise():
-    assert ask(EMBED, inputs="a").normalize is True
-
-
-@pytest.mark.parametrize("raw", [False, True])
-def test_rerank_asks_for_logits_whatever_it_will_show(raw):
-    request = ask(RERANK, query="q", texts=["a", "b"], raw_scores=raw)
-
-    assert request == Score(model="overlap", items=(Pair("q", "a"), Pair("q", "b")), raw_scores=True)
-
-
-def reranked(*logits, **body):
-    texts = [str(index) for index in range(len(logits))]
-    scores = np.array(logits, np.float32)
-    answer = Scored(spec=overlap_spec(), fingerprint="", usage=Usage(len(logits), 2), scores=scores)
-    return json.loads(RERANK.write(RERANK.body(query="q", texts=texts, **body), answer).body)
-
-
-def test_a_score_is_the_sigmoid_of_the_logit_as_in_the_original():
-    ranks = reranked(-2.0, 0.0, 8.607141)
-
-    assert [rank["index"] for rank in ranks] == [2, 1, 0]
-    assert [rank["score"] for rank in ranks] == pytest.approx([0.99981725, 0.5, 0.11920292], rel=1e-6)
-
-
-def test_raw_scores_are_the_logits():
-    assert reranked(-2.0, 8.5, raw_scores=True) == [{"index": 1, "score": 8.5}, {"index": 0, "score": -2.0}]
-
-
-def test_logits_too_large_for_a_sigmoid_keep_their_order():
-    assert reranked(50.0, -1000.0, 1000.0) == [
-        {"index": 2, "score": 1.0},
-        {"index": 0, "score": 1.0},
-        {"index": 1, "score": 0.0},
-    ]
-
-
-def test_a_model_whose_config_has_no_activation_is_served_sigmoids_too():
-    spec = replace(overlap_spec(), score_activation="identity")
-    request = ask(RERANK, query="a cat", texts=["a cat"])
-    answer = asyncio.run(HashEncoder([spec]).score(request))
-
-    score = json.loads(RERANK.write(RERANK.body(query="a cat", texts=["a cat"]), answer).body)[0]["score"]
-    assert 0.98 < score < 1.0
+    assert asked("/embed", inputs="a").normalize is True
 
 
 @pytest.mark.parametrize(
@@ -100,39 +53,216 @@ def test_a_model_whose_config_has_no_activation_is_served_sigmoids_too():
         ("left", {"truncation_direction": "right"}, "right"),
     ],
 )
-def test_the_body_decides_on_truncation_and_where_it_is_silent_the_setting(setting, body, truncate):
-    assert ask(EMBED, setting, inputs="a", **body).truncate == truncate
+@pytest.mark.parametrize("path", ["/embed", "/embed_sparse", "/predict", "/rerank", "/similarity"])
+def test_the_body_decides_on_truncation_and_where_it_is_silent_the_setting(path, setting, body, truncate):
+    models = {"/predict": LABELS, "/rerank": RANKS}.get(path, SPARSE)
+    bodies = {
+        "/rerank": {"query": "q", "texts": ["a"], **body},
+        "/similarity": {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": body},
+    }
+
+    assert asked(path, models, limited(setting), **bodies.get(path, {"inputs": "a", **body})).truncate == truncate
 
 
 def test_an_unknown_field_is_ignored_as_the_original_does():
-    assert ask(EMBED, inputs="a", nonsense=1) == ask(EMBED, inputs="a")
+    assert asked("/embed", inputs="a", nonsense=1) == asked("/embed", inputs="a")
 
 
-def test_texts_are_ordered_by_score_and_returned_only_on_request():
-    plain, full = (reranked(0.25, 0.75, return_text=wanted) for wanted in (False, True))
+@pytest.mark.parametrize("path", ["/embed", "/embed_sparse", "/embed_all"])
+@pytest.mark.parametrize("inputs", [[], "", ["a", ""], [[]], [[7], []]])
+def test_nothing_is_of_the_type_empty_as_in_the_original(path, inputs):
+    assert refused(path, SPARSE, inputs=inputs) == (400, "Empty")
 
-    assert [list(rank) for rank in plain] == [["index", "score"]] * 2
-    assert [rank["text"] for rank in full] == ["1", "0"]
+
+# ------------------------------------------------------------------------------------------------ token ids
 
 
-def test_times_are_headers_in_milliseconds():
-    usage = Usage(items=1, tokens=7, wait_s=0.002, run_s=0.0051)
-    answer = Scored(spec=overlap_spec(), fingerprint="", usage=usage, scores=np.zeros(1, np.float32))
+@pytest.mark.parametrize("inputs", [[5, 6], [[5, 6]]])
+def test_token_ids_are_the_models_own_whatever_the_setting_for_other_dialects(inputs):
+    assert asked("/embed", inputs=inputs).items == (Tokens((5, 6)),)
 
-    headers = RERANK.write(RERANK.body(query="q", texts=["a"]), answer).headers
-    assert headers == {"x-compute-tokens": "7", "x-queue-time": "2", "x-inference-time": "5"}
+
+def test_texts_and_token_ids_may_be_mixed():
+    assert asked("/embed", inputs=["a", [5]]).items == (Text("a", "none"), Tokens((5,)))
+
+
+def test_no_prompt_goes_in_front_of_token_ids_in_silence():
+    assert refused("/embed", inputs=[[5]], prompt_name="query") == (422, "Validation")
+
+
+# ------------------------------------------------------------------------------------------------ other vectors
+
+
+def test_lexical_weights_have_rising_indices():
+    rows = told("/embed_sparse", SPARSE, inputs=["rain falls", "a cat"])
+
+    indices = [[value["index"] for value in row] for row in rows]
+    assert len(rows) == 2
+    assert all(row == sorted(row) and len(row) == 2 for row in indices)
+
+
+def test_of_several_embedding_models_the_one_with_lexical_weights_gives_them():
+    models = (hash_spec("plain"), hash_spec("both", outputs=("dense", "sparse")))
+
+    assert asked("/embed_sparse", models, inputs="a").model == "both"
+
+
+@pytest.mark.parametrize("named", [{}, {"model": "hash"}])
+def test_a_model_without_lexical_weights_is_of_the_wrong_kind(named):
+    assert refused("/embed_sparse", EMBEDS, inputs="a", **named) == (424, "Backend")
+    assert "SPLADE" in told("/embed_sparse", EMBEDS, inputs="a", **named)["error"]
+
+
+def test_hidden_states_are_refused_and_not_made_of_other_vectors():
+    models = (hash_spec(outputs=("dense", "multi")),)
+
+    assert refused("/embed_all", models, inputs="a") == (424, "Backend")
+    assert "hidden states" in told("/embed_all", models, inputs="a")["error"]
+
+
+def test_similarities_are_the_cosines_with_the_source():
+    texts = ["a cat", "a cat", "rain falls", "a dog"]
+    vectors = np.array(told("/embed", inputs=texts), np.float64)
+
+    cosines = told("/similarity", inputs={"source_sentence": texts[0], "sentences": texts[1:]})
+    assert cosines == pytest.approx(list(vectors[1:] @ vectors[0]), abs=1e-6)
+    assert cosines[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_source_counts_towards_the_limit():
+    body = {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}}
+
+    assert replied("/similarity", EMBEDS, limited(max_items=3), **body).status == 200
+    assert refused("/similarity", EMBEDS, limited(max_items=2), **body) == (422, "Validation")
+
+
+def test_no_sentences_are_of_the_type_empty():
+    assert refused("/similarity", inputs={"source_sentence": "a", "sentences": []}) == (400, "Empty")
+
+
+def test_the_prompt_of_a_similarity_stands_in_front_of_all_texts():
+    body = {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {"prompt_name": "query"}}
+
+    assert asked("/similarity", **body).items == (Text("a", "query"), Text("b", "query"))
+
+
+# ------------------------------------------------------------------------------------------------ by kind
+
+
+@pytest.mark.parametrize("path", ["/", "/invocations"])
+@pytest.mark.parametrize(
+    ("models", "body", "like"),
+    [
+        (EMBEDS, {"inputs": ["a", "b"]}, "/embed"),
+        (EMBEDS, {"inputs": {"source_sentence": "a", "sentences": ["b"]}}, "/similarity"),
+        (RANKS, {"query": "a", "texts": ["a", "b"]}, "/rerank"),
+        (LABELS, {"inputs": "a glad text"}, "/predict"),
+        ((hash_spec(outputs=("sparse",)),), {"inputs": "a"}, "/embed_sparse"),
+        ((*EMBEDS, *RANKS, *LABELS), {"query": "a", "texts": ["a", "b"]}, "/rerank"),
+        ((*EMBEDS, *RANKS, *LABELS), {"inputs": "a"}, "/embed"),
+        ((*EMBEDS, *RANKS, *LABELS), {"inputs": [["a"], ["a", "b"]]}, "/predict"),
+    ],
+)
+def test_a_path_without_a_name_answers_by_the_kind_of_model_and_body(path, models, body, like):
+    assert told(path, models, **body) == told(like, models, **body)
+
+
+@pytest.mark.parametrize(
+    ("path", "models", "body"),
+    [
+        ("/embed", RANKS, {"inputs": "a"}),
+        ("/similarity", RANKS, {"inputs": {"source_sentence": "a", "sentences": ["b"]}}),
+        ("/rerank", EMBEDS, {"query": "a", "texts": ["b"]}),
+        ("/predict", EMBEDS, {"inputs": "a"}),
+        ("/embed", BOTH, {"inputs": "a", "model": "overlap"}),
+        ("/v1/embeddings", RANKS, {"input": "a"}),
+    ],
+)
+def test_a_route_without_its_kind_of_model_is_a_failed_dependency(path, models, body):
+    wire = replied(path, models, **body)
+
+    assert wire.status == 424
+    assert "model is not a" in wire.body.decode()
+
+
+def test_where_several_could_answer_one_must_be_named():
+    models = (hash_spec("one"), hash_spec("two"))
+
+    assert refused("/embed", models, inputs="a") == (422, "Validation")
+    assert asked("/embed", models, inputs="a", model="two").model == "two"
+
+
+# ------------------------------------------------------------------------------------------------ headers
+
+
+def test_what_was_spent_stands_in_headers():
+    headers = replied("/embed", inputs=["one two", "é", [5]]).headers
+
+    assert headers == {
+        "x-compute-time": "0",
+        "x-compute-characters": "9",
+        "x-compute-tokens": "4",
+        "x-total-time": "0",
+        "x-tokenization-time": "0",
+        "x-queue-time": "0",
+        "x-inference-time": "0",
+    }
+
+
+# ------------------------------------------------------------------------------------------------ OpenAI's shape
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/embeddings"])
+def test_openais_clients_get_openais_reply(path):
+    floats = told(path, input=["a", "b"])
+    packed = told(path, input=["a", "b"], encoding_format="base64")
+
+    assert floats["model"] == "hash"
+    assert floats["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
+    rows = [np.frombuffer(base64.b64decode(row["embedding"]), "<f4") for row in packed["data"]]
+    assert np.array_equal(np.array([row["embedding"] for row in floats["data"]], np.float32), np.stack(rows))
+
+
+def test_the_name_of_the_model_is_not_looked_at_where_only_one_could_answer():
+    request = asked("/v1/embeddings", BOTH, input="a", model="text-embeddings-inference")
+
+    assert request == Encode(model="hash", items=(Text("a", "none"),), normalize=True)
+
+
+def test_the_name_of_the_model_counts_where_two_could_answer():
+    models = (hash_spec("one"), hash_spec("two"))
+
+    assert asked("/v1/embeddings", models, input="a", model="two").model == "two"
+
+
+def test_openais_clients_token_ids_follow_the_setting():
+    assert replied("/v1/embeddings", input=[5, 6]).status == 422
+
+
+def test_openais_clients_get_errors_without_an_object_around():
+    wire = replied("/v1/embeddings", input=[])
+
+    assert wire.status == 400
+    body = json.loads(wire.body)
+    assert {**body, "message": ""} == {"message": "", "code": 400, "type": "Empty"}
+
+
+# ------------------------------------------------------------------------------------------------ errors
 
 
 @pytest.mark.parametrize(
     ("error", "status", "kind"),
     [
         (EmptyList("none"), 400, "Empty"),
+        (Unauthorized("no key"), 401, "Validation"),
+        (Forbidden("not this"), 403, "Validation"),
         (Misfit("wrong"), 422, "Validation"),
         (TooLong("long"), 422, "Validation"),
         (Unsupported("width"), 422, "Validation"),
         (BodyTooLong("body"), 413, "Validation"),
         (UnknownModel("none of this task"), 424, "Backend"),
         (RuntimeFailed("broken"), 424, "Backend"),
+        (LoadFailed("too large"), 424, "Backend"),
         (Overloaded("busy"), 429, "Overloaded"),
         (NotReady("loading"), 503, "Unhealthy"),
         (DeadlineExceeded("late"), 504, "Backend"),
@@ -143,3 +273,12 @@ def test_each_error_has_the_status_and_the_type_of_the_original(error, status, k
 
     assert wire.status == status
     assert json.loads(wire.body) == {"error": error.message, "error_type": kind}
+
+
+@pytest.mark.parametrize(("task", "path"), [("embed", "/embed"), ("rerank", "/rerank")])
+def test_the_first_route_that_a_client_can_use_is_the_one_by_name(task, path):
+    assert next(route.path for route in TEI.routes if route.task == task and route.say is not None) == path
+
+
+def test_a_classifier_is_not_asked_for_vectors():
+    assert refused("/embed", (hash_spec(), labels_spec()), inputs="a", model="labels") == (424, "Backend")

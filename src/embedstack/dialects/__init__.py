@@ -10,7 +10,13 @@ from embedstack.errors import ConfigError
 DIALECTS: Mapping[str, str] = {
     "openai": "embedstack.dialects.openai:OpenAI",
     "tei": "embedstack.dialects.tei:Tei",
+    "infinity": "embedstack.dialects.infinity:Infinity",
+    "cohere": "embedstack.dialects.cohere:Cohere",
+    "jina": "embedstack.dialects.jina:Jina",
     "model-worker": "embedstack.dialects.modelworker:ModelWorker",
+    "ml-service": "embedstack.dialects.mlservice:MlService",
+    "rag-stack": "embedstack.dialects.ragstack:RagStack",
+    "kriptik": "embedstack.dialects.kriptik:Kriptik",
 }
 """In order of precedence: where two dialects have one path, the root serves the first one's."""
 

@@ -139,6 +139,9 @@ class Route(Generic[Body, Asked, Answer]):
     hear: Callable[[Wire, Asked], Heard] | None = None  # raises Upstream for what is no answer to the request
     unsaid_role: str = "document"  # of a text where the body names none
     overlooks_role: bool = False  # whether other servers of this dialect put no prompt in front, whatever is asked
+    fail: Callable[[EmbedstackError], Wire] | None = None  # errors here have another envelope than the dialect's
+    failure: type[msgspec.Struct] | None = None  # the type of that envelope
+    refuses: bool = False  # whether `ask` always raises Unsupported: no model of any kind can give this yet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from embedstack.errors import (
     BadRequest,
     DeadlineExceeded,
     EmbedstackError,
+    LoadFailed,
     Mismatch,
     NotReady,
     Overloaded,
@@ -21,7 +22,7 @@ from embedstack.errors import (
 )
 
 CODES: Mapping[str, type[EmbedstackError]] = {
-    **{kind.code: kind for kind in (BadRequest, TooLong, Unsupported, Mismatch, NotReady)},
+    **{kind.code: kind for kind in (BadRequest, TooLong, Unsupported, Mismatch, NotReady, LoadFailed)},
     DeadlineExceeded.code: DeadlineExceeded,
 }
 """Our own codes, for dialects that carry them."""
@@ -41,14 +42,21 @@ class _Said(msgspec.Struct):
     code: str | int | None = None
 
 
+class _Wrong(msgspec.Struct):
+    """What FastAPI says of one field."""
+
+    msg: str | None = None
+
+
 class _Envelope(msgspec.Struct):
-    """All envelopes at once: OpenAI's, TEI's two, the model worker's."""
+    """All envelopes at once: OpenAI's, TEI's two, FastAPI's, the model worker's, KripTik's."""
 
     error: _Said | str | None = None
     error_type: str | None = None
     message: str | None = None
     code: str | int | None = None
     details: list[_Said] | None = None
+    detail: list[_Wrong] | str | None = None
 
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
@@ -90,9 +98,15 @@ def _said(body: bytes) -> _Said:
             details = "; ".join(one.message for one in envelope.details or () if one.message)
             return _Said(details or envelope.message, envelope.error)
         case str():
-            return _Said(envelope.error, envelope.error_type)
+            return _Said(envelope.error, envelope.error_type or envelope.code)
+        case None if envelope.detail is not None:
+            return _Said(_of_detail(envelope.detail) or plain.message, envelope.code or "detail")
         case None:
-            return _Said(envelope.message, envelope.code) if envelope.message else plain
+            return _Said(envelope.message, envelope.code or "message") if envelope.message else plain
+
+
+def _of_detail(detail: list[_Wrong] | str) -> str:
+    return detail if isinstance(detail, str) else "; ".join(one.msg for one in detail if one.msg)
 
 
 def _phrase(status: int) -> str:

@@ -1,7 +1,8 @@
-"""The REST model worker of ai-file-cleanup: `/embed/text` and `/health` with the bodies of the original.
+"""The REST model worker of ai-file-cleanup: `/embed/text`, `/embed/image`, `/embed/batch`, and `/health`.
 
 Source: https://github.com/subinsk/ai-file-cleanup, services/model-worker at 87f3500a. As there, an unknown field is
-ignored. The original took 32 texts at most; here the server's own limit counts. `model` is more, for several models.
+ignored. The original took 32 texts or 16 images at most, and failed over its MAX_BATCH_SIZE of 16; here the server's
+own limit counts, and what is over a model's batch is split. `model` is more, for several models.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,20 @@ import msgspec
 
 from embedstack.dialects.dialect import Field, Heard, Info, Limits, Memory, Page, Route, State, Status, Wire
 from embedstack.dialects.failure import failure
+from embedstack.dialects.modelworker_batch import (
+    BatchBody,
+    BatchItem,
+    BatchReply,
+    ask_batch,
+    read_batch,
+    write_batch,
+)
+from embedstack.dialects.pictures import DARK, LIGHT, pictures
 from embedstack.dialects.reply import must_carry, texts_of, understood, vectors
 from embedstack.dialects.wire import (
     BodyTooLong,
     Misfit,
     Name,
-    NoRoute,
-    WrongMethod,
     as_floats,
     check_count,
     decode,
@@ -26,17 +34,31 @@ from embedstack.dialects.wire import (
     model_for,
     retry_after,
 )
-from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError
+from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError, TooLong, UnknownModel
 from embedstack.types import Encode, Encoded, ModelSpec, Text
 
 MEBIBYTE = 1024 * 1024
-WORDS: dict[State, str] = {"loading": "initializing", "ready": "ok", "failed": "unhealthy", "dead": "unhealthy"}
+WORDS: dict[State, str] = {
+    "loading": "initializing",
+    "ready": "ok",
+    "draining": "unhealthy",
+    "failed": "unhealthy",
+    "dead": "unhealthy",
+}
+PHRASES = {413: "Payload Too Large", 422: "Unprocessable Entity"}  # as Node has them; Python 3.13 renamed its own
 
 
 class TextsBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is asked for."""
 
     texts: list[str]
+    model: Name | None = None
+
+
+class ImagesBody(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Pictures as data URLs or base64."""
+
+    images: list[str]
     model: Name | None = None
 
 
@@ -49,7 +71,7 @@ class TextsMetadata(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TextsReply(msgspec.Struct, forbid_unknown_fields=True):
-    """The vectors, in the order of the texts."""
+    """The vectors, in the order of the texts or images."""
 
     embeddings: list[list[float]]
     metadata: TextsMetadata
@@ -105,6 +127,7 @@ class HeardTexts(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(TextsBody)
+_IMAGES = msgspec.json.Decoder(ImagesBody)
 _HEARD = msgspec.json.Decoder(HeardTexts)
 CARRIES: frozenset[Field] = frozenset()
 
@@ -135,6 +158,34 @@ class ModelWorker:
                 hear=_hear,
                 overlooks_role=True,
             ),
+            Route(
+                path="/embed/image",
+                task="embed",
+                summary="Vectors of pictures, as the model worker gives them.",
+                body=ImagesBody,
+                reply=TextsReply,
+                example=ImagesBody(images=[f"data:image/png;base64,{DARK}", f"data:image/png;base64,{LIGHT}"]),
+                read=_read_images,
+                ask=_ask_images,
+                write=_write,
+                input="image",
+            ),
+            Route(
+                path="/embed/batch",
+                task="embed",
+                summary="Vectors of texts and pictures, each with the id of its item.",
+                body=BatchBody,
+                reply=BatchReply,
+                example=BatchBody(
+                    items=[
+                        BatchItem("animals.txt", "text", "a cat is a small animal"),
+                        BatchItem("weather.txt", "text", "rain falls"),
+                    ]
+                ),
+                read=read_batch,
+                ask=ask_batch,
+                write=write_batch,
+            ),
         )
         self.pages = (
             Page(
@@ -142,14 +193,16 @@ class ModelWorker:
                 summary="200 when vectors can be had; 503 while loading and when the engine is dead.",
                 reply=HealthReply,
                 show=_health,
+                needs_key=False,
+                shape="health",
             ),
         )
 
     def fail(self, error: EmbedstackError) -> Wire:
-        """The flat body of the original; all that is wrong with a body is a 400 there."""
-        if isinstance(error, BadRequest) and not isinstance(error, BodyTooLong | NoRoute | WrongMethod):
+        """The flat body of the original; all that is wrong with a body is a 400 there, what is missing here is not."""
+        if _is_of_the_body(error):
             return Wire(400, dump(_invalid(error)))
-        phrase = HTTPStatus(error.status).phrase
+        phrase = PHRASES.get(error.status) or HTTPStatus(error.status).phrase
         return Wire(error.status, dump({"error": phrase, "message": error.message}), retry_after(error))
 
     def hear_failure(self, wire: Wire) -> EmbedstackError:
@@ -157,7 +210,13 @@ class ModelWorker:
         return failure(wire, {HTTPStatus.GATEWAY_TIMEOUT.phrase: DeadlineExceeded})
 
 
-def _invalid(error: BadRequest) -> dict[str, object]:
+def _is_of_the_body(error: EmbedstackError) -> bool:
+    if isinstance(error, Misfit | UnknownModel | TooLong):
+        return not isinstance(error, BodyTooLong)
+    return type(error) is BadRequest
+
+
+def _invalid(error: EmbedstackError) -> dict[str, object]:
     path = [error.param] if isinstance(error, Misfit) and error.param else []
     details = [{"path": path, "message": error.message}]
     return {"error": "Validation Error", "message": "Invalid request body", "details": details}
@@ -165,6 +224,10 @@ def _invalid(error: BadRequest) -> dict[str, object]:
 
 def _read(raw: bytes) -> TextsBody:
     return decode(_DECODER, raw)
+
+
+def _read_images(raw: bytes) -> ImagesBody:
+    return decode(_IMAGES, raw)
 
 
 def _ask(body: TextsBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
@@ -176,7 +239,13 @@ def _ask(body: TextsBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode
     )
 
 
-def _write(_: TextsBody, answer: Encoded) -> Wire:
+def _ask_images(body: ImagesBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
+    check_count(len(body.images), limits, "images")
+    model = model_for("embed", body.model, models, "image")
+    return Encode(model=model, items=pictures(body.images, "images"))
+
+
+def _write(_: TextsBody | ImagesBody, answer: Encoded) -> Wire:
     assert answer.dense is not None
     count, dimension = answer.dense.shape
     duration = round((answer.usage.wait_s + answer.usage.run_s) * 1000)
@@ -194,10 +263,10 @@ def _hear(wire: Wire, request: Encode) -> Heard:
 
 
 def _health(status: Status, _: str) -> Wire:
-    has_text = status.state == "ready" and any(spec.task == "embed" for spec in status.models)
+    embedding = [spec for spec in status.models if status.state == "ready" and spec.task == "embed"]
     body: dict[str, object] = {
         "status": WORDS[status.state],
-        "models": {"text": has_text, "image": False},
+        "models": {kind: any(kind in spec.inputs for spec in embedding) for kind in ("text", "image")},
         "memory": _memory(status.memory),
         "uptime": round(status.uptime_s),
     }

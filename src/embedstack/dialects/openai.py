@@ -9,28 +9,35 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from embedstack.dialects.dialect import Field, Heard, Info, Limits, Page, Route, Status, Wire
+from embedstack.dialects.dialect import AnyRoute, Field, Info, Limits, Page, Route, Status, Wire
 from embedstack.dialects.failure import CODES, failure
-from embedstack.dialects.reply import in_order, must_carry, one_role, texts_of, understood, vectors
+from embedstack.dialects.openai_shape import (
+    MODEL_SHAPE,
+    MODELS_SHAPE,
+    ROLES,
+    SHAPE,
+    EmbeddingsReply,
+    embeddings,
+    hear_embeddings,
+    must_be_ready,
+    the_model,
+)
+from embedstack.dialects.reply import must_carry, one_role, texts_of
 from embedstack.dialects.wire import (
     BodyTooLong,
     Inputs,
     Misfit,
     Name,
-    as_base64,
-    as_floats,
     decode,
     dump,
     items_of,
     model_for,
     retry_after,
-    shortened,
 )
-from embedstack.errors import BadRequest, EmbedstackError, NotReady, Overloaded, TooLong, UnknownModel, Unsupported
+from embedstack.errors import BadRequest, EmbedstackError, Overloaded, TooLong, Unauthorized, UnknownModel, Unsupported
 from embedstack.types import Encode, Encoded, ModelSpec
 
 Width = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-ROLES = {"passage": "document"}  # NVIDIA's word for it
 
 
 class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -44,30 +51,6 @@ class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, o
     input_type: Name | None = None  # query, document, none, or another role that the model has a prompt for
 
 
-class EmbeddingRow(msgspec.Struct, forbid_unknown_fields=True):
-    """One vector: numbers, or base64 of little-endian float32."""
-
-    object: Literal["embedding"]
-    embedding: list[float] | str
-    index: int
-
-
-class EmbeddingsUsage(msgspec.Struct, forbid_unknown_fields=True):
-    """Tokens that the model read, its special tokens included."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class EmbeddingsReply(msgspec.Struct, forbid_unknown_fields=True):
-    """The vectors, in the order of the inputs."""
-
-    object: Literal["list"]
-    data: list[EmbeddingRow]
-    model: str
-    usage: EmbeddingsUsage
-
-
 class ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     """A model that is served."""
 
@@ -75,6 +58,7 @@ class ModelRow(msgspec.Struct, forbid_unknown_fields=True):
     object: Literal["model"]
     created: int
     owned_by: str
+    max_model_len: int  # not of the original; vLLM's word for the model's tokens
 
 
 class ModelsReply(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,29 +83,9 @@ class OpenAIFailure(msgspec.Struct, forbid_unknown_fields=True):
     error: OpenAIError
 
 
-class HeardRow(msgspec.Struct):
-    """What a client needs of a row, whatever else a server sends."""
-
-    embedding: list[float] | str
-    index: int
-
-
-class HeardUsage(msgspec.Struct):
-    """What a client needs of the usage."""
-
-    prompt_tokens: int | None = None
-
-
-class HeardReply(msgspec.Struct):
-    """What a client needs of a reply."""
-
-    data: list[HeardRow]
-    usage: HeardUsage | None = None
-
-
 _DECODER = msgspec.json.Decoder(EmbeddingsBody)
-_HEARD = msgspec.json.Decoder(HeardReply)
 CARRIES: frozenset[Field] = frozenset({"role", "dim"})
+PATHS = ("/v1/embeddings", "/embeddings")  # the second for base URLs that do not end in /v1
 
 
 class OpenAI:
@@ -134,26 +98,16 @@ class OpenAI:
     info: Info | None = None
 
     def __init__(self) -> None:
-        self.routes = (
-            Route(
-                path="/v1/embeddings",
-                task="embed",
-                summary="Vectors of texts, as OpenAI's API gives them.",
-                body=EmbeddingsBody,
-                reply=EmbeddingsReply,
-                example=EmbeddingsBody(input=["what is a cat?", "a cat is a small animal"]),
-                read=_read,
-                ask=_ask,
-                write=_write,
-                carries=CARRIES,
-                say=_say,
-                hear=_hear,
-                overlooks_role=True,  # `input_type` is not of the original
-            ),
-        )
+        self.routes = tuple(_route(path) for path in PATHS)
         self.pages = (
-            Page(path="/v1/models", summary="The models that are served.", reply=ModelsReply, show=_models),
-            Page(path="/v1/models/{id}", summary="One model.", reply=ModelRow, show=_model),
+            Page(
+                path="/v1/models",
+                summary="The models that are served.",
+                reply=ModelsReply,
+                show=_models,
+                shape=MODELS_SHAPE,
+            ),
+            Page(path="/v1/models/{id}", summary="One model.", reply=ModelRow, show=_model, shape=MODEL_SHAPE),
         )
 
     def fail(self, error: EmbedstackError) -> Wire:
@@ -171,6 +125,8 @@ class OpenAI:
 def _in_their_words(error: EmbedstackError) -> tuple[int, str, str]:
     """Status, type and code. The original answers 400 also to texts that are too long."""
     match error:
+        case Unauthorized():
+            return 401, "invalid_request_error", "invalid_api_key"
         case UnknownModel():
             return 404, "invalid_request_error", "model_not_found"
         case BodyTooLong():
@@ -183,6 +139,25 @@ def _in_their_words(error: EmbedstackError) -> tuple[int, str, str]:
             return 429, "requests", "rate_limit_exceeded"
         case _:
             return error.status, "server_error", error.code
+
+
+def _route(path: str) -> AnyRoute:
+    return Route(
+        path=path,
+        task="embed",
+        summary="Vectors of texts, as OpenAI's API gives them.",
+        body=EmbeddingsBody,
+        reply=EmbeddingsReply,
+        example=EmbeddingsBody(input=["what is a cat?", "a cat is a small animal"]),
+        read=_read,
+        ask=_ask,
+        write=_write,
+        shape=SHAPE,
+        carries=CARRIES,
+        say=_say,
+        hear=hear_embeddings,
+        overlooks_role=True,  # `input_type` is not of the original
+    )
 
 
 def _read(raw: bytes) -> EmbeddingsBody:
@@ -201,13 +176,7 @@ def _ask(body: EmbeddingsBody, limits: Limits, models: Sequence[ModelSpec]) -> E
 
 
 def _write(body: EmbeddingsBody, answer: Encoded) -> Wire:
-    assert answer.dense is not None
-    written = as_base64 if body.encoding_format == "base64" else as_floats
-    rows = [
-        {"object": "embedding", "embedding": written(row), "index": index} for index, row in enumerate(answer.dense)
-    ]
-    usage = {"prompt_tokens": answer.usage.tokens, "total_tokens": answer.usage.tokens}
-    return Wire(200, dump({"object": "list", "data": rows, "model": answer.spec.name, "usage": usage}))
+    return Wire(200, dump(embeddings(answer, body.encoding_format)))
 
 
 def _say(request: Encode) -> EmbeddingsBody:
@@ -222,33 +191,22 @@ def _say(request: Encode) -> EmbeddingsBody:
     )
 
 
-def _hear(wire: Wire, request: Encode) -> Heard:
-    reply = understood(_HEARD, wire)
-    places = in_order([row.index for row in reply.data], len(request.items))
-    rows = vectors([reply.data[place].embedding for place in places], len(request.items))
-    return Heard(rows, (reply.usage and reply.usage.prompt_tokens) or 0)
-
-
 def _models(status: Status, _: str) -> Wire:
-    _must_be_ready(status)
+    must_be_ready(status)
     return Wire(200, dump({"object": "list", "data": [_row(spec, status) for spec in status.models]}))
 
 
 def _model(status: Status, wanted: str) -> Wire:
-    _must_be_ready(status)
-    spec = status.find(wanted)
-    if spec is None:
-        served = ", ".join(spec.name for spec in status.models)
-        raise UnknownModel(f"model {shortened(wanted)!r} is not served here; choose one of: {served}")
-    return Wire(200, dump(_row(spec, status)))
-
-
-def _must_be_ready(status: Status) -> None:
-    if status.state != "ready":
-        raise NotReady(status.reason)
+    return Wire(200, dump(_row(the_model(status, wanted), status)))
 
 
 def _row(spec: ModelSpec, status: Status) -> dict[str, object]:
     owner, slash, _ = spec.name.partition("/")
     owned_by = owner if slash and owner else "embedstack"
-    return {"id": spec.name, "object": "model", "created": int(status.started), "owned_by": owned_by}
+    return {
+        "id": spec.name,
+        "object": "model",
+        "created": int(status.started),
+        "owned_by": owned_by,
+        "max_model_len": spec.max_tokens,
+    }

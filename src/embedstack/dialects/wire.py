@@ -10,6 +10,7 @@ from urllib.parse import quote
 import msgspec
 import orjson
 
+from embedstack.dialects import cl100k
 from embedstack.dialects.dialect import Limits
 from embedstack.errors import BadRequest, EmbedstackError, NotReady, Overloaded, TooLong, UnknownModel, Unsupported
 from embedstack.types import Answer, Decoded, Floats, Input, ModelSpec, Task, Text, Tokenized, Tokens
@@ -53,6 +54,20 @@ class TooManyItems(Misfit):
 
 class BodyTooLong(TooLong):
     """The body is over the limit; it was not read to its end."""
+
+
+class BodyTooSlow(BadRequest):
+    """The body stopped coming before its end."""
+
+    status = 408
+    code = "body_timeout"
+
+
+class PackedBody(BadRequest):
+    """The body is compressed: a small one could become very large."""
+
+    status = 415
+    code = "packed_body"
 
 
 class NoRoute(BadRequest):
@@ -121,7 +136,7 @@ def items_of(inputs: Inputs, role: str, limits: Limits, name: str) -> tuple[Text
         return (Text(inputs, role),)
     kinds = {type(one) for one in inputs}
     if kinds == {int}:
-        return (_tokens([one for one in inputs if isinstance(one, int)], limits),)
+        return (_tokens([one for one in inputs if isinstance(one, int)], role, limits),)
     check_count(len(inputs), limits, name)
     if int in kinds:
         raise Misfit(f"{name} mixes token ids with other inputs; send texts, or lists of token ids", name)
@@ -132,13 +147,17 @@ def _item(one: str | int | list[int], role: str, limits: Limits) -> Text | Token
     if isinstance(one, str):
         return Text(one, role)
     assert isinstance(one, list)
-    return _tokens(one, limits)
+    return _tokens(one, role, limits)
 
 
-def _tokens(ids: list[int], limits: Limits) -> Tokens:
-    if limits.token_ids == "model":
-        return Tokens(tuple(ids))
-    raise Unsupported(IDS_REFUSED)
+def _tokens(ids: list[int], role: str, limits: Limits) -> Text | Tokens:
+    match limits.token_ids:
+        case "model":
+            return Tokens(tuple(ids))
+        case "cl100k":
+            return Text(cl100k.text_of(ids), role)
+        case "refuse":
+            raise Unsupported(IDS_REFUSED)
 
 
 def check_count(count: int, limits: Limits, name: str) -> None:

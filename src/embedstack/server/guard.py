@@ -11,13 +11,16 @@ from typing import TypeVar
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from embedstack.dialects.dialect import Wire
-from embedstack.dialects.wire import MAX_NAME_CHARS, BodyTooLong, shortened
+from embedstack.dialects.wire import MAX_NAME_CHARS, BodyTooLong, BodyTooSlow, PackedBody, shortened
 from embedstack.errors import BadRequest, NotReady
 from embedstack.types import Priority, Request
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 MAX_TIMEOUT_S = 86_400.0
 MAX_TIMEOUT_CHARS = 32
+MAX_LENGTH_DIGITS = 18  # of a content-length: the largest that fits into 63 bits
+BODY_STALL_S = 20.0  # that may pass without a piece of the body
+BODY_WHOLE_S = 300.0  # for all of it: 32 MB over a line of 1 Mbit/s
 
 Headers = Mapping[bytes, bytes]
 Given = TypeVar("Given")
@@ -78,29 +81,95 @@ def sound_id(given: bytes | None) -> bytes:
     return os.urandom(16).hex().encode("ascii")
 
 
-async def read_body(receive: Receive, headers: Headers, max_bytes: int) -> bytes:
+async def read_body(
+    receive: Receive,
+    headers: Headers,
+    max_bytes: int,
+    *,
+    stall_s: float = BODY_STALL_S,
+    whole_s: float = BODY_WHOLE_S,
+) -> bytes:
     """The body, never more of it in memory than the limit and one piece.
 
     Raises:
-        BodyTooLong: by its declared length, or while reading.
-        HungUp: the caller left before the end.
+        BodyTooLong: by its declared length, or while reading. PackedBody: it is compressed.
+        BodyTooSlow: it stopped coming. HungUp: the caller left before the end.
     """
-    declared = headers.get(b"content-length", b"")
-    if declared.isdigit() and int(declared) > max_bytes:
-        raise _too_long(max_bytes)
+    _check_head(headers, max_bytes)
     pieces: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise HungUp
-        piece = message.get("body", b"")
-        size += len(piece)
-        if size > max_bytes:
-            raise _too_long(max_bytes)
-        pieces.append(piece)
-        if not message.get("more_body", False):
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    with Patience(stall_s, whole_s) as patience:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise HungUp
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > max_bytes:
+                raise _too_long(max_bytes)
+            pieces.append(piece)
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            patience.renew()
+
+
+def _check_head(headers: Headers, max_bytes: int) -> None:
+    """Refuse what needs no reading."""
+    coding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+    if coding not in ("", "identity"):
+        raise PackedBody(f"the body is compressed (content-encoding: {shortened(coding)}); send it as it is")
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and (len(declared) > MAX_LENGTH_DIGITS or int(declared) > max_bytes):
+        raise _too_long(max_bytes)
+
+
+class Patience:
+    """Ends the block when nothing came for too long: a timer for each piece, at a tenth of what a wait_for costs."""
+
+    def __init__(self, stall_s: float, whole_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._stall_s = stall_s
+        self._end = self._loop.time() + whole_s
+        self._is_over = False
+
+    def __enter__(self) -> "Patience":
+        self._arm()
+        return self
+
+    def renew(self) -> None:
+        """Something came; wait anew for the next.
+
+        Raises:
+            BodyTooSlow: the time for all of it is over, and pieces come so fast that no timer has its turn.
+        """
+        self._timer.cancel()
+        if self._loop.time() >= self._end:
+            raise _too_slow()
+        self._arm()
+
+    def _arm(self) -> None:
+        self._timer = self._loop.call_at(min(self._loop.time() + self._stall_s, self._end), self._give_up)
+
+    def _give_up(self) -> None:
+        self._is_over = True
+        assert self._task is not None
+        self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._timer.cancel()
+        if self._is_over and kind is asyncio.CancelledError and not _is_cancelled_elsewhere(self._task):
+            raise _too_slow() from None
+
+
+def _too_slow() -> BodyTooSlow:
+    return BodyTooSlow("the body stopped coming before its end; send it again, or in smaller requests")
+
+
+def _is_cancelled_elsewhere(task: "asyncio.Task[object] | None") -> bool:
+    """Whether somebody beside us wants the task to end; before Python 3.11 a task does not know."""
+    uncancel = getattr(task, "uncancel", None)
+    return uncancel is not None and uncancel() > 0
 
 
 def _too_long(max_bytes: int) -> BodyTooLong:
@@ -110,17 +179,18 @@ def _too_long(max_bytes: int) -> BodyTooLong:
     )
 
 
-def with_terms(request: Request, headers: Headers, peer: str, now: float) -> Request:
+def with_terms(request: Request, headers: Headers, peer: str, now: float, *, key_name: str | None = None) -> Request:
     """The request with the deadline, the priority and the caller that its headers give.
 
     Args:
         peer: the caller where neither the header nor the body names one.
         now: on time.monotonic's clock.
+        key_name: whose key came. It is the caller then, whatever the request says, or one key could take many turns.
     """
-    caller = _caller(headers) or request.caller or peer
+    caller = key_name or _caller(headers) or request.caller or peer
     timeout = headers.get(b"x-embedstack-timeout-s")
     deadline = None if timeout is None else now + _seconds(timeout.decode("latin-1"))
-    return replace(request, deadline=deadline, priority=_priority(headers), caller=caller)
+    return replace(request, deadline=deadline, priority=_priority(headers, request.priority), caller=caller)
 
 
 def _caller(headers: Headers) -> str:
@@ -130,8 +200,9 @@ def _caller(headers: Headers) -> str:
     return caller
 
 
-def _priority(headers: Headers) -> Priority:
-    match headers.get(b"x-embedstack-priority", b"interactive").decode("latin-1"):
+def _priority(headers: Headers, said: Priority) -> Priority:
+    """What the header says, else what the body said."""
+    match headers.get(b"x-embedstack-priority", said.encode()).decode("latin-1"):
         case "interactive":
             return "interactive"
         case "bulk":
@@ -169,6 +240,8 @@ async def unless_hung_up(work: Coroutine[None, None, Given], receive: Receive) -
         if not working.done():
             working.cancel()
             await asyncio.wait((working,))
+            if not working.cancelled():
+                working.exception()  # asyncio would else log it, and it may quote a text
 
 
 async def _until_hung_up(receive: Receive) -> None:

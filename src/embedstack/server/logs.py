@@ -14,6 +14,7 @@ log = logging.getLogger(f"{OURS}.server")
 Style = Literal["line", "json"]
 PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+NOT_SHOWN = re.compile(r"[\n(<]")  # what follows it in a message of asyncio
 FRAMES = 12  # innermost first; enough to pass the frames of the event loop
 
 
@@ -41,6 +42,8 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, also with an exception."""
         message = record.getMessage()
+        if record.name == "asyncio":  # it adds tasks and callbacks with what they hold, which may be a text
+            message = NOT_SHOWN.split(message)[0].strip()
         if not message.startswith("event="):
             message = f"event=log logger={record.name} message={json.dumps(message)}"
         if record.exc_info and record.exc_info[1]:

@@ -14,12 +14,16 @@ from embedstack.types import Answer, ModelSpec
 def chosen(servings: Sequence[Serving], raw: bytes, models: Sequence[ModelSpec]) -> tuple[Serving, msgspec.Struct]:
     """The first route that takes the body and whose task has a model, else the first that takes it; and the body.
 
+    Where the first refuses it, another must know all its fields: one that overlooks some would take what is meant for
+    a third. Only behind a first that overlooks unknown fields itself may others do so too.
+
     Raises:
         Misfit: none takes it; the first one's reason.
     """
     if len(servings) == 1:
         return servings[0], _route(servings[0]).read(raw)
     fitting: list[tuple[Serving, msgspec.Struct]] = []
+    overlooking: list[tuple[Serving, msgspec.Struct]] = []
     first: Misfit | None = None
     for serving in servings:
         route = _route(serving)
@@ -28,13 +32,24 @@ def chosen(servings: Sequence[Serving], raw: bytes, models: Sequence[ModelSpec])
         except Misfit as error:
             first = first or error
             continue
-        if _has_model(route, models):
+        if first is not None and not _knows_all(route, raw):
+            overlooking.append((serving, body))
+        elif _has_model(route, models):
             return serving, body
-        fitting.append((serving, body))
+        else:
+            fitting.append((serving, body))
+    if not _route(servings[0]).body.__struct_config__.forbid_unknown_fields:
+        able = [one for one in overlooking if _has_model(_route(one[0]), models)]
+        fitting = [*able, *fitting, *overlooking]
     if fitting:
         return fitting[0]
     assert first is not None
     raise first
+
+
+def _knows_all(route: AnyRoute, raw: bytes) -> bool:
+    """Whether the body has no field that the route would overlook."""
+    return _names(route.body).issuperset(msgspec.json.decode(raw, type=dict[str, msgspec.Raw]))
 
 
 def _route(serving: Serving) -> AnyRoute:

@@ -40,6 +40,7 @@ class Metrics:
 
     def __init__(self, status: Callable[[], Status], keys: Iterable[str] = ()) -> None:
         self._registry = registry = CollectorRegistry()
+        self._meters: dict[tuple[str, str], Meter] = {}
         where = ("route", "dialect")
         self._requests = Counter(
             "embedstack_requests",
@@ -75,7 +76,13 @@ class Metrics:
         return self._registry
 
     def meter(self, route: str, dialect: str) -> Meter:
-        """The series of one route."""
+        """The series of one route, made when its first request comes: of most routes nobody asks anything."""
+        where = (route, dialect)
+        if where not in self._meters:
+            self._meters[where] = self._meter(*where)
+        return self._meters[where]
+
+    def _meter(self, route: str, dialect: str) -> Meter:
         return Meter(
             seconds=self._seconds.labels(route, dialect),
             items=self._items.labels(route, dialect),

@@ -122,7 +122,7 @@ def _parameter(name: str, text: str, where: str) -> Json:
 def example(route: AnyRoute) -> Json:
     """The route's example without the fields that it leaves at their default."""
     fields = msgspec.structs.fields(route.body)
-    values = {field.encode_name: getattr(route.example, field.name) for field in fields}
+    values = {field.encode_name: msgspec.to_builtins(getattr(route.example, field.name)) for field in fields}
     return {
         field.encode_name: values[field.encode_name] for field in fields if values[field.encode_name] != field.default
     }

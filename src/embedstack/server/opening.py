@@ -126,6 +126,12 @@ class Opening:
             raise NotReady(self.reason)
         return self._encoder
 
+    def find(self, name: str) -> ModelSpec | None:
+        """The model that a request with this name would get, if there is one."""
+        models = self._encoder.models() if self._encoder else ()
+        named = {spec.name: spec for spec in models}
+        return self._encoder.spec_of(name) if isinstance(self._encoder, KnowsAliases) else named.get(name)
+
     def drain(self) -> None:
         """Tell load balancers and clients to go elsewhere; what still comes is answered."""
         self.is_draining = True
@@ -133,12 +139,11 @@ class Opening:
     def status(self) -> Status:
         """What the pages show."""
         models = self._encoder.models() if self._encoder else ()
-        named = {spec.name: spec for spec in models}
         return Status(
             state=self.state,
             reason=self.reason,
             models=models,
-            find=self._encoder.spec_of if isinstance(self._encoder, KnowsAliases) else named.get,
+            find=self.find,
             started=self._started,
             uptime_s=time.monotonic() - self._began,
             memory=memory(),

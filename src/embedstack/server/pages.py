@@ -4,20 +4,22 @@ import json
 from collections.abc import Sequence
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from embedstack import __version__
 from embedstack.dialects.wire import retry_after
-from embedstack.errors import NotReady
+from embedstack.errors import NotReady, Unauthorized
 from embedstack.server.docs import DOCS_HEADERS, page
-from embedstack.server.metrics import Metrics
+from embedstack.server.front import Front
 from embedstack.server.openapi import describe
-from embedstack.server.opening import Opening
+from embedstack.server.playground import playground
 from embedstack.server.table import Place
 
 
-def own_pages(opening: Opening, metrics: Metrics, table: Sequence[Place]) -> list[Route]:
-    """Their routes."""
+def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:
+    """Their routes. None needs a key but the metrics, if the settings say so."""
+    opening = front.opening
     described: list[dict[str, object]] = []
 
     def description() -> dict[str, object]:
@@ -35,9 +37,14 @@ def own_pages(opening: Opening, metrics: Metrics, table: Sequence[Place]) -> lis
         headers = retry_after(NotReady(opening.reason))
         return JSONResponse({"status": opening.state, "reason": opening.reason}, 503, headers)
 
-    async def scraped(_: Request) -> Response:
-        wire = metrics.page()
-        return Response(wire.body, media_type=wire.media_type)
+    async def scraped(request: Request) -> Response:
+        try:
+            if front.guards_metrics:
+                front.admitted(request.scope)
+            wire = front.metrics.page()
+        except Unauthorized as error:
+            wire = front.failed(table[0].first, error, request.scope["embedstack.request_id"])
+        return Response(wire.body, wire.status, dict(wire.headers), wire.media_type)
 
     async def openapi(_: Request) -> Response:
         return Response(json.dumps(description(), indent=1), media_type="application/json")
@@ -45,13 +52,18 @@ def own_pages(opening: Opening, metrics: Metrics, table: Sequence[Place]) -> lis
     async def docs(request: Request) -> Response:
         return HTMLResponse(page(description(), str(request.base_url).rstrip("/")), headers=DOCS_HEADERS)
 
-    async def start(_: Request) -> Response:
-        return RedirectResponse("/docs")
+    async def start(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            document = playground()
+            return Response(document.html, headers=document.headers)
+        found = {"name": "embedstack", "version": __version__, "status": opening.state, "docs": "/docs"}
+        return JSONResponse(found, 200 if opening.state == "ready" else 503, {"vary": "accept"})
 
     return [
         Route("/livez", livez),
         Route("/ready", ready),
         Route("/metrics", scraped),
+        Route("/tei/metrics", scraped),
         Route("/openapi.json", openapi),
         Route("/docs", docs),
         Route("/", start),

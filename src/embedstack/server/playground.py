@@ -5,10 +5,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 
-STYLES = ("base.css", "parts.css", "results.css")
+FOLDER = Path(__file__).parent / "page"
+STYLES = ("base.css", "parts.css", "results.css", "matrix.css")
 SCRIPTS = (
     "elements.js",
     "numbers.js",
@@ -50,19 +50,18 @@ class Document:
 @cache
 def playground() -> Document:
     """The document; read once, since the files are part of the package."""
-    folder = files("embedstack.server") / "page"
-    style = _joined(folder, STYLES)
-    script = f'(() => {{\n"use strict";\n{_joined(folder, SCRIPTS)}}})();\n'
-    html = _read(folder, "page.html").replace("{style}", style).replace("{script}", script)
+    style = _joined(STYLES)
+    script = f'(() => {{\n"use strict";\n{_joined(SCRIPTS)}}})();\n'
+    html = _read("page.html").replace("{style}", style).replace("{script}", script)
     return Document(html.encode(), _headers(style, script))
 
 
-def _joined(folder: Traversable, names: Sequence[str]) -> str:
-    return "\n".join(_read(folder, name) for name in names)
+def _joined(names: Sequence[str]) -> str:
+    return "\n".join(_read(name) for name in names)
 
 
-def _read(folder: Traversable, name: str) -> str:
-    return (folder / name).read_text(encoding="utf-8")
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 def _headers(style: str, script: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from embedstack.errors import ConfigError, EmbedstackError
 from embedstack.server.app import create_app
 from embedstack.server.logs import log, quoted, set_up_logs
 from embedstack.server.opening import Check, OpenEncoder, unproven
+from embedstack.server.tls import Tls, tls_of
 from embedstack.settings import Settings
 
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection (60 s), so that they close it and not we
@@ -28,12 +29,13 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
     Args:
         check: see Opening.
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or the certificate does not do.
         EmbedstackError: the encoder could not be opened, or is not what it should be.
     """
     set_up_logs(settings.log_level, settings.log_format)
+    tls = tls_of(settings)
     listener = listen(settings.host, settings.port)
-    url = url_of(listener, settings.host)
+    url = url_of(listener, settings.host, "https" if tls else "http")
     log.info("event=starting url=%s models=%s", url, quoted(settings.models))
     failures: list[EmbedstackError] = []
 
@@ -45,7 +47,7 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
             server.should_exit = True
 
     app = create_app(open_encoder, settings, on_settled=settled, check=check)
-    server = uvicorn.Server(_config(app, settings))
+    server = uvicorn.Server(_config(app, settings, tls))
     with _signals_end(server, app.state.drain):
         server.run(sockets=[listener])
     log.info("event=stopped")
@@ -54,7 +56,7 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
     return 0
 
 
-def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
+def _config(app: Starlette, settings: Settings, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",
@@ -67,6 +69,9 @@ def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.drain_s,
+        ssl_certfile=tls.cert if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+        ssl_ciphers=None,  # Python's choice; uvicorn 0.30 would leave out all of TLS 1.2 that encrypt and sign at once
     )
 
 
@@ -85,10 +90,10 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def url_of(listener: socket.socket, host: str) -> str:
+def url_of(listener: socket.socket, host: str, scheme: str = "http") -> str:
     """Where the socket is reached."""
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{listener.getsockname()[1]}"
+    return f"{scheme}://{shown}:{listener.getsockname()[1]}"
 
 
 @contextmanager

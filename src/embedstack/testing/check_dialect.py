@@ -1,30 +1,70 @@
 """A dialect becomes a list of broken promises: what every dialect must do, run through the fake encoder."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import get_args
 
 import msgspec
-import numpy as np
 import orjson
 
-from embedstack.dialects.dialect import AnyRoute, Dialect, Limits, Memory, Page, Status, Wire
+from embedstack.dialects.dialect import (
+    AnyRoute,
+    CallerTotals,
+    Dialect,
+    Limits,
+    Memory,
+    Page,
+    State,
+    Status,
+    Wire,
+)
 from embedstack.dialects.wire import BodyTooLong, EmptyList, Misfit, NoRoute, TooManyItems, WrongMethod
 from embedstack.errors import (
     BadRequest,
     DeadlineExceeded,
     EmbedstackError,
+    Forbidden,
+    LoadFailed,
+    Mismatch,
     NotReady,
     Overloaded,
     RuntimeFailed,
     TooLong,
+    Unauthorized,
     UnknownModel,
     Unsupported,
 )
+from embedstack.testing.check_reply import reply_faults
 from embedstack.testing.check_round_trip import failure_faults, round_trip_faults
-from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
-from embedstack.types import Encode, Encoded, ModelSpec, Score, Scored
+from embedstack.testing.fake import HashEncoder, hash_spec, labels_spec, overlap_spec
+from embedstack.types import (
+    Answer,
+    Classify,
+    Decode,
+    Encode,
+    Image,
+    Link,
+    Load,
+    ModelSpec,
+    Pair,
+    Request,
+    Score,
+    Task,
+    Text,
+    Tokenize,
+    answered,
+)
 
-LIMITS = Limits(max_items=4, truncate="right", token_ids=False)
+LIMITS = Limits(max_items=4, truncate="right")
+PNG = b"\x89PNG\r\n\x1a\n"  # how such a file begins
+EMBEDDER = hash_spec(outputs=("dense", "sparse", "multi"), inputs=("text", "image"))
+MODELS = (EMBEDDER, overlap_spec(), labels_spec())
+KINDS: Mapping[Task | None, tuple[type, ...]] = {
+    "embed": (Encode,),
+    "rerank": (Score, Classify),  # a reranker is a classifier with one label
+    "classify": (Classify,),
+    None: (Tokenize, Decode, type(None)),
+}
 NOT_BODIES = (b"", b"[]", b"not json", b"{", b'{"\xff": 1}', b'{"a": "\\ud800"}', b'{"a":' + b"[" * 100_000)
 ERRORS: tuple[EmbedstackError, ...] = (
     BadRequest("wrong"),
@@ -33,16 +73,20 @@ ERRORS: tuple[EmbedstackError, ...] = (
     TooManyItems("too many"),
     TooLong("too long"),
     BodyTooLong("a body too long"),
+    Unauthorized("no key"),
+    Forbidden("not allowed"),
     UnknownModel("unknown"),
     Unsupported("cannot"),
     NoRoute("nowhere"),
     WrongMethod("not so"),
+    Mismatch("of another space"),
     Overloaded("busy", retry_after_s=2.5),
     NotReady("loading"),
     DeadlineExceeded("late"),
+    LoadFailed("too large"),
     RuntimeFailed("broken"),
 )
-STATUSES = {400, 404, 405, 409, 413, 422, 424, 429, 500, 502, 503, 504}
+STATUSES = {400, 401, 403, 404, 405, 409, 413, 422, 424, 429, 500, 502, 503, 504}
 
 
 def check_dialect(dialect: Dialect, limits: Limits = LIMITS) -> list[str]:
@@ -54,53 +98,89 @@ def _faults(dialect: Dialect, limits: Limits) -> Iterator[str]:
     if not dialect.prefix.startswith("/") or dialect.prefix.endswith("/"):
         yield f"prefix {dialect.prefix!r} must start with a slash and not end with one"
     for error in ERRORS:
-        yield from _fail_faults(dialect, error)
+        yield from _fail_faults(dialect.fail, dialect.failure, error)
     yield from failure_faults(dialect, ERRORS)
     for route in dialect.routes:
-        yield from (f"{route.path}: {fault}" for fault in _route_faults(dialect, route, limits))
-        yield from (f"{route.path}: {fault}" for fault in round_trip_faults(route, limits))
+        yield from (f"{route.path}: {fault}" for fault in _route_faults(route, limits))
+        if route.say is not None and route.hear is not None:
+            yield from (f"{route.path}: {fault}" for fault in round_trip_faults(route, limits))
     for page in dialect.pages:
-        yield from (f"{page.path}: {fault}" for fault in _page_faults(page))
+        yield from (f"{page.path}: {fault}" for fault in _page_faults(dialect, page))
 
 
-def _fail_faults(dialect: Dialect, error: EmbedstackError) -> Iterator[str]:
+def _fail_faults(fail: Callable[[EmbedstackError], Wire], shape: object, error: EmbedstackError) -> Iterator[str]:
     name = type(error).__name__
-    wire = dialect.fail(error)
+    wire = fail(error)
     if wire.status not in STATUSES:
         yield f"{name} becomes status {wire.status}, which is no error"
     if error.message.encode() not in wire.body:
         yield f"{name} loses its message"
     if isinstance(error, Overloaded | NotReady) and not wire.headers.get("retry-after", "").isdigit():
         yield f"{name} has no whole retry-after"
-    yield from _shape_faults(name, wire, dialect.failure)
+    yield from _shape_faults(name, wire, shape)
 
 
 def _shape_faults(name: str, wire: Wire, shape: object) -> Iterator[str]:
+    if shape is None:
+        if wire.body:
+            yield f"{name} is declared to be empty and is not"
+        return
     try:
         msgspec.json.decode(wire.body, type=shape)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         yield f"{name} is not of the declared shape: {error}"
 
 
-def _route_faults(dialect: Dialect, route: AnyRoute, limits: Limits) -> Iterator[str]:
-    models = (hash_spec(), overlap_spec())
+# ------------------------------------------------------------------------------------------------ routes
+
+
+def _route_faults(route: AnyRoute, limits: Limits) -> Iterator[str]:
+    models = MODELS if route.task else (EMBEDDER,)  # where any model will do, several would have to be named
+    yield from _declared_faults(route)
     for raw in NOT_BODIES:
         yield from _must_refuse(route, raw, limits, models)
-    sent = msgspec.json.encode(route.example)
-    body = route.read(sent)
+    body = route.read(msgspec.json.encode(route.example))
     if body != route.example:
         yield "the example does not come back from its own JSON"
-    request = route.ask(body, limits, models)
-    if isinstance(request, Score) != (route.task == "rerank"):
-        yield f"the task is {route.task!r} and the request is {type(request).__name__}"
-    answer = asyncio.run(_answered(request))
+    try:
+        request = route.ask(body, limits, models)
+    except Unsupported as error:
+        if not route.refuses:
+            yield f"the example is refused: {error.message}"
+        return
+    if route.refuses:
+        yield "the example is not refused, as the route says"
+    faults = list(_request_faults(route, request))
+    yield from faults
+    if not faults:
+        yield from _answer_faults(route, body, request, limits, models)
+
+
+def _answer_faults(
+    route: AnyRoute, body: msgspec.Struct, request: Request | None, limits: Limits, models: Sequence[ModelSpec]
+) -> Iterator[str]:
+    answer = None if request is None else asyncio.run(answered(HashEncoder(models), request))
     wire = route.write(body, answer)
     if wire.status != 200:
         yield f"a good answer has status {wire.status}"
     yield from _shape_faults("the reply", wire, route.reply)
-    yield from _number_faults(wire, answer)
-    yield from _example_faults(answer)
-    yield from _count_faults(route, limits, models)
+    if answer is not None:
+        yield from reply_faults(route, body, answer, wire)
+    yield from _adds_faults(route, answer, wire)
+    yield from _example_faults(route, request, answer)
+    yield from _count_faults(route, request, limits, models)
+
+
+def _declared_faults(route: AnyRoute) -> Iterator[str]:
+    if (route.say is None) != (route.hear is None):
+        yield "a client needs both say and hear, or neither"
+    if route.adds is not None and not route.shape:
+        yield "it adds keys to replies of its shape and names no shape"
+    if (route.fail is None) != (route.failure is None):
+        yield "an envelope of its own needs both fail and failure"
+    if route.fail is not None:
+        for error in ERRORS:
+            yield from _fail_faults(route.fail, route.failure, error)
 
 
 def _must_refuse(route: AnyRoute, raw: bytes, limits: Limits, models: Sequence[ModelSpec]) -> Iterator[str]:
@@ -114,95 +194,113 @@ def _must_refuse(route: AnyRoute, raw: bytes, limits: Limits, models: Sequence[M
     yield f"the body {raw[:12]!r} is accepted"
 
 
-async def _answered(request: Encode | Score) -> Encoded | Scored:
-    encoder = HashEncoder()
-    return await (encoder.encode(request) if isinstance(request, Encode) else encoder.score(request))
+def _request_faults(route: AnyRoute, request: Request | None) -> Iterator[str]:
+    if not isinstance(request, KINDS[route.task]):
+        yield f"the task is {route.task!r} and the request is {type(request).__name__}"
+    items = () if request is None else request.items
+    if any(isinstance(item, Link) for item in items):
+        yield "the example holds a link; give the picture as a data URL, so that it can be tried"
+    pictures = [item for item in items if isinstance(item, Image)]
+    if (route.input == "image") != bool(pictures):
+        yield f"the route takes {route.input}s, and its example holds {len(pictures)} pictures"
+    if any(not picture.data.startswith(PNG) for picture in pictures):
+        yield "the example's picture is no PNG; give a real one"
 
 
-def _number_faults(wire: Wire, answer: Encoded | Scored) -> Iterator[str]:
-    """The reply's floats must be the answer's, to the last bit of float32, each in its place."""
-    reply = orjson.loads(wire.body)
-    if isinstance(answer, Encoded):
-        yield from _vector_faults(reply, answer)
-    else:
-        yield from _score_faults(reply, answer)
-
-
-def _vector_faults(reply: object, answer: Encoded) -> Iterator[str]:
-    assert answer.dense is not None
-    if not np.array_equal(np.array(list(_floats(reply)), np.float32), answer.dense.ravel()):
-        yield "numbers of the answer are lost, changed or moved in the reply"
-    numbers = [index for index, _ in _indexed(reply)]
-    if numbers not in ([], list(range(len(answer.dense)))):
-        yield f"the vectors are numbered {numbers}, not in input order"
-
-
-def _score_faults(reply: object, answer: Scored) -> Iterator[str]:
-    """Beside `index: i` stands the score of text i, or its sigmoid where the dialect's original has that."""
-    rows = _indexed(reply)
-    numbers = [index for index, _ in rows]
-    if sorted(numbers) != list(range(len(answer.scores))):
-        yield f"the scores are numbered {numbers}; each text needs its own"
+def _adds_faults(route: AnyRoute, answer: Answer | None, wire: Wire) -> Iterator[str]:
+    """What it would add to another's reply must stand in its own."""
+    if route.adds is None:
         return
-    found = np.array([score for _, score in rows], np.float32)
-    expected = answer.scores[numbers]
-    if not np.array_equal(found, expected) and not np.allclose(found, 1 / (1 + np.exp(-expected)), rtol=1e-6, atol=0):
-        yield "a score does not stand beside the number of its text"
-    if (np.diff(found) > 0).any():
-        yield "the scores are not ordered, best first"
+    own = orjson.loads(wire.body)
+    for name, value in orjson.loads(orjson.dumps(route.adds(answer), option=orjson.OPT_SERIALIZE_NUMPY)).items():
+        if not isinstance(own, dict) or name not in own or own[name] != value:
+            yield f"it adds {name!r} to other replies, which its own reply has not, or with another value"
 
 
-def _example_faults(answer: Encoded | Scored) -> Iterator[str]:
+def _example_faults(route: AnyRoute, request: Request | None, answer: Answer | None) -> Iterator[str]:
     """An example must be able to show a wrong order."""
-    if answer.usage.items < 2:
+    if request is None or answer is None or not list(_item_lists(route, request)):
+        return
+    if len(request.items) < 2:
         yield "the example has one item; give it two, so that a wrong order shows"
-    if isinstance(answer, Scored) and answer.order[0] == 0:
+    elif isinstance(request, Score) and max(answer.scores) == answer.scores[0]:  # type: ignore[union-attr]
         yield "the example's best text is its first; put it elsewhere, so that a rank is no index"
 
 
-def _indexed(value: object) -> list[tuple[int, float]]:
-    """Every object with an `index`, with the first float in it."""
-    if isinstance(value, list):
-        return [pair for one in value for pair in _indexed(one)]
-    if not isinstance(value, dict):
-        return []
-    if isinstance(value.get("index"), int):
-        return [(value["index"], next(_floats(value), np.nan))]
-    return [pair for one in value.values() for pair in _indexed(one)]
+def _count_faults(
+    route: AnyRoute, request: Request | None, limits: Limits, models: Sequence[ModelSpec]
+) -> Iterator[str]:
+    """A field that lists items must be refused when it is empty and when it is over the limit."""
+    for path in _item_lists(route, request):
+        for count in (0, limits.max_items + 1):
+            example = msgspec.to_builtins(route.example)
+            place = example
+            for name in path[:-1]:
+                place = place[name]
+            place[path[-1]] = place[path[-1]][:1] * count
+            yield from _must_refuse(route, orjson.dumps(example), limits, models)
 
 
-def _floats(value: object) -> Iterator[float]:
-    match value:
-        case float():
-            yield value
-        case list():
-            for one in value:
-                yield from _floats(one)
-        case dict():
-            for one in value.values():
-                yield from _floats(one)
+def _item_lists(route: AnyRoute, request: Request | None) -> Iterator[tuple[str, ...]]:
+    """Where in the example its items stand as a list: one that is as long as the request, or all but a first item."""
+    if request is None:
+        return
+    count = len(request.items)
+    texts = {text for item in request.items for text in _texts(item)}
+    for path, values in _lists_in(msgspec.to_builtins(route.example), ()):
+        is_items = all(not isinstance(one, str) or one in texts or route.input == "image" for one in values)
+        if is_items and len(values) in (count, count - 1):
+            yield path
+
+
+def _texts(item: object) -> tuple[str, ...]:
+    match item:
+        case Text(text):
+            return (text,)
+        case Pair(query, document):
+            return (query, document)
         case _:
-            return
+            return ()
 
 
-def _count_faults(route: AnyRoute, limits: Limits, models: Sequence[ModelSpec]) -> Iterator[str]:
-    """The one field that lists items must be refused when it is empty and when it is over the limit."""
-    example = msgspec.to_builtins(route.example)
-    for name, value in example.items():
-        if isinstance(value, list):
-            for count in (0, limits.max_items + 1):
-                yield from _must_refuse(route, orjson.dumps({**example, name: ["a"] * count}), limits, models)
+def _lists_in(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], list[object]]]:
+    if isinstance(value, list) and value:
+        yield path, value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from _lists_in(one, (*path, name))
 
 
-def _page_faults(page: Page) -> Iterator[str]:
-    wire = page.show(_status(), "hash")
-    if wire.status != 200:
-        yield f"a healthy server shows status {wire.status}"
-    yield from _shape_faults("the page", wire, page.reply)
+# ------------------------------------------------------------------------------------------------ pages
 
 
-def _status() -> Status:
-    models = HashEncoder().models()
-    memory = Memory(resident=300_000_000, mapped=100_000_000)
-    find = {spec.name: spec for spec in models}.get
-    return Status(state="ready", reason="", models=models, find=find, started=1.7e9, uptime_s=1.0, memory=memory)
+def _page_faults(dialect: Dialect, page: Page) -> Iterator[str]:
+    for state in get_args(State):
+        name = f"the page of a server that is {state}"
+        try:
+            wire = page.show(_status(state), "hash")
+        except EmbedstackError as error:
+            wire = dialect.fail(error)
+        except Exception as error:
+            yield f"{name} raises {type(error).__name__}: {error}"
+            continue
+        if wire.status not in ({200} if state == "ready" else {200, *STATUSES}):
+            yield f"{name} has status {wire.status}"
+        shapes = (page.reply,) if wire.status == 200 else (page.reply, dialect.failure)
+        yield from min((list(_shape_faults(name, wire, shape)) for shape in shapes), key=len)
+
+
+def _status(state: State) -> Status:
+    return Status(
+        state=state,
+        reason="" if state == "ready" else f"the server is {state}",
+        models=MODELS,
+        find={spec.name: spec for spec in MODELS}.get,
+        started=1.7e9,
+        uptime_s=1.0,
+        memory=Memory(resident=300_000_000, mapped=100_000_000),
+        limits=LIMITS,
+        load=Load(waiting_items=1, precisions={spec.name: "float32" for spec in MODELS}),
+        callers={"a": CallerTotals(requests=2, items=3, tokens=4)},
+        version="1.0.0",
+    )

@@ -9,12 +9,12 @@ import numpy as np
 from embedstack.errors import RuntimeFailed
 from embedstack.models.weights import Weights
 from embedstack.runtimes import Options, Runtime, open_runtime
-from embedstack.types import Batch, Floats, ModelSpec, Precision, Vectors
+from embedstack.types import Batch, Floats, ModelSpec, Output, Precision, Vectors
 
 TOLERANCE: Mapping[Precision, float] = {
     "float64": 1e-6, "float32": 1e-6, "tf32": 2e-3, "float16": 2e-3, "bfloat16": 1.5e-2, "int8": 1.5e-2
 }  # fmt: skip
-"""Between unit rows, alone and in a batch."""
+"""Between rows as `_comparable` has them, alone and in a batch."""
 
 
 def check_runtime(name: str, spec: ModelSpec, weights: Weights, *, precision: str = "auto") -> list[str]:
@@ -76,7 +76,7 @@ def _disturbed(runtime: Runtime, spec: ModelSpec, batch: Batch, made: Vectors) -
     if any(not np.array_equal(alone[name], one[name]) for one in several for name in alone):
         yield "threads that run it together disturb each other"
     for name in spec.outputs:
-        off = np.abs(_unit(alone[name]) - _unit(made[name])).max()
+        off = np.abs(_comparable(name, alone[name]) - _comparable(name, made[name])).max()
         if not off <= TOLERANCE[runtime.precision]:
             yield f"{name} with two lanes differs by {off:.1e} from itself with one"
 
@@ -98,14 +98,15 @@ def _depends_on_neighbours(runtime: Runtime, spec: ModelSpec, batch: Batch, made
     allowed = TOLERANCE[runtime.precision]
     for name in spec.outputs:
         alone = np.concatenate([runtime.run(_item(batch, n), frozenset({name}))[name] for n in range(len(batch))])
-        off = np.abs(_unit(alone) - _unit(made[name])).max()
+        off = np.abs(_comparable(name, alone) - _comparable(name, made[name])).max()
         if not off <= allowed:  # not a number fails too
             yield f"{name} of an item alone differs by {off:.1e} from itself in a batch, {allowed:.0e} is allowed"
 
 
-def _unit(rows: Floats) -> Floats:
-    """Rows of length 1; single numbers as a share of the largest."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True) if rows.shape[1] > 1 else np.abs(rows).max()
+def _comparable(name: Output, rows: Floats) -> Floats:
+    """Vectors at length 1; single numbers and the logits of labels as a share of the largest."""
+    is_vector = name != "score" and rows.shape[1] > 1
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True) if is_vector else np.abs(rows).max()
     return np.asarray(rows / lengths, np.float32)
 
 

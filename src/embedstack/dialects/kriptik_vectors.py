@@ -1,0 +1,145 @@
+"""KripTik's requests for vectors, one or a batch, and for an estimate become ours, and the answers their data."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate, chain, pairwise
+
+import orjson
+
+from embedstack.dialects.credits import cost, shares
+from embedstack.dialects.dialect import Limits
+from embedstack.dialects.kriptik_shapes import BatchBody, EstimateBody, GenerateBody, Options, Quantization
+from embedstack.dialects.kriptik_status import PROVIDER
+from embedstack.dialects.pictures import pictures
+from embedstack.dialects.wire import Misfit, TooManyItems, check_count, dump, model_for
+from embedstack.errors import Unsupported
+from embedstack.quantize import quantized
+from embedstack.types import Encode, Encoded, Floats, Image, Link, ModelSpec, Text, Tokenize, Tokenized, VectorType
+
+MAX_REQUESTS = 100  # in a batch; server/src/routes/embeddings.ts
+KINDS: Mapping[Quantization, VectorType] = {"float32": "float32", "int8": "int8", "binary": "ubinary"}
+"""The original asks its provider for `ubinary` where `binary` is wanted; providers/voyage-code-provider.ts."""
+ONE_A_BATCH = {"model": "models", "dim": "dimensions", "caller": "projects"}
+
+Json = dict[str, object]
+
+
+def ask_generate(body: GenerateBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
+    model = _model(body, models)
+    items = _items(body)
+    check_count(len(items), limits, "content")
+    return Encode(
+        model=model,
+        items=items,
+        dim=body.options.dimensions if body.options else None,
+        truncate=limits.truncate,
+        caller=body.project_id or "",
+    )
+
+
+def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
+    count = len(body.requests)
+    if count > MAX_REQUESTS:
+        raise TooManyItems(f"requests holds {count} requests, the limit is {MAX_REQUESTS}; send several batches")
+    asked = [ask_generate(one, limits, models) for one in body.requests]
+    items = tuple(chain.from_iterable(one.items for one in asked))
+    check_count(len(items), limits, "requests")
+    for name, plural in ONE_A_BATCH.items():
+        values = dict.fromkeys(getattr(one, name) for one in asked)
+        if len(values) > 1:
+            raise Unsupported(
+                f"a batch is for one of its {plural}, not for {', '.join(map(repr, values))}; send several"
+            )
+    return replace(asked[0], items=items)
+
+
+def _model(body: GenerateBody | EstimateBody, models: Sequence[ModelSpec]) -> str:
+    """The body's model, else one that is served under the type's name, else the only one that fits the type."""
+    named = body.model or next((spec.name for spec in models if spec.name == body.type), None)
+    return model_for("embed", named, models, "image" if body.type == "visual" else "text")
+
+
+def _items(body: GenerateBody) -> tuple[Text | Image | Link, ...]:
+    options = body.options or Options()
+    texts = _texts(body)
+    if options.text_for_visual is not None:
+        raise Unsupported(
+            "options.textForVisual is not served: no vector comes of it; send the text as a visual content"
+        )
+    if not _picture_count(body):
+        return tuple(Text(text) for text in texts)
+    if body.type != "visual" or len(texts) > 1 or (options.image_url and options.image_base64):
+        raise Misfit(
+            "a picture in options is for the type 'visual', one picture beside one content; send it so", "options"
+        )
+    return pictures([options.image_base64 or options.image_url or ""], "options")
+
+
+def _texts(body: GenerateBody | EstimateBody) -> list[str]:
+    return [body.content] if isinstance(body.content, str) else body.content
+
+
+def _picture_count(body: GenerateBody) -> int:
+    return int(body.options is not None and bool(body.options.image_url or body.options.image_base64))
+
+
+def generated(body: GenerateBody, answer: Encoded) -> Json:
+    assert answer.dense is not None
+    data = _result(body, answer, answer.dense, answer.usage.tokens)
+    return {**data, "provider": PROVIDER, "latencyMs": _milliseconds(answer)}
+
+
+def batched(body: BatchBody, answer: Encoded) -> Json:
+    assert answer.dense is not None
+    sizes = [sum(map(len, _texts(one))) for one in body.requests]
+    tokens = shares(answer.usage.tokens, sizes)
+    counts = [_picture_count(one) or len(_texts(one)) for one in body.requests]
+    ends = accumulate(counts, initial=0)
+    results = [
+        _result(one, answer, answer.dense[start:stop], share)
+        for one, (start, stop), share in zip(body.requests, pairwise(ends), tokens, strict=True)
+    ]
+    totals = {
+        "tokensUsed": answer.usage.tokens,
+        "latencyMs": _milliseconds(answer),
+        "creditsCost": sum(_cost(one, answer, share) for one, share in zip(body.requests, tokens, strict=True)),
+        "requestsProcessed": len(results),
+    }
+    return {"results": results, "totals": totals}
+
+
+def _result(body: GenerateBody, answer: Encoded, dense: Floats, tokens: int) -> Json:
+    kind: Quantization = (body.options and body.options.quantization) or "float32"
+    return {
+        "embeddings": [orjson.Fragment(dump(row)) for row in quantized(dense, KINDS[kind])],
+        "model": answer.spec.name,
+        "dimensions": dense.shape[1],
+        "tokensUsed": tokens,
+        "cached": False,
+        "creditsCost": _cost(body, answer, tokens),
+    }
+
+
+def _cost(body: GenerateBody, answer: Encoded, tokens: int) -> float:
+    count = _picture_count(body)
+    return cost(answer.spec, 0 if count else tokens, count)
+
+
+def _milliseconds(answer: Encoded) -> int:
+    return round((answer.usage.wait_s + answer.usage.run_s) * 1000)
+
+
+def ask_estimate(body: EstimateBody, limits: Limits, models: Sequence[ModelSpec]) -> Tokenize:
+    texts = _texts(body)
+    check_count(len(texts), limits, "content")
+    return Tokenize(model=_model(body, models), items=tuple(Text(text) for text in texts), truncate=limits.truncate)
+
+
+def estimated(body: EstimateBody, answer: Tokenized) -> Json:
+    tokens = answer.usage.tokens
+    return {
+        "estimatedTokens": tokens,
+        "estimatedCreditsCost": cost(answer.spec, tokens),
+        "type": body.type,
+        "inputCount": len(_texts(body)),
+    }

@@ -1,0 +1,31 @@
+"""What callers send as pictures becomes items; the message about a wrong one names its place."""
+
+from collections.abc import Iterator, Sequence
+
+from embedstack.dialects.wire import Misfit
+from embedstack.errors import BadRequest
+from embedstack.inputs.picture import picture_from
+from embedstack.types import Image, Link
+
+DARK = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+LIGHT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg=="
+"""A black and a white pixel as PNG, for examples."""
+
+
+def pictures(texts: Sequence[str], name: str) -> tuple[Image | Link, ...]:
+    """One picture for each data URL, address or base64.
+
+    Args:
+        name: the field of the body that held them.
+    Raises:
+        Misfit: one is none of these.
+    """
+    return tuple(_pictures(texts, name))
+
+
+def _pictures(texts: Sequence[str], name: str) -> Iterator[Image | Link]:
+    for place, text in enumerate(texts):
+        try:
+            yield picture_from(text)
+        except BadRequest as error:
+            raise Misfit(f"{name} {place}: {error.message}", name) from error

@@ -1,0 +1,218 @@
+"""`/rerank` and `/predict` of Text Embeddings Inference: scores as bare arrays, best first.
+
+Source: https://github.com/huggingface/text-embeddings-inference, router/src/http and core/src/infer.rs at 0d124dc. As
+there, a score is made of the logits whatever the model's config says: the sigmoid of one, the softmax of several,
+or as they are with `raw_scores`.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from embedstack.dialects.dialect import AnyRoute, Field, Heard, Limits, Route, Wire
+from embedstack.dialects.reply import in_order, must_carry, one_query, scores, understood, whole_number
+from embedstack.dialects.tei_terms import Truncated, model_of, side, spent, truncation
+from embedstack.dialects.wire import EmptyList, Misfit, check_count, decode, dump
+from embedstack.types import Classified, Classify, Floats, ModelSpec, Pair, Score, Scored, Task, Text
+
+CARRIES: frozenset[Field] = frozenset({"truncate", "raw_scores"})
+PredictInput: TypeAlias = str | list[str | list[str]]
+"""A text, a pair of texts, or a list of texts and pairs, each in a list of its own."""
+
+
+class RerankBody(Truncated, kw_only=True, omit_defaults=True):
+    """A query and the texts to order by it."""
+
+    query: str
+    texts: list[str]
+    raw_scores: bool = False
+    return_text: bool = False
+
+
+class Rank(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The score of one text."""
+
+    index: int
+    score: float
+    text: str | msgspec.UnsetType = msgspec.UNSET  # only if return_text
+
+
+class PredictBody(Truncated, kw_only=True, omit_defaults=True):
+    """Texts and pairs to give labels to."""
+
+    inputs: PredictInput
+    raw_scores: bool = False
+
+
+class Prediction(msgspec.Struct, forbid_unknown_fields=True):
+    """The score of one label."""
+
+    score: float
+    label: str
+
+
+class HeardRank(msgspec.Struct):
+    """What a client needs of a rank, whatever else a server sends."""
+
+    index: int
+    score: float
+
+
+_RERANK = msgspec.json.Decoder(RerankBody)
+_PREDICT = msgspec.json.Decoder(PredictBody)
+_RANKS = msgspec.json.Decoder(list[HeardRank])
+
+
+def rerank_route(path: str = "/rerank") -> AnyRoute:
+    """`/rerank`."""
+    return Route(
+        path=path,
+        task="rerank",
+        summary="Texts ordered by their relevance to a query, as Text Embeddings Inference gives them.",
+        body=RerankBody,
+        reply=list[Rank],
+        example=RerankBody(query="what is a cat?", texts=["rain falls", "a cat is a small animal"]),
+        read=lambda raw: decode(_RERANK, raw),
+        ask=_ask_rerank,
+        write=_write_rerank,
+        carries=CARRIES,
+        say=_say,
+        hear=_hear,
+    )
+
+
+def predict_route(task: Task = "classify", path: str = "/predict") -> AnyRoute:
+    """`/predict`, which in the original takes rerankers too: they are classifiers with one label."""
+    return Route(
+        path=path,
+        task=task,
+        summary="Labels of texts and of pairs, as Text Embeddings Inference gives them.",
+        body=PredictBody,
+        reply=list[Prediction | list[Prediction]],
+        example=PredictBody(inputs=[["rain falls"], ["what is a cat?", "a cat is a small animal"]]),
+        read=_read_predict,
+        ask=lambda body, limits, models: _ask_predict(task, body, limits, models),
+        write=_write_predict,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ rerank
+
+
+def _ask_rerank(body: RerankBody, limits: Limits, models: Sequence[ModelSpec]) -> Score:
+    check_count(len(body.texts), limits, "texts")
+    return Score(
+        model=model_of("rerank", body.model, models),
+        items=tuple(Pair(body.query, text) for text in body.texts),
+        raw_scores=True,
+        truncate=truncation(body, limits),
+    )
+
+
+def _write_rerank(body: RerankBody, answer: Scored) -> Wire:
+    scores = answer.scores if body.raw_scores else _activated(answer.scores[:, None])[:, 0]
+    ranks: list[dict[str, object]] = [{"index": i, "score": scores[i]} for i in answer.order]
+    if body.return_text:
+        ranks = [{**rank, "text": body.texts[index]} for rank, index in zip(ranks, answer.order, strict=True)]
+    count = len(body.query) * len(body.texts) + sum(map(len, body.texts))
+    return Wire(200, dump(ranks), spent(answer.usage, count))
+
+
+def _say(request: Score) -> RerankBody:
+    must_carry(request, CARRIES, "tei")
+    return RerankBody(
+        query=one_query(request),
+        texts=[pair.document for pair in request.items],
+        truncate=request.truncate != "refuse",
+        truncation_direction=side(request.truncate),
+        raw_scores=request.raw_scores,
+        model=request.model or None,
+    )
+
+
+def _hear(wire: Wire, request: Score) -> Heard:
+    ranks = understood(_RANKS, wire)
+    places = in_order([rank.index for rank in ranks], len(request.items))
+    tokens = whole_number(wire.headers.get("x-compute-tokens"))
+    return Heard(scores([ranks[place].score for place in places]), tokens)
+
+
+def _activated(logits: Floats) -> Floats:
+    """(items, labels) in and out: the sigmoid of one label, the softmax of several.
+
+    Source: https://github.com/huggingface/text-embeddings-inference/blob/0d124dc/core/src/infer.rs, `predict`.
+    """
+    exact = logits.astype(np.float64)
+    if exact.shape[1] == 1:
+        return np.exp(-np.logaddexp(0.0, -exact)).astype(np.float32)  # never overflows
+    powers = np.exp(exact - exact.max(axis=1, keepdims=True))
+    shares: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+# ------------------------------------------------------------------------------------------------ predict
+
+
+def _read_predict(raw: bytes) -> PredictBody:
+    body = decode(_PREDICT, raw)
+    _items(body.inputs)
+    return body
+
+
+def _items(inputs: PredictInput) -> tuple[Text | Pair, ...]:
+    """One for each text and each pair.
+
+    Raises:
+        Misfit: a list is neither a text, a pair nor a batch of these.
+    """
+    if isinstance(inputs, str):
+        return (Text(inputs, "none"),)
+    flat = [one for one in inputs if isinstance(one, str)]
+    nested = [one for one in inputs if not isinstance(one, str)]
+    if not flat and nested:
+        return tuple(_item(one, f"inputs[{place}]") for place, one in enumerate(nested))
+    if nested:
+        raise Misfit("inputs mixes texts with lists; put each text and each pair into a list of its own", "inputs")
+    return (_item(flat, "inputs"),)
+
+
+def _item(texts: list[str], name: str) -> Text | Pair:
+    if len(texts) == 1:
+        return Text(texts[0], "none")
+    if len(texts) == 2:
+        return Pair(*texts)
+    raise Misfit(f"{name} holds {len(texts)} texts; send one, or the two of a pair", "inputs")
+
+
+def _ask_predict(task: Task, body: PredictBody, limits: Limits, models: Sequence[ModelSpec]) -> Classify:
+    items = _items(body.inputs)
+    check_count(len(items), limits, "inputs")
+    if Text("", "none") in items:
+        raise EmptyList(f"inputs[{items.index(Text('', 'none'))}] is empty; send something or leave it out", "inputs")
+    return Classify(
+        model=model_of(task, body.model, models),
+        items=items,
+        raw_scores=True,
+        truncate=truncation(body, limits),
+    )
+
+
+def _write_predict(body: PredictBody, answer: Classified) -> Wire:
+    scores = answer.scores if body.raw_scores else _activated(answer.scores)
+    rows = [_predictions(row, answer.spec) for row in scores]
+    is_batch = isinstance(body.inputs, list) and isinstance(body.inputs[0], list)
+    return Wire(200, dump(rows if is_batch else rows[0]), spent(answer.usage, _characters(body.inputs)))
+
+
+def _predictions(row: Floats, spec: ModelSpec) -> list[dict[str, object]]:
+    """All labels, best first."""
+    names = spec.label_names or [f"LABEL_{index}" for index in range(len(row))]
+    return [{"score": row[i], "label": names[i]} for i in np.argsort(-row, kind="stable")]
+
+
+def _characters(inputs: PredictInput) -> int:
+    if isinstance(inputs, str):
+        return len(inputs)
+    return sum(len(one) if isinstance(one, str) else sum(map(len, one)) for one in inputs)

@@ -1,0 +1,113 @@
+"""One POST: bytes become a request, its answer becomes bytes, in the words of the dialect that it was for."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from embedstack.dialects.dialect import Page, Wire
+from embedstack.dialects.wire import identity
+from embedstack.server.front import Front, peer_of
+from embedstack.server.guard import read_body, send_wire, unless_hung_up, with_terms
+from embedstack.server.merged import chosen, widened
+from embedstack.server.metrics import Meter, count
+from embedstack.server.table import Place, Serving
+from embedstack.server.tracing import Finished
+from embedstack.types import Answer, Encode, Encoded, Image, Request, Tokenized, answered
+
+BIG_BYTES = 256 * 1024  # about a millisecond of JSON; above it the loop stays free for others
+PIECE_BYTES = 64  # of JSON for one token
+Given = TypeVar("Given")
+
+
+class Turn:
+    """What became of a request: who sent it, which of a place's dialects it was for, its answer if there was one."""
+
+    def __init__(self, serving: Serving, headers: Mapping[bytes, bytes]) -> None:
+        self.serving = serving
+        self.headers = headers
+        self.key_name: str | None = None
+        self.answer: Answer | None = None
+
+
+class Asked:
+    """The ASGI app of one path."""
+
+    def __init__(self, front: Front, place: Place) -> None:
+        self._front = front
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, whatever happens."""
+        began = time.perf_counter()
+        turn = Turn(self._place.first, dict(scope["headers"]))
+        with self._front.metrics.in_flight.track_inprogress():
+            try:
+                turn.key_name = self._front.admitted(scope)
+                wire = await self._answer(turn, scope, receive)
+            except Exception as error:
+                wire = self._front.failed(turn.serving, error, scope["embedstack.request_id"])
+                self._front.failure_of(scope, turn.key_name)
+            await send_wire(send, wire)
+        self._note(turn, scope, wire.status, time.perf_counter() - began)
+
+    def _note(self, turn: Turn, scope: Scope, status: int, took_s: float) -> None:
+        path, dialect = self._place.path, turn.serving.dialect.name
+        self._front.metrics.meter(path, dialect).seconds.observe(took_s)
+        self._front.done(path, dialect, scope, status, took_s)
+        if self._front.record is not None:
+            request_id = scope["embedstack.request_id"]
+            self._front.record(Finished("POST", path, dialect, status, request_id, took_s, turn.headers, turn.answer))
+
+    async def _answer(self, turn: Turn, scope: Scope, receive: Receive) -> Wire:
+        began = time.perf_counter()
+        encoder = self._front.opening.encoder()
+        raw = await read_body(receive, turn.headers, self._front.max_bytes) or scope["query_string"]
+        models = encoder.models()
+        turn.serving, body = await _aside(len(raw), lambda: chosen(self._place.servings, raw, models))
+        route = turn.serving.what
+        assert not isinstance(route, Page)
+        request = route.ask(body, self._front.limits, models)
+        meter = self._front.metrics.meter(self._place.path, turn.serving.dialect.name)
+        meter.stages["read"].observe(time.perf_counter() - began)
+        if request is not None:
+            peer = peer_of(scope)
+            request = with_terms(request, turn.headers, peer, time.monotonic(), key_name=turn.key_name)
+            turn.answer = await self._asked(request, meter, receive)
+        began = time.perf_counter()
+        wire = await _aside(_size(turn.answer), lambda: route.write(body, turn.answer))
+        wire = widened(wire, turn.serving, self._place.servings, turn.answer)
+        meter.stages["write"].observe(time.perf_counter() - began)
+        return wire if turn.answer is None else replace(wire, headers={**wire.headers, **identity(turn.answer)})
+
+    async def _asked(self, request: Request, meter: Meter, receive: Receive) -> Answer:
+        """The answer, with links followed before and books kept after."""
+        images = 0
+        if isinstance(request, Encode):
+            request = await self._front.links.resolved(request, self._front.opening.find(request.model))
+            images = sum(isinstance(item, Image) for item in request.items)
+        answer = await unless_hung_up(answered(self._front.opening.encoder(), request), receive)
+        count(meter, answer.usage)
+        self._front.totals.answered(request.caller, answer.usage, images=images)
+        return answer
+
+
+def _size(answer: Answer | None) -> int:
+    """About how many bytes the reply will have, where they can be many."""
+    match answer:
+        case Encoded():
+            dense = () if answer.dense is None else (answer.dense,)
+            sparse = (one.weights for one in answer.sparse or ())
+            return sum(array.nbytes for array in (*dense, *(answer.multi or ()), *sparse))
+        case Tokenized():
+            return PIECE_BYTES * sum(len(pieces) for pieces in answer.items)
+        case _:
+            return 0
+
+
+async def _aside(size_bytes: int, work: Callable[[], Given]) -> Given:
+    """Do big work in a thread, small work here."""
+    return await asyncio.to_thread(work) if size_bytes > BIG_BYTES else work()

@@ -1,0 +1,113 @@
+"""What every route shares: the encoder, the keys, the limits, the books; and the reply to an error."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from starlette.types import Scope
+
+from embedstack import __version__
+from embedstack.dialects.dialect import AnyRoute, Limits, Page, Status, Wire
+from embedstack.errors import EmbedstackError, RuntimeFailed, Unauthorized
+from embedstack.server.guard import HungUp
+from embedstack.server.keys import Keys, Refusals, challenge
+from embedstack.server.links import Links
+from embedstack.server.logs import log, quoted, trace
+from embedstack.server.metrics import Metrics
+from embedstack.server.opening import Opening
+from embedstack.server.table import Serving
+from embedstack.server.tracing import Record, recorder
+from embedstack.server.usage import UsageTotals
+from embedstack.settings import Settings
+
+HUNG_UP = Wire(499, b"")  # nobody reads it; the number is nginx's
+
+
+class Front:
+    """One for each app.
+
+    Raises:
+        ConfigError: the keys cannot be read, or traces are wanted and OpenTelemetry is not installed.
+    """
+
+    def __init__(self, opening: Opening, settings: Settings) -> None:
+        self.opening = opening
+        self.keys = Keys.of(settings)
+        self.links = Links(settings)
+        self.totals = UsageTotals()
+        self.metrics = Metrics(self.status, self.keys.callers)
+        self.record: Record | None = None
+        self.finish: Callable[[], None] = _nothing
+        if settings.traces:
+            self.record, self.finish = recorder()
+        self.guards_metrics = not settings.open_metrics
+        self.max_bytes = settings.max_body_mb * 1024 * 1024
+        self.limits = Limits(
+            max_items=settings.max_items,
+            truncate=settings.truncate,
+            token_ids=settings.token_ids,
+            max_body_bytes=self.max_bytes,
+            image_links=settings.image_links,
+        )
+        self._refusals = Refusals()
+
+    def admitted(self, scope: Scope) -> str | None:
+        """The name of the key that came; None where nobody needs one.
+
+        Raises:
+            Unauthorized: no key, or a wrong one.
+        """
+        try:
+            return self.keys.caller(dict(scope["headers"]))
+        except Unauthorized:
+            self._refusals.note(peer_of(scope), scope["path"])
+            raise
+
+    def status(self, caller: str | None = None) -> Status:
+        """What the pages show.
+
+        Args:
+            caller: who looks, and sees no other's totals; all of them if None.
+        """
+        totals = self.totals.snapshot()
+        if caller is not None:
+            totals = {name: one for name, one in totals.items() if name == caller}
+        return replace(self.opening.status(), limits=self.limits, callers=totals, version=__version__)
+
+    def failed(self, serving: Serving, error: Exception, request_id: str) -> Wire:
+        """The reply to an error; what nobody expected is told to the log, and to the caller only by its number."""
+        if isinstance(error, HungUp):
+            return HUNG_UP
+        fail = _fail_of(serving.what) or serving.dialect.fail
+        if not isinstance(error, EmbedstackError):
+            log.error("event=bug id=%s cause=%s", request_id, quoted(trace(error)))
+            return fail(RuntimeFailed(f"internal error; see the log with request id {request_id}"))
+        if error.status >= 500 and not error.retry:
+            cause = quoted(trace(error))
+            log.error("event=failed id=%s reason=%s cause=%s", request_id, quoted(error.message), cause)
+        wire = fail(error)
+        return replace(wire, headers={**wire.headers, **challenge(error)})
+
+    def failure_of(self, scope: Scope, key_name: str | None) -> None:
+        """Note that a caller got an error."""
+        self.totals.failed(key_name or peer_of(scope))
+
+    def done(self, place: str, dialect: str, scope: Scope, status: int, took_s: float) -> None:
+        """Count and log one reply: good ones at debug, others at info or warning."""
+        self.metrics.replied(place, dialect, status)
+        level = 10 if status < 400 else 20 if status < 500 else 30
+        if log.isEnabledFor(level):
+            line = "event=request id=%s method=%s route=%s dialect=%s status=%d ms=%.1f"
+            log.log(level, line, scope["embedstack.request_id"], scope["method"], place, dialect, status, took_s * 1000)
+
+
+def peer_of(scope: Scope) -> str:
+    """The address of the caller."""
+    return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def _fail_of(what: AnyRoute | Page) -> Callable[[EmbedstackError], Wire] | None:
+    return None if isinstance(what, Page) else what.fail
+
+
+def _nothing() -> None:
+    """There are no spans to send."""

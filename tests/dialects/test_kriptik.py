@@ -1,0 +1,358 @@
+"""The words of KripTik's embedding service."""
+
+import json
+
+import numpy as np
+import pytest
+
+from embedstack.dialects.dialect import CallerTotals, Limits, Memory, Status
+from embedstack.dialects.kriptik import Kriptik
+from embedstack.dialects.pictures import DARK
+from embedstack.dialects.wire import Misfit, TooManyItems
+from embedstack.errors import BadRequest, NotReady, Overloaded, RuntimeFailed, Unsupported
+from embedstack.testing.fake import hash_spec
+from embedstack.types import Encode, Encoded, Image, Load, Text, Tokenize, Tokenized, Usage
+
+KRIPTIK = Kriptik(clock=lambda: 1_700_000_000.25)
+NOW = "2023-11-14T22:13:20.250Z"
+GENERATE, SIMILARITY, BATCH, ESTIMATE = KRIPTIK.routes
+STATS, HEALTH = KRIPTIK.pages
+BGE = hash_spec("BAAI/bge-m3")
+CODE = hash_spec("code")
+VISUAL = hash_spec("google/siglip-base-patch16-224", inputs=("text", "image"))
+
+
+def ask(route, models=(BGE,), *, max_items=8, **body) -> Encode | Tokenize | None:
+    limits = Limits(max_items=max_items, truncate="right")
+    return route.ask(route.read(json.dumps(body).encode()), limits, models)
+
+
+def encoded(rows, tokens=100, spec=BGE) -> Encoded:
+    dense = np.array(rows, np.float32)
+    usage = Usage(items=len(rows), tokens=tokens, wait_s=0.002, run_s=0.0101)
+    return Encoded(spec=spec, fingerprint="", usage=usage, dense=dense)
+
+
+def written(route, answer, **body) -> dict:
+    return json.loads(route.write(route.read(json.dumps(body).encode()), answer).body)
+
+
+def code_of(route, error) -> tuple[int, str]:
+    wire = route.fail(error)
+    return wire.status, json.loads(wire.body)["code"]
+
+
+def refused(route, **body) -> str:
+    """The code of the refusal."""
+    with pytest.raises(BadRequest) as caught:
+        ask(route, **body)
+    status, code = code_of(route, caught.value)
+    assert status == 400
+    return code
+
+
+# ------------------------------------------------------------------------------------------------ generate
+
+
+@pytest.mark.parametrize("content", ["a", ["a"]])
+def test_content_becomes_texts_and_the_project_the_caller(content):
+    request = ask(GENERATE, content=content, type="intent", projectId="p1", options={"dimensions": 8})
+
+    assert request == Encode(model=BGE.name, items=(Text("a"),), dim=8, caller="p1")
+
+
+def test_a_model_that_is_served_under_the_types_name_wins():
+    assert ask(GENERATE, (BGE, CODE), content="a", type="code").model == "code"
+
+
+def test_several_models_without_one_for_the_type_must_be_told_apart():
+    with pytest.raises(Misfit, match="name one of"):
+        ask(GENERATE, (BGE, CODE), content="a", type="intent")
+
+
+def test_the_reply_is_that_of_the_original():
+    answer = encoded([[1, 0], [0, 1]], tokens=2000)
+
+    assert written(GENERATE, answer, content=["a", "b"], type="intent") == {
+        "success": True,
+        "data": {
+            "embeddings": [[1.0, 0.0], [0.0, 1.0]],
+            "model": "BAAI/bge-m3",
+            "provider": "embedstack",
+            "dimensions": 2,
+            "tokensUsed": 2000,
+            "cached": False,
+            "latencyMs": 12,
+            "creditsCost": 0.02,
+        },
+        "timestamp": NOW,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "row"), [("float32", [0.5, -0.5] * 4), ("int8", [64, -64] * 4), ("binary", [0b10101010])]
+)
+def test_quantised_vectors_keep_the_width_of_the_model(kind, row):
+    data = written(GENERATE, encoded([[0.5, -0.5] * 4]), content="a", type="code", options={"quantization": kind})[
+        "data"
+    ]
+
+    assert (data["embeddings"], data["dimensions"]) == ([row], 8)
+
+
+def test_options_that_only_concern_the_cache_change_nothing():
+    plain = ask(GENERATE, content="a", type="error")
+
+    assert ask(GENERATE, content="a", type="error", options={"cacheKey": "k", "skipCache": True}) == plain
+
+
+@pytest.mark.parametrize("name", ["textForVisual", "prompt"])
+def test_options_that_nothing_is_made_of_are_refused_by_name(name):
+    with pytest.raises(BadRequest, match=name):
+        ask(GENERATE, content="a", type="intent", options={name: "b"})
+
+
+@pytest.mark.parametrize("name", ["imageBase64", "imageUrl"])
+def test_a_visual_with_a_picture_is_the_vector_of_the_picture(name):
+    request = ask(GENERATE, (BGE, VISUAL), content="a screenshot", type="visual", options={name: DARK})
+
+    assert request.model == VISUAL.name
+    assert [type(item) for item in request.items] == [Image]
+
+
+def test_a_visual_without_a_picture_is_a_text_for_the_image_model():
+    request = ask(GENERATE, (BGE, VISUAL), content="a red button", type="visual")
+
+    assert (request.model, request.items) == (VISUAL.name, (Text("a red button"),))
+
+
+def test_a_visual_without_an_image_model_says_what_is_missing():
+    with pytest.raises(Unsupported, match="no model for images") as caught:
+        ask(GENERATE, content="a", type="visual")
+
+    assert code_of(GENERATE, caught.value) == (422, "UNSUPPORTED")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"content": "a", "type": "intent", "options": {"imageBase64": DARK}},
+        {"content": ["a", "b"], "type": "visual", "options": {"imageBase64": DARK}},
+        {"content": "a", "type": "visual", "options": {"imageBase64": DARK, "imageUrl": "https://a.example/b.png"}},
+    ],
+)
+def test_a_picture_that_would_be_overlooked_is_refused(body):
+    with pytest.raises(Misfit, match="picture"):
+        ask(GENERATE, (VISUAL,), **body)
+
+
+def test_a_picture_costs_its_price():
+    options = {"imageBase64": DARK}
+    data = written(GENERATE, encoded([[1, 0]], spec=VISUAL), content="a", type="visual", options=options)["data"]
+
+    assert data["creditsCost"] == 0.05
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"type": "intent"}, "MISSING_CONTENT"),
+        ({"content": "", "type": "intent"}, "MISSING_CONTENT"),
+        ({"content": [], "type": "intent"}, "MISSING_CONTENT"),
+        ({"content": "a"}, "INVALID_TYPE"),
+        ({"content": "a", "type": "smell"}, "INVALID_TYPE"),
+    ],
+)
+def test_a_wrong_body_has_the_code_of_the_original(body, code):
+    assert refused(GENERATE, **body) == code
+
+
+# ------------------------------------------------------------------------------------------------ batch
+
+
+def test_a_batch_is_one_request_with_all_texts_in_order():
+    requests = [{"content": ["a", "b"], "type": "intent"}, {"content": "c", "type": "error"}]
+
+    assert ask(BATCH, requests=requests) == Encode(model=BGE.name, items=(Text("a"), Text("b"), Text("c")))
+
+
+def test_results_of_a_batch_are_in_the_order_of_its_requests_and_add_up():
+    requests = [{"content": ["aa", "bb"], "type": "intent"}, {"content": "cccc", "type": "error"}]
+    data = written(BATCH, encoded([[1, 0], [0, 1], [1, 1]], tokens=1001), requests=requests)["data"]
+
+    assert [result["embeddings"] for result in data["results"]] == [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0]]]
+    assert [result["tokensUsed"] for result in data["results"]] == [500, 501]
+    assert data["totals"] == {
+        "tokensUsed": 1001,
+        "latencyMs": 12,
+        "creditsCost": pytest.approx(0.01001),
+        "requestsProcessed": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ({"type": "visual"}, {"type": "intent", "model": BGE.name}, "models"),
+        ({"type": "intent", "options": {"dimensions": 8}}, {"type": "intent"}, "dimensions"),
+        ({"type": "intent", "projectId": "p1"}, {"type": "intent", "projectId": "p2"}, "projects"),
+    ],
+)
+def test_a_batch_over_two_models_widths_or_projects_is_refused(one, other, said):
+    models = (BGE, VISUAL) if said == "models" else (BGE,)
+
+    with pytest.raises(Unsupported, match=said):
+        ask(BATCH, models, requests=[{"content": "a", **one}, {"content": "b", **other}])
+
+
+@pytest.mark.parametrize("requests", [None, [], "a", [{"content": "a"}], [{"content": "a", "type": "smell"}]])
+def test_a_wrong_batch_has_the_code_of_the_original(requests):
+    assert refused(BATCH, requests=requests) == "INVALID_REQUESTS"
+
+
+def test_a_batch_of_more_than_a_hundred_is_too_large():
+    assert refused(BATCH, max_items=1000, requests=[{"content": "a", "type": "intent"}] * 101) == "BATCH_TOO_LARGE"
+
+
+def test_a_batch_over_the_servers_own_limit_is_too_large():
+    assert refused(BATCH, max_items=3, requests=[{"content": ["a", "b"], "type": "intent"}] * 2) == "BATCH_TOO_LARGE"
+
+
+# ------------------------------------------------------------------------------------------------ similarity, estimate
+
+
+@pytest.mark.parametrize(
+    ("method", "one", "other", "similarity", "match"),
+    [
+        ("cosine", [3, 0], [3, 4], 0.6, "low"),
+        ("cosine", [1, 0], [0, 0], 0.0, "low"),
+        ("dot", [3, 0], [3, 4], 9.0, "high"),
+        ("euclidean", [3, 0], [3, 4], 0.2, "low"),
+        ("cosine", [1, 0], [0.8, 0.6], 0.8, "medium"),
+    ],
+)
+def test_similarities_and_what_they_mean_are_those_of_the_original(method, one, other, similarity, match):
+    body = {"embedding1": one, "embedding2": other, "method": method}
+
+    assert ask(SIMILARITY, (), **body) is None
+    data = written(SIMILARITY, None, **body)["data"]
+    assert data["similarity"] == pytest.approx(similarity, abs=1e-7)
+    assert (data["method"], data["interpretation"]["match"]) == (method, match)
+
+
+def test_the_method_is_cosine_unless_asked_otherwise():
+    assert written(SIMILARITY, None, embedding1=[2, 0], embedding2=[3, 0])["data"]["method"] == "cosine"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "code"),
+    [
+        ("a", [1], "INVALID_EMBEDDING"),
+        ([1], None, "INVALID_EMBEDDING"),
+        ([], [], "INVALID_EMBEDDING"),
+        ([1, 2], [1], "SIMILARITY_FAILED"),
+        ([1e300, 0], [1e300, 0], "SIMILARITY_FAILED"),
+    ],
+)
+def test_vectors_that_cannot_be_compared_have_a_code(one, other, code):
+    assert refused(SIMILARITY, embedding1=one, embedding2=other, method="dot") == code
+
+
+def test_an_estimate_counts_the_models_own_tokens():
+    request = ask(ESTIMATE, content=["a", "b"], type="reasoning")
+    answer = Tokenized(spec=BGE, usage=Usage(items=2, tokens=3000), items=())
+
+    assert request == Tokenize(model=BGE.name, items=(Text("a"), Text("b")))
+    assert written(ESTIMATE, answer, content=["a", "b"], type="reasoning")["data"] == {
+        "estimatedTokens": 3000,
+        "estimatedCreditsCost": 0.03,
+        "type": "reasoning",
+        "inputCount": 2,
+    }
+
+
+@pytest.mark.parametrize("body", [{"content": "a"}, {"type": "intent"}, {"content": "", "type": "intent"}])
+def test_an_estimate_of_half_a_body_has_the_code_of_the_original(body):
+    assert refused(ESTIMATE, **body) == "MISSING_FIELDS"
+
+
+# ------------------------------------------------------------------------------------------------ failures, pages
+
+
+@pytest.mark.parametrize(
+    ("route", "code"),
+    [(GENERATE, "GENERATION_FAILED"), (BATCH, "BATCH_FAILED"), (ESTIMATE, "ESTIMATE_FAILED")],
+)
+def test_each_route_has_its_own_word_for_what_fails(route, code):
+    assert code_of(route, RuntimeFailed("broken")) == (500, code)
+    assert code_of(route, NotReady("loading")) == (503, code)
+
+
+def test_too_many_requests_are_rate_limited():
+    wire = GENERATE.fail(Overloaded("busy", retry_after_s=2.0))
+
+    assert (wire.status, wire.headers["retry-after"]) == (429, "2")
+    assert json.loads(wire.body) == {"error": "busy", "code": "RATE_LIMITED", "timestamp": NOW}
+
+
+def test_what_is_wrong_with_a_body_has_no_time_as_in_the_original():
+    assert json.loads(GENERATE.fail(TooManyItems("many")).body) == {"error": "many", "code": "BATCH_TOO_LARGE"}
+
+
+def shown(page, state="ready", models=(BGE,), load=Load(), callers=None) -> tuple[int, dict]:  # noqa: B008  # frozen
+    memory = Memory(resident=1, mapped=0)
+    status = Status(
+        state=state,
+        reason="because",
+        models=models,
+        find={}.get,
+        started=0,
+        uptime_s=1.0,
+        memory=memory,
+        load=load,
+        callers=callers or {},
+    )
+    wire = page.show(status, "")
+    return wire.status, json.loads(wire.body)
+
+
+def test_stats_show_the_cache_the_models_and_each_callers_totals():
+    load = Load(cache_hits=1, cache_misses=2, cache_entries=3, cache_bytes=4)
+    totals = {"p1": CallerTotals(requests=5, items=6, tokens=7, seconds=0.5)}
+
+    assert shown(STATS, load=load, callers=totals)[1]["data"] == {
+        "cache": {
+            "hits": 1,
+            "misses": 2,
+            "hitRate": "33.3%",
+            "entries": 3,
+            "bytesWritten": 0,
+            "bytesRead": 0,
+            "bytes": 4,
+        },
+        "providers": {"available": ["BAAI/bge-m3"]},
+        "callers": {"p1": {"requests": 5, "failures": 0, "items": 6, "tokens": 7, "images": 0, "seconds": 0.5}},
+    }
+
+
+def test_a_healthy_server_names_each_model():
+    assert shown(HEALTH, load=Load(cache_hits=1, cache_misses=1, cache_entries=2)) == (
+        200,
+        {
+            "success": True,
+            "data": {
+                "status": "healthy",
+                "providers": [{"name": "BAAI/bge-m3", "healthy": True, "lastChecked": NOW}],
+                "cache": {"healthy": True, "entries": 2, "hitRate": "50.0%"},
+            },
+            "timestamp": NOW,
+        },
+    )
+
+
+@pytest.mark.parametrize(("models", "name"), [((BGE,), "BAAI/bge-m3"), ((), "embedstack")])
+def test_a_server_that_cannot_answer_is_a_503_with_the_reason(models, name):
+    status, body = shown(HEALTH, "loading", models)
+
+    assert (status, body["success"], body["data"]["status"]) == (503, False, "degraded")
+    assert body["data"]["providers"] == [{"name": name, "healthy": False, "lastChecked": NOW, "error": "because"}]
