@@ -37,6 +37,7 @@ LISTED = (
     "PyTorch is not installed",
     "no CUDA device is here",
     "FlagEmbedding is not installed",
+    "Chromium is not installed",
     "EMBEDSTACK_TEST_DATA is not set",
     "no native bfloat16 on this processor",
     "needs a device that is always full",

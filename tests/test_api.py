@@ -26,7 +26,7 @@ DOCUMENTS = ["the panda is a bear", "music", "light and water", "a bear of china
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("tiny")
-    return {name: write(CASES[name], root / name) for name in ("bert-mean", "bert-classifier")}
+    return {name: write(CASES[name], root / name) for name in ("bert-mean", "bert-classifier", "bert-labels")}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,12 @@ def model(folders: dict[str, Path], settings: Settings) -> Iterator[Model]:
 @pytest.fixture(scope="module")
 def reranker(folders: dict[str, Path], settings: Settings) -> Iterator[Model]:
     with Model(open_engine(settings, [str(folders["bert-classifier"])], say=lambda line: None)) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def classifier(folders: dict[str, Path], settings: Settings) -> Iterator[Model]:
+    with Model(open_engine(settings, [str(folders["bert-labels"])], say=lambda line: None)) as model:
         yield model
 
 
@@ -290,6 +296,34 @@ def test_an_embedder_does_not_score_and_says_what_would(model: Model) -> None:
 def test_a_reranker_does_not_encode_and_says_what_would(reranker: Model) -> None:
     with pytest.raises(Unsupported, match=r"made for reranking and cannot encode; .* example 'all-MiniLM-L6-v2'"):
         reranker.encode(TEXTS)
+
+
+# ------------------------------------------------------------------------------------------------ classify, tokens
+
+
+def test_a_classifier_gives_the_scores_of_its_labels(classifier: Model) -> None:
+    made, raw = classifier.classify(TEXTS), classifier.classify(TEXTS, raw_scores=True)
+
+    assert made.spec.label_names == ("calm", "glad", "sad")
+    assert made.scores.shape == (3, 3)
+    assert made.scores.argmax(axis=1).tolist() == raw.scores.argmax(axis=1).tolist()
+    assert close_to(made.scores[1:2], classifier.classify("panda").scores)
+
+
+def test_only_a_classifier_classifies(model: Model, classifier: Model) -> None:
+    with pytest.raises(Unsupported, match=r"made for embedding and cannot classify; take another model$"):
+        model.classify(TEXTS)
+    with pytest.raises(Unsupported, match="made for classifying and cannot encode"):
+        classifier.encode(TEXTS)
+
+
+def test_every_model_shows_its_tokens(model: Model, classifier: Model) -> None:
+    shown = model.tokens("sun moon star", max_tokens=4)
+
+    assert [(piece.text, piece.is_cut) for piece in shown.items[0]] == [
+        ("[CLS]", False), ("sun", False), ("moon", False), ("star", True), ("[SEP]", False),
+    ]  # fmt: skip
+    assert [len(pieces) for pieces in classifier.tokens(TEXTS).items] == [7, 3, 9]
 
 
 # ------------------------------------------------------------------------------------------------ loops and threads

@@ -2,33 +2,49 @@
 
 import asyncio
 import atexit
-import time
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
 from functools import cache
 from threading import Thread
 from types import TracebackType
 from typing import TypeVar
 
-from embedstack import __version__
 from embedstack.catalog import Located, find
 from embedstack.catalog.catalog import entry_of
 from embedstack.catalog.network import to_stderr
+from embedstack.engine.admission import Limits
+from embedstack.engine.building import How, Recipe, recipe_of
 from embedstack.engine.engine import Engine, Loaded
-from embedstack.engine.tuning import Remembered, choose_lanes, warm_up
+from embedstack.engine.loader import Rules
+from embedstack.engine.naming import parse_asked
+from embedstack.engine.pool import Pool
 from embedstack.errors import BadRequest, ConfigError, NotReady, Unsupported
-from embedstack.inputs.text import TextInput
-from embedstack.models.weights import open_weights, unread_weights
-from embedstack.runtimes import Options, Runtime, open_runtime
-from embedstack.runtimes.processor import flags, usable_threads
+from embedstack.proof.startup import check_start
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
-from embedstack.types import Encode, Encoded, ModelSpec, Output, Pair, Score, Scored, Task, Text, Truncate
+from embedstack.types import (
+    Classified,
+    Classify,
+    Encode,
+    Encoded,
+    ModelSpec,
+    Output,
+    Pair,
+    Score,
+    Scored,
+    Task,
+    Text,
+    Tokenize,
+    Tokenized,
+    Truncate,
+)
 
 T = TypeVar("T")
 Say = Callable[[str], None]
-WARM_UP_S = 1.0  # enough for every length up to 64 of a small model
 SMALL_RERANKER = "ms-marco-MiniLM-L6-v2"
 EXAMPLES: dict[Task, str] = {"embed": DEFAULT_MODEL, "rerank": SMALL_RERANKER}
+PURPOSES: dict[Task, str] = {"embed": "embedding", "rerank": "reranking", "classify": "classifying"}
+VERBS: dict[Task, str] = {"embed": "encode", "rerank": "score", "classify": "classify"}
 
 
 def open_engine(
@@ -43,11 +59,61 @@ def open_engine(
     Raises:
         ConfigError, UnknownModel, Mismatch, Unsupported: the message says what to do.
     """
-    wanted = _locate(model_names(settings) if names is None else names, settings, say)
+    recipes = _recipes(model_names(settings) if names is None else names, settings, say, serving=serving)
+    return _engine([recipe.open() for recipe in recipes], settings, serving=serving)
+
+
+def open_pool(settings: Settings, names: Sequence[str] | None = None, say: Say = to_stderr) -> Pool:
+    """As `open_engine`, for a server: models come and go as memory_mb, lazy and idle_unload_s say.
+
+    Raises:
+        As `open_engine`, if no model can be loaded. One of several that cannot is shown as failed.
+    """
+    recipes = _recipes(model_names(settings) if names is None else names, settings, say, serving=True)
+    rules = Rules(
+        is_lazy=settings.lazy, ceiling_bytes=settings.memory_mb * 1_000_000, idle_unload_s=settings.idle_unload_s
+    )
+    pool = Pool(
+        recipes,
+        _engine([], settings, serving=True),
+        rules,
+        find=lambda name: _known(name, settings, say),
+        check=lambda encoder: check_start(encoder, settings.cache_dir, _precision(encoder, recipes, settings)),
+    )
+    try:
+        if not settings.lazy:
+            pool.fill()
+    except BaseException:
+        pool.close()
+        raise
+    return pool
+
+
+def _known(name: str, settings: Settings, say: Say) -> Recipe:
+    """A model that a running server may take on: one of the catalog, so that callers name no folders or addresses."""
+    if entry_of(parse_asked(name).model) is None:
+        raise UnknownModel(
+            f"model {name!r} is not served and not in the catalog; only catalog names can be added while it runs"
+        )
+    return _recipe(name, settings, say, serving=True)
+
+
+def _engine(models: Sequence[Loaded], settings: Settings, *, serving: bool) -> Engine:
     return Engine(
-        [_open(located, aliases, settings, say, serving=serving) for located, aliases in wanted],
+        models,
         batch_tokens=settings.batch_tokens,
         cache_bytes=settings.vector_cache_mb * 1_000_000,
+        limits=_limits(settings, serving=serving),
+        max_request_tokens=settings.max_request_tokens,
+    )
+
+
+def _limits(settings: Settings, *, serving: bool) -> Limits:
+    """A script waits for what it asks for; only a server refuses."""
+    return Limits(
+        max_wait_s=settings.max_wait_ms / 1000 if serving else None,
+        max_bulk_wait_s=settings.max_bulk_wait_s,
+        bulk_batch_s=settings.bulk_batch_ms / 1000,
     )
 
 
@@ -72,62 +138,41 @@ def locate(name: str, settings: Settings, say: Say = to_stderr) -> Located:
     )
 
 
-def _locate(names: Sequence[str], settings: Settings, say: Say) -> list[tuple[Located, tuple[str, ...]]]:
-    """Each model once, with every name it was asked for by."""
-    found: dict[str, tuple[Located, tuple[str, ...]]] = {}
+def _recipes(names: Sequence[str], settings: Settings, say: Say, *, serving: bool) -> list[Recipe]:
+    """Each model once, with every name it was asked for by; no weight is read."""
+    found: dict[Hashable, Recipe] = {}
+    called: dict[str, Recipe] = {}
     for name in names:
-        located = locate(name, settings, say)
-        before, aliases = found.get(located.spec.name, (located, ()))
-        if before.folder != located.folder:
+        recipe = _recipe(name, settings, say, serving=serving)
+        before = found.get(recipe.key)
+        if before is not None:
+            aliases = dict.fromkeys((*before.aliases, recipe.spec.name, *recipe.aliases))
+            recipe = replace(before, aliases=tuple(alias for alias in aliases if alias != before.spec.name))
+        other = called.setdefault(recipe.spec.name, recipe)
+        if other.key != recipe.key:
             raise ConfigError(
-                f"{str(before.folder)!r} and {str(located.folder)!r} are both called {located.spec.name!r}; "
-                "rename one of the folders"
+                f"{str(other.folder)!r} and {str(recipe.folder)!r} are both called {recipe.spec.name!r}; "
+                "rename one of the folders, or name one of them: ALIAS=MODEL"
             )
-        found[located.spec.name] = located, (*aliases, name)
+        found[recipe.key] = recipe
     return list(found.values())
 
 
-def _open(located: Located, aliases: tuple[str, ...], settings: Settings, say: Say, *, serving: bool = False) -> Loaded:
-    began, spec = time.monotonic(), located.spec
-    with ThreadPoolExecutor(1) as beside:  # the tokeniser is read while the graph is compiled
-        text = beside.submit(TextInput, located.folder, spec, max_text_chars=settings.max_text_chars)
-        runtime = _runtime(located, settings, say, serving=serving)
-    if serving:
-        warm_up(runtime, spec, budget_s=WARM_UP_S)
-    say(f"{spec.name}: {settings.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
-    return Loaded(spec, text.result(), runtime, aliases=(*aliases, *_spellings(spec)))
-
-
-def _runtime(located: Located, settings: Settings, say: Say, *, serving: bool) -> Runtime:
-    """The runtime with the lanes that were asked for, else those that were measured, else one."""
-    threads = settings.threads or usable_threads()
-
-    def build(lanes: int) -> Runtime:
-        options = Options(precision=settings.precision, device=settings.device, threads=threads, lanes=lanes)
-        read = unread_weights if settings.runtime == "reference" else open_weights
-        return open_runtime(settings.runtime)(located.spec, read(located.folder), options)
-
-    circumstances = (
-        __version__, located.spec.space, settings.runtime, settings.precision, settings.device, threads,
-        settings.batch_tokens, *sorted(flags()),
-    )  # fmt: skip
-    remembered = Remembered(settings.cache_dir, circumstances)
-    lanes = settings.lanes or remembered.read(most=threads)
-    if lanes or not serving or threads == 1:
-        return build(lanes or 1)
-    say(f"{located.spec.name}: measuring how many batches at once pay here; remembered for the next start")
-    chosen = choose_lanes(build, located.spec, most=threads, budget=settings.batch_tokens)
-    if chosen.failure:  # it may pass, so the next start measures again
-        say(f"{located.spec.name}: lanes={chosen.lanes}, not remembered, because {chosen.failure}")
-    else:
-        remembered.write(chosen.lanes)
-    return chosen.runtime
-
-
-def _spellings(spec: ModelSpec) -> tuple[str, ...]:
-    """The catalog's names for this very revision; a user's own folder has none, whatever it is called."""
-    entry = entry_of(spec.name)
-    return entry.spellings if entry and entry.revision == spec.revision else ()
+def _recipe(name: str, settings: Settings, say: Say, *, serving: bool) -> Recipe:
+    how = How(
+        runtime=settings.runtime,
+        precision=settings.precision,
+        device=settings.device,
+        threads=settings.threads,
+        lanes=settings.lanes,
+        batch_tokens=settings.batch_tokens,
+        max_text_chars=settings.max_text_chars,
+        cache_dir=settings.cache_dir,
+        is_serving=serving,
+        is_weighed=serving and settings.memory_mb > 0,
+    )
+    asked = parse_asked(name)
+    return recipe_of(asked, lambda model, runtime: locate(model, replace(settings, runtime=runtime), say), how, say)
 
 
 def load(
@@ -255,14 +300,78 @@ class Model:
             max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores,
         ))  # fmt: skip
 
-    def _check(self, task: Task) -> None:
+    def classify(
+        self,
+        texts: str | Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+        raw_scores: bool = False,
+    ) -> Classified:
+        """Scores of all labels (`.spec.label_names`) for each text, in input order.
+
+        Args:
+            max_tokens, truncate: as for `encode`.
+            raw_scores: logits instead of the model's own activation.
+        Raises:
+            BadRequest: an empty text, not a string. TooLong: `truncate` is refuse.
+            Unsupported: not a classifier.
+        """
+        return _wait(self.classify_async(texts, max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores))
+
+    async def classify_async(
+        self,
+        texts: str | Sequence[str],
+        *,
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+        raw_scores: bool = False,
+    ) -> Classified:
+        """As `classify`."""
+        self._check("classify")
+        return await self._engine.classify(Classify(
+            model=self.spec.name, items=tuple(Text(text) for text in _texts(texts, "text")),
+            max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores,
+        ))  # fmt: skip
+
+    def tokens(
+        self,
+        texts: str | Sequence[str],
+        *,
+        role: str = "document",
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+    ) -> Tokenized:
+        """What the model reads of each text, and what truncation would cut of it (`.is_cut`).
+
+        Raises:
+            BadRequest: an empty text, not a string, an unknown role.
+        """
+        return _wait(self.tokens_async(texts, role=role, max_tokens=max_tokens, truncate=truncate))
+
+    async def tokens_async(
+        self,
+        texts: str | Sequence[str],
+        *,
+        role: str = "document",
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+    ) -> Tokenized:
+        """As `tokens`."""
+        self._check(None)
+        return await self._engine.tokens(Tokenize(
+            model=self.spec.name, items=tuple(Text(text, role) for text in _texts(texts, "text")),
+            max_tokens=max_tokens, truncate=truncate,
+        ))  # fmt: skip
+
+    def _check(self, task: Task | None) -> None:
         if not self._is_open:
             raise NotReady(f"{self.spec.name!r} is closed; load it again")
-        if self.spec.task != task:
-            made, verb = {"embed": ("embedding", "score"), "rerank": ("reranking", "encode")}[self.spec.task]
+        if task is not None and task != self.spec.task:
+            example = f", for example {EXAMPLES[task]!r}" if task in EXAMPLES else ""
             raise Unsupported(
-                f"{self.spec.name!r} is made for {made} and cannot {verb}; take another model, "
-                f"for example {EXAMPLES[task]!r}"
+                f"{self.spec.name!r} is made for {PURPOSES[self.spec.task]} and cannot {VERBS[task]}; "
+                f"take another model{example}"
             )
 
     def close(self) -> None:

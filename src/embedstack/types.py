@@ -79,6 +79,10 @@ class ModelSpec:
     cuts: tuple[int, ...] = ()  # Matryoshka widths the model was trained for
     licence: str = "unknown"
 
+    def __hash__(self) -> int:
+        """The one that a dataclass has would fail, since prompts are a mapping."""
+        return hash((self.name, self.space))
+
     @cached_property
     def space(self) -> str:
         """32 hex digits that are equal exactly when two vectors may be compared."""

@@ -266,7 +266,7 @@ def classifier(architecture: str, **config: object) -> dict[str, bytes]:
 def test_the_head_follows_the_architecture(tmp_path: Path, architecture: str, head: str) -> None:
     recipe = read(tmp_path, classifier(architecture))
 
-    assert (recipe.task, recipe.head, recipe.labels) == ("rerank", head, 1)
+    assert (recipe.task, recipe.head, recipe.label_names) == ("rerank", head, ("LABEL_0",))
 
 
 def test_another_classifier_is_refused_by_name(tmp_path: Path) -> None:
@@ -276,17 +276,59 @@ def test_another_classifier_is_refused_by_name(tmp_path: Path) -> None:
     assert "ElectraForSequenceClassification" in error.message
 
 
-@pytest.mark.parametrize(
-    ("config", "labels"), [({"id2label": {"0": "a", "1": "b", "2": "c"}}, 3), ({"id2label": None}, 2)]
-)
-def test_a_classifier_of_several_labels_is_refused(tmp_path: Path, config: dict[str, object], labels: int) -> None:
+NAMED = {"id2label": {"1": "glad", "0": "calm", "2": "sad"}}
+
+
+def several(**config: object) -> dict[str, bytes]:
     files = reranker()
     files["config.json"] = minilm(architectures=["BertForSequenceClassification"], **config)["config.json"]
+    return files
 
-    error = refusal(tmp_path, files)
 
-    assert isinstance(error, Unsupported)
-    assert f"{labels} labels" in error.message
+@pytest.mark.parametrize(
+    ("config", "labels"),
+    [(NAMED, ("calm", "glad", "sad")), ({"id2label": None}, ("LABEL_0", "LABEL_1")), ({"num_labels": 1}, ("LABEL_0",))],
+)
+def test_each_logit_has_its_label(tmp_path: Path, config: dict[str, object], labels: tuple[str, ...]) -> None:
+    assert read(tmp_path, several(**config)).label_names == labels
+
+
+def test_several_labels_make_a_classifier(tmp_path: Path) -> None:
+    recipe = read(tmp_path, several(**NAMED))
+
+    assert (recipe.task, recipe.head, recipe.normalize) == ("classify", "bert", False)
+
+
+@pytest.mark.parametrize("names", [{}, {"1": "calm", "2": "glad"}, {"calm": 0, "glad": 1}])
+def test_labels_that_are_not_numbered_from_0_are_refused(tmp_path: Path, names: dict[str, object]) -> None:
+    error = refusal(tmp_path, several(id2label=names))
+
+    assert isinstance(error, ConfigError)
+    assert "id2label" in error.message
+
+
+def test_no_labels_are_refused(tmp_path: Path) -> None:
+    assert "num_labels" in refusal(tmp_path, several(num_labels=0)).message
+
+
+@pytest.mark.parametrize(
+    ("kind", "activation"),
+    [
+        (None, "softmax"),
+        ("single_label_classification", "softmax"),
+        ("multi_label_classification", "sigmoid"),
+        ("regression", "identity"),
+    ],
+)
+def test_the_activation_of_labels_follows_the_problem(tmp_path: Path, kind: str | None, activation: str) -> None:
+    assert read(tmp_path, several(**NAMED, problem_type=kind)).score_activation == activation
+
+
+def test_another_kind_of_problem_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path, several(**NAMED, problem_type="ranking"))
+
+    assert isinstance(error, ConfigError)
+    assert "'ranking'" in error.message
 
 
 IDENTITY, SIGMOID = "torch.nn.modules.linear.Identity", "torch.nn.modules.activation.Sigmoid"

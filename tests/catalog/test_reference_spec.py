@@ -117,6 +117,16 @@ def test_a_reranker_has_a_score(tmp_path: Path) -> None:
     assert (spec.task, spec.outputs, spec.labels, spec.score_activation) == ("rerank", ("score",), 1, "identity")
 
 
+def test_a_classifier_has_a_score_for_each_label(tmp_path: Path) -> None:
+    names = {"0": "calm", "1": "glad", "2": "sad"}
+    config = minilm(architectures=["DistilBertForSequenceClassification"], id2label=names)["config.json"]
+
+    spec = spec_of({**reranker(), "config.json": config}, tmp_path)
+
+    assert (spec.task, spec.outputs, spec.dim, spec.labels) == ("classify", ("score",), 0, 3)
+    assert (spec.label_names, spec.score_activation) == (("calm", "glad", "sad"), "softmax")
+
+
 @pytest.mark.parametrize("saved", [{"prompts": {"query": "find: "}, "default_prompt_name": "query"}])
 def test_a_reranker_with_prompts_is_refused(saved: dict[str, object], tmp_path: Path) -> None:
     files = {**reranker(), "config_sentence_transformers.json": as_json(saved)}

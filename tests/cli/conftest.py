@@ -12,7 +12,7 @@ from support.confusion import tiny_folder
 @pytest.fixture(scope="package")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("tiny")
-    return {name: str(tiny_folder(name, root)) for name in ("bert-mean", "bert-classifier")}
+    return {name: str(tiny_folder(name, root)) for name in ("bert-mean", "bert-classifier", "bert-labels")}
 
 
 @pytest.fixture

@@ -48,10 +48,11 @@ def test_bench_measures_runtimes_side_by_side(embedder: str, texts: str) -> None
     assert [line.split()[:2] for line in lines[3:]] == [["openvino", "auto"], ["numpy", "auto"]]
 
 
-def test_bench_takes_a_reranker(reranker: str, texts: str) -> None:
-    report = json.loads(good("bench", reranker, "--texts", texts, "--rounds", "1", "--json").stdout)
+@pytest.mark.parametrize("name", ["bert-classifier", "bert-labels"])
+def test_bench_takes_models_that_score(folders: dict[str, str], name: str, texts: str) -> None:
+    report = json.loads(good("bench", folders[name], "--texts", texts, "--rounds", "1", "--json").stdout)
 
-    assert report["model"] == "bert-classifier"
+    assert report["model"] == name
     assert report["rows"][0]["texts_per_s"]["median"] > 0
 
 

@@ -21,7 +21,7 @@ from embedstack.errors import (
     Unsupported,
 )
 from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
-from embedstack.types import Encode, Pair, Score, Text
+from embedstack.types import Classify, Decode, Encode, Image, Link, Pair, Score, Text, Tokenize, Tokens
 
 PROMPTED = replace(hash_spec(), prompts={"query": "query: ", "document": "passage: "})
 BOTH = pytest.mark.parametrize("dialect", ["openai", "tei", "model-worker"])
@@ -348,3 +348,31 @@ def test_prompts_here_and_there_are_an_error(serve):
 def test_a_role_that_the_model_has_not_is_refused():
     with pytest.raises(BadRequest, match="no role 'title'; use one of: document, none, query"):
         ask("http://127.0.0.1:9", wish(role="title"), spec=PROMPTED, prompts_here=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "what"),
+    [
+        ("classify", Classify(model="", items=(Text("a cat"),)), "classify texts"),
+        ("tokens", Tokenize(model="", items=(Text("a cat"),)), "show tokens"),
+        ("decode", Decode(model="", items=(Tokens((1,)),)), "decode tokens"),
+    ],
+)
+def test_what_no_dialect_asks_for_is_refused_by_its_name(method, request_, what):
+    client = Client("http://127.0.0.1:9", dialect="tei")
+
+    with pytest.raises(Unsupported, match=f"the dialect 'tei' cannot ask an endpoint to {what}"):
+        asyncio.run(getattr(client, method)(request_))
+
+
+@pytest.mark.parametrize(
+    ("request_", "what"),
+    [
+        (Encode(model="hash", items=(Text("a"), Image(b"GIF89a"))), "cannot carry images, and item 1 is one"),
+        (Encode(model="hash", items=(Link("https://example.org/a.png"),)), "cannot carry images, and item 0 is one"),
+        (Encode(model="hash", items=(Text("a"),), late_chunking=True), "cannot carry late_chunking=True"),
+    ],
+)
+def test_what_no_body_has_words_for_is_not_left_out_silently(request_, what):
+    with pytest.raises(Unsupported, match=what):
+        ask("http://127.0.0.1:9", request_, dialect="tei")

@@ -278,8 +278,8 @@ def test_what_is_no_key_is_refused_without_it(key):
 
 
 def test_an_unknown_dialect_is_refused():
-    with pytest.raises(ConfigError, match="'cohere' is unknown"):
-        Client("http://host", dialect="cohere")
+    with pytest.raises(ConfigError, match="'abacus' is unknown"):
+        Client("http://host", dialect="abacus")
 
 
 @pytest.mark.parametrize("base", ["", "/", "/v1", "/v1/", "/v1/embeddings"])

@@ -61,3 +61,15 @@ def test_a_kept_row_cannot_be_changed_by_who_gets_it() -> None:
 
     with pytest.raises(ValueError, match="read-only"):
         cache.get("a")["dense"][0, 0] = 9
+
+
+def test_it_counts_what_it_was_asked_for_and_what_it_holds() -> None:
+    cache = Cache(10_000)
+    cache.put("a", row(1))
+    for key in ("a", "a", "b"):
+        cache.get(key)
+
+    made = cache.counts()
+
+    assert (made.hits, made.misses, made.entries) == (2, 1, 1)
+    assert 400 < made.size_bytes <= 10_000

@@ -58,3 +58,29 @@ def test_scores_follow_the_models_activation() -> None:
     assert finish.scores(logits, spec(), raw=False) == pytest.approx([0.5, 1, 0])
     assert finish.scores(logits, spec(), raw=True) == pytest.approx([0, 100, -1000])
     assert finish.scores(logits, spec(score_activation="identity"), raw=False) == pytest.approx([0, 100, -1000])
+
+
+def test_softmax_is_over_the_labels_of_an_item() -> None:
+    logits = np.log(np.array([[1, 3], [1, 1]], np.float32)) + np.array([[1000], [-1000]], np.float32)
+
+    made = finish.label_scores(logits, spec(score_activation="softmax"), raw=False)
+
+    assert made == pytest.approx(np.array([[0.25, 0.75], [0.5, 0.5]]), abs=1e-4)
+    assert made.dtype == np.float32
+
+
+def test_labels_that_exclude_nothing_have_a_sigmoid_each() -> None:
+    logits = np.array([[0.0, 100.0], [-1000.0, 0.0]], np.float32)
+
+    assert finish.label_scores(logits, spec(), raw=False) == pytest.approx(np.array([[0.5, 1], [0, 0.5]]))
+    assert finish.label_scores(logits, spec(score_activation="softmax"), raw=True) == pytest.approx(logits)
+
+
+def test_the_scores_of_an_item_do_not_depend_on_its_neighbours() -> None:
+    logits = np.random.default_rng(1).normal(size=(50, 7)).astype(np.float32)
+    classifier = spec(score_activation="softmax")
+
+    together = finish.label_scores(logits, classifier, raw=False)
+
+    alone = [finish.label_scores(row[None], classifier, raw=False)[0] for row in logits]
+    assert np.array_equal(together, alone)

@@ -13,7 +13,7 @@ from embedstack.catalog import find
 from embedstack.engine.engine import Engine
 from embedstack.models.weights import Weights
 from embedstack.runtimes.processor import NATIVE_BFLOAT16, flags
-from embedstack.types import Encode, Text
+from embedstack.types import Classify, Encode, Pair, Text
 from support import judges
 from support.runtimes import runtimes
 from support.tiny import CASES, write
@@ -78,7 +78,7 @@ def test_the_recorded_m3_is_what_flagembedding_says_now(tmp_path: Path) -> None:
     assert np.abs(np.array(said["dense"]) - np.array(read("bge_m3.json")["dense"])).max() <= 1e-6
 
 
-@pytest.mark.parametrize("case", [case for case in CASES.values() if case.has_classifier], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [case for case in CASES.values() if case.is_reranker], ids=lambda case: case.name)
 def test_pairs_equal_the_cross_encoder(case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
     said = read("cross_encoder.json")
@@ -87,6 +87,31 @@ def test_pairs_equal_the_cross_encoder(case, tmp_path: Path, monkeypatch: pytest
         made = [model.score(query, [document]).scores[0] for query, document in said["pairs"]]
 
     assert made == pytest.approx(said["scores"][case.name], abs=1e-5)
+
+
+@pytest.mark.parametrize("name", read("labels.json")["scores"])
+def test_labels_equal_the_pipeline_of_transformers(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
+    said = read("labels.json")
+    kind = judges.with_problems(CASES[name.partition("/")[0]])[name]
+    items = (*map(Text, said["texts"]), *(Pair(*pair) for pair in said["pairs"]))
+
+    with embedstack.load(str(write(kind, tmp_path / "m")), precision="float32") as model:
+        made = asyncio.run(model._engine.classify(Classify(model="", items=items)))
+
+    assert made.scores == pytest.approx(np.array(said["scores"][name]), abs=1e-5)
+    assert made.spec.label_names == kind.labels
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("name", read("labels.json")["scores"])
+def test_the_recorded_labels_are_what_transformers_says_now(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    kind = judges.with_problems(CASES[name.partition("/")[0]])[name]
+
+    said = judges.label_outputs(write(kind, tmp_path / "m"))
+
+    assert np.array(said) == pytest.approx(np.array(read("labels.json")["scores"][name]), abs=1e-6)
 
 
 def test_raw_scores_are_the_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,3 +182,13 @@ def test_a_vector_below_the_limit_fails_in_words(precision: str) -> None:
     (said,) = fidelity("dense", rows([1, 0], *[[1, 0]] * 99), rows([1, off], *[[1, 0]] * 99)).fails(precision)[:1]  # type: ignore[arg-type]
 
     assert "the least cosine is 0.9" in said
+
+
+def test_every_label_is_compared() -> None:
+    truth = rows([0.0, 1.0], [4.0, 2.0], [8.0, 3.0])
+    wrong = rows([0.0, 1.0], [4.0, 2.0], [8.0, 1.5])
+
+    found = fidelity("score", truth, wrong)
+
+    assert (found.worst, found.largest) == ("2", pytest.approx(1.5 / 8))
+    assert found.order == pytest.approx(5 / 6)  # of three pairs of each label, one of the second is turned round

@@ -59,6 +59,18 @@ def test_scores_are_those_of_the_cross_encoder(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_labels_are_those_of_transformers(tmp_path: Path) -> None:
+    folder = write(CASES["bert-labels"], tmp_path / "m")
+    said = judges.label_outputs(folder)[: len(judges.TEXTS)]
+
+    with embedstack.load(str(folder), runtime="reference") as model:
+        made = model.classify(judges.TEXTS)
+
+    assert made.spec.label_names == ("calm", "glad", "sad")
+    assert made.scores == pytest.approx(np.array(said), abs=1e-5)
+
+
+@pytest.mark.slow
 def test_the_space_is_not_that_of_our_own_graph(tmp_path: Path) -> None:
     folder = write(CASES["bert-mean"], tmp_path / "m")
 

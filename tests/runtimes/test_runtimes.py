@@ -37,7 +37,7 @@ def test_an_operation_that_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch) ->
     assert [line.split(":")[0] for line in check_ops("openvino")] == ["activate gelu"]
 
 
-@pytest.mark.parametrize("case", ["bert-mean", "bert-classifier", "bge_m3_tiny"])
+@pytest.mark.parametrize("case", ["bert-mean", "bert-classifier", "roberta-labels", "bge_m3_tiny"])
 @pytest.mark.parametrize("runtime", runtimes("reference"))
 def test_a_runtime_keeps_its_promises(runtime: str, case: str, tmp_path: Path) -> None:
     folder = GOLDEN / case if case == "bge_m3_tiny" else write(CASES[case], tmp_path / case)

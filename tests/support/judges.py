@@ -8,6 +8,7 @@ Run with PyTorch at hand it records what they say, for the machines that have no
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -102,6 +103,28 @@ def cross_encoder_outputs(folder: Path) -> list[float]:
     return [float(score) for score in CrossEncoder(str(folder), device="cpu").predict(PAIRS)]
 
 
+def label_outputs(folder: Path) -> list[list[float]]:
+    """Scores of the labels of TEXTS and then of PAIRS, in the order of the logits."""
+    from transformers import pipeline
+
+    pipe = pipeline("text-classification", model=str(folder), device="cpu")
+    items = [*({"text": text} for text in TEXTS), *({"text": one, "text_pair": other} for one, other in PAIRS)]
+    order = pipe.model.config.label2id
+    return [
+        [
+            float(row["score"])
+            for row in sorted(pipe(item, top_k=None, truncation=True), key=lambda r: order[r["label"]])
+        ]
+        for item in items
+    ]
+
+
+def with_problems(case: Case) -> dict[str, Case]:
+    """A classifier of each kind that a config can state."""
+    kinds = ("single_label_classification", "multi_label_classification", "regression")
+    return {f"{case.name}/{kind}": replace(case, config={"problem_type": kind}) for kind in kinds}
+
+
 def sentence_transformers_outputs(folder: Path, texts: list[str]) -> np.ndarray:
     """Vectors of any sentence-transformers folder."""
     from sentence_transformers import SentenceTransformer
@@ -122,11 +145,12 @@ def record(golden: Path, minilm: Path | None) -> None:
             folder = write(case, Path(tmp) / case.name)
             made |= {f"{case.name}/{name}": values for name, values in transformers_outputs(folder, case).items()}
         np.savez(golden / "transformers.npz", origin=origin("transformers", "torch", "sentence-transformers"), **made)
-        scores = {n: cross_encoder_outputs(Path(tmp) / n) for n in CASES if CASES[n].has_classifier}
+        scores = {n: cross_encoder_outputs(Path(tmp) / n) for n, case in CASES.items() if case.is_reranker}
         _dump(
             golden / "cross_encoder.json",
             {"origin": origin("sentence-transformers", "torch"), "pairs": PAIRS, "scores": scores},
         )
+    record_labels(golden)
     m3 = make_m3(golden / "bge_m3_tiny")
     _dump(
         golden / "bge_m3.json",
@@ -136,6 +160,19 @@ def record(golden: Path, minilm: Path | None) -> None:
         vectors = sentence_transformers_outputs(minilm, SENTENCES)
         about = {"origin": origin("sentence-transformers", "torch"), "model": "all-MiniLM-L6-v2", "texts": SENTENCES}
         _dump(golden / "minilm.json", {**about, "vectors": [[float(f"{x:.8g}") for x in row] for row in vectors]})
+
+
+def record_labels(golden: Path) -> None:
+    """What classifiers give."""
+    with tempfile.TemporaryDirectory() as tmp:
+        scores = {
+            name: label_outputs(write(kind, Path(tmp) / name))
+            for case in CASES.values()
+            if case.is_classifier
+            for name, kind in with_problems(case).items()
+        }
+    about = {"origin": origin("transformers", "torch"), "texts": TEXTS, "pairs": PAIRS}
+    _dump(golden / "labels.json", {**about, "scores": scores})
 
 
 def _dump(path: Path, content: object) -> None:

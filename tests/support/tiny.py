@@ -33,9 +33,18 @@ class Case:
     pooling: str = "mean"
     activation: str = "gelu"
     has_classifier: bool = False
+    labels: tuple[str, ...] = ("LABEL_0",)  # of a classifier; with one it is a reranker
     has_m3_heads: bool = False
     seed: int = 7
     config: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def is_reranker(self) -> bool:
+        return self.has_classifier and len(self.labels) == 1
+
+    @property
+    def is_classifier(self) -> bool:
+        return self.has_classifier and len(self.labels) > 1
 
     @property
     def is_bert(self) -> bool:
@@ -50,6 +59,8 @@ CASES = {
         Case("bert-max", "bert", "max", "relu", seed=9),
         Case("bert-last", "bert", "last", "silu", seed=10),
         Case("bert-classifier", "bert", has_classifier=True, seed=11),
+        Case("bert-labels", "bert", has_classifier=True, labels=("calm", "glad", "sad"), seed=21),
+        Case("roberta-labels", "roberta", has_classifier=True, labels=("no", "yes"), seed=22),
         Case("roberta-mean", "roberta", "mean", seed=12),
         Case("xlm-roberta-cls", "xlm-roberta", "cls", seed=13),
         Case("xlm-roberta-classifier", "xlm-roberta", has_classifier=True, seed=14),
@@ -96,7 +107,8 @@ def offset(case: Case) -> int:
 
 def config(case: Case) -> dict[str, object]:
     kind = {"bert": "Bert", "roberta": "Roberta", "xlm-roberta": "XLMRoberta", "camembert": "Camembert"}[case.family]
-    head = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}} if case.has_classifier else {}
+    names = dict(enumerate(case.labels))
+    head = {"id2label": {str(n): name for n, name in names.items()}, "label2id": {name: n for n, name in names.items()}}
     return {
         "architectures": [f"{kind}{'ForSequenceClassification' if case.has_classifier else 'Model'}"],
         "model_type": case.family,
@@ -113,7 +125,7 @@ def config(case: Case) -> dict[str, object]:
         "bos_token_id": 0,
         "eos_token_id": 2,
         "position_embedding_type": "absolute",
-        **head,
+        **(head if case.has_classifier else {}),
         **case.config,
     }
 
@@ -206,10 +218,10 @@ def weights(case: Case) -> dict[str, np.ndarray]:
     if not case.has_classifier or case.is_bert:
         linear(f"{prefix}pooler.dense", HIDDEN, HIDDEN)
     if case.has_classifier and case.is_bert:
-        linear("classifier", HIDDEN, 1)
+        linear("classifier", HIDDEN, len(case.labels))
     elif case.has_classifier:
         linear("classifier.dense", HIDDEN, HIDDEN)
-        linear("classifier.out_proj", HIDDEN, 1)
+        linear("classifier.out_proj", HIDDEN, len(case.labels))
     if case.has_m3_heads:
         linear("sparse_linear", HIDDEN, 1)
         linear("colbert_linear", HIDDEN, HIDDEN)

@@ -32,6 +32,11 @@ _HEADS: Mapping[str, Head] = {
     "CamembertForSequenceClassification": "roberta",
 }
 _ACTIVATIONS: Mapping[str, ScoreActivation] = {"Sigmoid": "sigmoid", "Identity": "identity"}
+_LABEL_ACTIVATIONS: Mapping[str, ScoreActivation] = {
+    "single_label_classification": "softmax",
+    "multi_label_classification": "sigmoid",
+    "regression": "identity",
+}
 _TASKS = ("feature-extraction", "sequence-classification")
 REFERENCE_HINT = "; --runtime reference may run it, through sentence-transformers"
 
@@ -44,7 +49,7 @@ class Recipe:
     pooling: Pooling = "cls"
     normalize: bool = False
     head: Head = "none"
-    labels: int = 0
+    label_names: tuple[str, ...] = ()  # one for each logit
     score_activation: ScoreActivation = "sigmoid"
     prompts: Mapping[str, str]
     max_seq_length: int | None  # the limit that the recipe states, special tokens included
@@ -62,7 +67,7 @@ def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None) ->
     architecture = (config.texts("architectures") or [""])[0]
     settings = read_transformer_settings(folder, name)
     if architecture.endswith(_CLASSIFIER) and "Pooling" not in modules:
-        return _reranker(folder, config, name, settings)
+        return _scorer(folder, config, name, settings)
     if modules:
         return _embedder(folder, config, modules, name, entry, settings)
     if entry is None or entry.pooling is None:
@@ -214,25 +219,22 @@ def read_prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]
     return {role: text for role, text in sorted(prompts.items()) if text or role not in ("query", "document")}
 
 
-# ------------------------------------------------------------------------------------------------ rerankers
+# ------------------------------------------------------------------------------------------------ models that score
 
 
-def _reranker(folder: Path, config: Fields, name: str, settings: Fields) -> Recipe:
+def _scorer(folder: Path, config: Fields, name: str, settings: Fields) -> Recipe:
+    """A reranker where there is one label, else a classifier."""
     architecture = config.texts("architectures")[0]
     if architecture not in _HEADS:
         raise Unsupported(f"{name!r} is a {architecture}; embedstack has: {', '.join(_HEADS)}")
     labels = read_labels(config)
-    if labels != 1:
-        raise Unsupported(
-            f"{name!r} has {labels} labels; a reranker has exactly one, and classifiers are not served yet"
-        )
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
     refuse_pair_prompts(saved, name)
     return Recipe(
-        task="rerank",
+        task="rerank" if len(labels) == 1 else "classify",
         head=_HEADS[architecture],
-        labels=labels,
-        score_activation=read_activation(config, saved, name),
+        label_names=labels,
+        score_activation=read_activation(config, saved, name) if len(labels) == 1 else read_label_activation(config),
         prompts={},
         max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
@@ -245,15 +247,33 @@ def refuse_pair_prompts(saved: Fields, name: str) -> None:
         raise Unsupported(f"{name!r} puts prompts before its pairs; embedstack cannot follow that yet")
 
 
-def read_labels(config: Fields) -> int:
-    """How many logits there are; a config that states nothing means 2, as in transformers."""
-    if "id2label" in config:
-        return len(config.table("id2label").values)
-    return config.integer("num_labels", 2)
+def read_labels(config: Fields) -> tuple[str, ...]:
+    """A name for each logit, in their order; a config that states nothing has two, as in transformers.
+
+    Raises:
+        ConfigError: there are none, or they are not numbered from 0.
+    """
+    if "id2label" not in config:
+        count = config.integer("num_labels", 2)
+        if count < 1:
+            raise config.wrong("num_labels", "1 or more")
+        return tuple(f"LABEL_{number}" for number in range(count))
+    names = config.table("id2label").values
+    if not names or set(names) != {str(number) for number in range(len(names))}:
+        raise config.wrong("id2label", "a name for each logit, numbered from 0")
+    return tuple(str(names[str(number)]) for number in range(len(names)))
+
+
+def read_label_activation(config: Fields) -> ScoreActivation:
+    """Of a classifier of several labels. Source: transformers 5.23, `TextClassificationPipeline.postprocess`."""
+    kind = config.text("problem_type", "single_label_classification")
+    if kind not in _LABEL_ACTIVATIONS:
+        raise config.wrong("problem_type", f"one of: {', '.join(_LABEL_ACTIVATIONS)}")
+    return _LABEL_ACTIVATIONS[kind]
 
 
 def read_activation(config: Fields, saved: Fields, name: str) -> ScoreActivation:
-    """Where three generations of sentence-transformers keep it, the newest first; sigmoid where none does."""
+    """Of a reranker: where three generations of sentence-transformers keep it, the newest first, else sigmoid."""
     stated = (
         saved.text("activation_fn")
         or config.table("sentence_transformers").text("activation_fn")

@@ -23,6 +23,7 @@ from embedstack.catalog.folder import (
 from embedstack.catalog.recipe import (
     POOLINGS,
     read_activation,
+    read_label_activation,
     read_labels,
     read_modules,
     read_pooling_modes,
@@ -39,7 +40,7 @@ from embedstack.catalog.spec import (
     refuse_own_code,
 )
 from embedstack.errors import ConfigError, Unsupported
-from embedstack.types import Architecture, ModelSpec
+from embedstack.types import Architecture, ModelSpec, ScoreActivation, Task
 
 REFERENCE = "reference:"
 """What the family of such a spec begins with."""
@@ -88,23 +89,23 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
     if (folder / "adapter_config.json").is_file():
         raise Unsupported(f"{name!r} is an adapter; merge it into its model and give that")
     modules, settings = read_modules(folder, name), read_transformer_settings(folder, name)
-    is_reranker = _is_reranker(config, modules, name)
-    if not is_reranker:
+    labels = _labels(config, modules, name)
+    if not labels:
         _check_modules(modules, name)
     tokenizer = read_tokenizer(folder, name)
     _refuse_types(tokenizer, name)
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
-    if is_reranker:
+    if labels:
         refuse_pair_prompts(saved, name)
-    poolings = [] if is_reranker else _poolings(folder, modules, name)
+    poolings = [] if labels else _poolings(folder, modules, name)
     positions = _first(config, _POSITIONS)
     return ModelSpec(
         name=name,
         revision=revision,
-        task="rerank" if is_reranker else "embed",
+        task=_task(labels),
         architecture=_architecture(config),
-        outputs=("score",) if is_reranker else ("dense",),
-        dim=0 if is_reranker else _dim(folder, modules, len(poolings)),
+        outputs=("score",) if labels else ("dense",),
+        dim=0 if labels else _dim(folder, modules, len(poolings)),
         max_tokens=read_max_tokens(
             folder, positions - _offset(config) if positions else None, settings.limit("max_seq_length")
         ),
@@ -114,9 +115,10 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
         pooling=POOLINGS.get(poolings[0], "mean") if poolings else "cls",
         normalize=_ends_normalised(modules),
         lowercase=settings.flag("do_lower_case") and not tokenizer.lowers,
-        labels=1 if is_reranker else 0,
-        score_activation=read_activation(config, saved, name) if is_reranker else "sigmoid",
-        prompts={} if is_reranker else read_prompts(folder, name, entry),
+        labels=len(labels),
+        label_names=labels,
+        score_activation=_activation(config, saved, name, labels),
+        prompts={} if labels else read_prompts(folder, name, entry),
         licence=entry.licence if entry else read_licence(folder),
     )
 
@@ -146,18 +148,28 @@ def _offset(config: Fields) -> int:
     return config.integer("pad_token_id", 1) + 1 if is_counted else 0
 
 
-def _is_reranker(config: Fields, modules: Modules, name: str) -> bool:
+def _task(labels: Sequence[str]) -> Task:
+    return "embed" if not labels else "rerank" if len(labels) == 1 else "classify"
+
+
+def _activation(config: Fields, saved: Fields, name: str, labels: Sequence[str]) -> ScoreActivation:
+    match _task(labels):
+        case "embed":
+            return "sigmoid"
+        case "rerank":
+            return read_activation(config, saved, name)
+        case "classify":
+            return read_label_activation(config)
+
+
+def _labels(config: Fields, modules: Modules, name: str) -> tuple[str, ...]:
+    """Of a reranker or a classifier; none of an embedding model."""
     architecture = (config.texts("architectures") or [""])[0]
     if not architecture.endswith("ForSequenceClassification") or any(kind == "Pooling" for kind, _ in modules):
-        return False
-    labels = read_labels(config)
-    if labels != 1:
-        raise Unsupported(
-            f"{name!r} has {labels} labels; a reranker has exactly one, and classifiers are not served yet"
-        )
+        return ()
     if extra := [kind for kind, _ in modules if kind != "Transformer"]:
         raise Unsupported(f"{name!r} is a cross-encoder built with {extra[0]}; embedstack hands over plain ones only")
-    return True
+    return read_labels(config)
 
 
 def _check_modules(modules: Modules, name: str) -> None:

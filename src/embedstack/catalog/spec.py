@@ -77,7 +77,8 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         normalize=recipe.normalize,
         lowercase=recipe.lower_case and not tokenizer.lowers,
         head=recipe.head,
-        labels=recipe.labels,
+        labels=len(recipe.label_names),
+        label_names=recipe.label_names,
         score_activation=recipe.score_activation,
         prompts=recipe.prompts,
         sparse_ignore=_ids_without_weight(folder, tokenizer) if "sparse" in outputs else (),
@@ -150,7 +151,7 @@ def read_max_tokens(folder: Path, positions: int | None, max_seq_length: int | N
 
 
 def _outputs(folder: Path, architecture: Architecture, recipe: Recipe) -> tuple[Output, ...]:
-    if recipe.task == "rerank":
+    if recipe.task != "embed":
         return ("score",)
     has_heads = architecture.family == "xlm-roberta" and recipe.pooling == "cls"
     heads: list[Output] = ["sparse", "multi"] if has_heads else []

@@ -86,9 +86,13 @@ def _open(name: str, settings: Settings) -> Opened:
 
 
 def _run(model: Model) -> Run:
-    if model.spec.task == "rerank":
-        return lambda texts: model.score(TEXT, texts).usage
-    return lambda texts: model.encode(texts).usage
+    match model.spec.task:
+        case "embed":
+            return lambda texts: model.encode(texts).usage
+        case "rerank":
+            return lambda texts: model.score(TEXT, texts).usage
+        case "classify":
+            return lambda texts: model.classify(texts).usage
 
 
 def _report(
@@ -118,9 +122,13 @@ def _report(
 
 def _fingerprint(model: Model) -> str:
     """Which precision `auto` became can be told by it."""
-    if model.spec.task == "rerank":
-        return model.score(TEXT, "one text").fingerprint
-    return model.encode("one text").fingerprint
+    match model.spec.task:
+        case "embed":
+            return model.encode("one text").fingerprint
+        case "rerank":
+            return model.score(TEXT, "one text").fingerprint
+        case "classify":
+            return model.classify("one text").fingerprint
 
 
 def _table(report: dict[str, object]) -> str:

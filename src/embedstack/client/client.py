@@ -13,12 +13,27 @@ import numpy as np
 from embedstack.client.calls import Calls, Pause
 from embedstack.client.endpoint import MASK, Endpoint
 from embedstack.client.identity import must_be, must_be_wide, one_claim, unknown_spec
-from embedstack.client.wording import parts, plain, prompt_relied_on, prompted
+from embedstack.client.wording import parts, plain, prompt_relied_on, prompted, require_texts
 from embedstack.dialects import open_dialect
 from embedstack.dialects.dialect import AnyRoute, Heard, Info
 from embedstack.dialects.reply import Claim, body_bytes, claimed, must_carry
 from embedstack.errors import ConfigError, EmbedstackError, UnknownModel, Unsupported, Upstream
-from embedstack.types import Encode, Encoded, Floats, ModelSpec, Score, Scored, Task, Usage
+from embedstack.types import (
+    Classified,
+    Classify,
+    Decode,
+    Decoded,
+    Encode,
+    Encoded,
+    Floats,
+    ModelSpec,
+    Score,
+    Scored,
+    Task,
+    Tokenize,
+    Tokenized,
+    Usage,
+)
 
 TIMEOUT_S = 30.0
 RETRIES = 3
@@ -123,8 +138,26 @@ class Client:
         got = await self._asked("rerank", request)
         return Scored(spec=got.spec, fingerprint=got.fingerprint, usage=got.usage, scores=got.rows)
 
+    async def classify(self, request: Classify) -> Classified:
+        """No dialect asks for labels yet."""
+        raise self._unasked("classify texts")
+
+    async def tokens(self, request: Tokenize) -> Tokenized:
+        """No dialect asks for tokens yet."""
+        raise self._unasked("show tokens")
+
+    async def decode(self, request: Decode) -> Decoded:
+        """No dialect asks for the text of tokens yet."""
+        raise self._unasked("decode tokens")
+
+    def _unasked(self, what: str) -> Unsupported:
+        return Unsupported(
+            f"the dialect {self._dialect.name!r} cannot ask an endpoint to {what}; only vectors and scores can be had"
+        )
+
     async def _asked(self, task: Task, request: Encode | Score) -> _Answer:
         route = self._route(task)
+        require_texts(request, self._dialect.name)
         worded = self._worded(route, replace(request, model=self._name_there(request.model)))
         must_carry(worded, route.carries, self._dialect.name)
         if not request.items:
@@ -142,7 +175,7 @@ class Client:
 
     def _route(self, task: Task) -> AnyRoute:
         for route in self._dialect.routes:
-            if route.task == task:
+            if route.task == task and route.say is not None and route.hear is not None:
                 return route
         raise Unsupported(f"the dialect {self._dialect.name!r} has no route for the task {task!r}; use tei")
 
@@ -183,9 +216,12 @@ class Client:
         return Heard(rows, sum(heard.tokens for heard, _ in replies)), one_claim([claim for _, claim in replies])
 
     async def _part(self, route: AnyRoute, request: Encode | Score) -> tuple[Heard, Claim]:
-        body = body_bytes(route.say(request))
+        say, hear = route.say, route.hear
+        assert say is not None  # `_route` chose it so
+        assert hear is not None
+        body = body_bytes(say(request))
         wire = await self._calls.post(route.path, body, request)
-        heard = await _aside(len(wire.body), lambda: route.hear(wire, request))
+        heard = await _aside(len(wire.body), lambda: hear(wire, request))
         claim = claimed(wire.headers)
         if isinstance(request, Encode) and route.overlooks_role:
             self._must_have_prompted(request, claim)

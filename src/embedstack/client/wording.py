@@ -2,12 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from embedstack.dialects.dialect import AnyRoute
-from embedstack.errors import BadRequest
-from embedstack.types import Encode, Item, ModelSpec, Pair, Score, Text, Tokens
+from embedstack.errors import BadRequest, Unsupported
+from embedstack.types import Encode, Image, Item, Link, ModelSpec, Pair, Score, Text, Tokens
 
+EncodeItem: TypeAlias = Text | Tokens | Image | Link
 ROLES = ("query", "document", "none")  # known to every model, with or without a prompt
+
+
+def require_texts(request: Encode | Score, dialect: str) -> None:
+    """Refuse what no client half has words for; it would be left out of the body.
+
+    Raises:
+        Unsupported: names it.
+    """
+    if not isinstance(request, Encode):
+        return
+    if request.late_chunking:
+        raise Unsupported(f"the dialect {dialect!r} cannot carry late_chunking=True; leave it out")
+    for place, item in enumerate(request.items):
+        if isinstance(item, Image | Link):
+            raise Unsupported(f"the dialect {dialect!r} cannot carry images, and item {place} is one; send texts")
 
 
 def plain(request: Encode | Score, spec: ModelSpec, route: AnyRoute) -> Encode | Score:
@@ -26,7 +43,7 @@ def plain(request: Encode | Score, spec: ModelSpec, route: AnyRoute) -> Encode |
     )
 
 
-def _plain_role(item: Text | Tokens, spec: ModelSpec, unsaid: str) -> Text | Tokens:
+def _plain_role(item: EncodeItem, spec: ModelSpec, unsaid: str) -> EncodeItem:
     if not isinstance(item, Text) or not (item.role in ROLES or item.role in spec.prompts):
         return item
     same = spec.prompts.get(item.role, "") == spec.prompts.get(unsaid, "")

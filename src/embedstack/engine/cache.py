@@ -2,9 +2,20 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from threading import Lock
 
 from embedstack.types import Floats, Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a cache holds, and how often it was asked."""
+
+    hits: int = 0
+    misses: int = 0
+    entries: int = 0
+    size_bytes: int = 0
 
 
 class Cache:
@@ -16,15 +27,24 @@ class Cache:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit, self._size = limit_bytes, 0
+        self._hits = self._misses = 0
         self._rows: OrderedDict[Hashable, Vectors] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Hashable) -> Vectors | None:
         """The rows of one item."""
         with self._lock:
-            if key in self._rows:
-                self._rows.move_to_end(key)
-            return self._rows.get(key)
+            if key not in self._rows:
+                self._misses += 1
+                return None
+            self._hits += 1
+            self._rows.move_to_end(key)
+            return self._rows[key]
+
+    def counts(self) -> Counts:
+        """Since it was made."""
+        with self._lock:
+            return Counts(self._hits, self._misses, len(self._rows), self._size)
 
     def put(self, key: Hashable, rows: Vectors) -> None:
         """Keep the rows of one item, unless they are larger than the whole cache."""

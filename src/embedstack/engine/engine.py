@@ -4,44 +4,49 @@ import asyncio
 import hashlib
 import time
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 
 from embedstack.engine import finish
-from embedstack.engine.cache import Cache
-from embedstack.engine.lane import Lane
-from embedstack.engine.scheduler import Call, Job, Line, Scheduler
-from embedstack.errors import BadRequest, DeadlineExceeded, UnknownModel, Unsupported
+from embedstack.engine.admission import Limits
+from embedstack.engine.cache import Cache, Counts
+from embedstack.engine.lane import Group, Lane, OnBatch
+from embedstack.engine.line import Call, Job, Line
+from embedstack.engine.reading import in_groups, late, off_loop
+from embedstack.engine.scheduler import Scheduler
+from embedstack.errors import BadRequest, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.runtimes import Runtime
 from embedstack.types import (
+    Classified,
+    Classify,
+    Decode,
+    Decoded,
     Encode,
     Encoded,
     Encoding,
     Floats,
-    Item,
+    Load,
     ModelSpec,
     Output,
-    Pair,
+    Piece,
     Score,
     Scored,
     Task,
-    Tokens,
+    Tokenize,
+    Tokenized,
     Usage,
     Vectors,
 )
 
-T = TypeVar("T")
-
-INLINE_CHARS = 4_000  # tokenising this much takes under a millisecond, about what a hand-over to a thread can cost
-GROUP_CHARS = 250_000  # tokenised at once: some 50 ms, after which a caller who hung up costs no more
 INLINE_NUMBERS = 200_000  # finishing this many numbers takes under a millisecond
 QUOTED = 100  # characters of a wrong name that a message repeats
 SCORE: frozenset[Output] = frozenset({"score"})
+STANDS_IN: Mapping[Task, Task] = {"rerank": "classify"}  # a reranker is a classifier of one label
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class Loaded:
     aliases: tuple[str, ...] = ()
 
     def fingerprint(
-        self, request: Encode | Score | None = None, dim: int | None = None, *, normalize: bool | None = None
+        self, request: Encode | Score | Classify | None = None, dim: int | None = None, *, normalize: bool | None = None
     ) -> str:
         """Of vectors made here, for a request or for any."""
         return self.spec.fingerprint(
@@ -71,20 +76,33 @@ class Engine:
     """Models on one device behind one waiting line.
 
     Args:
-        models: at least one; the first of a task answers a request that names no model.
+        models: the first of a task answers a request that names no model; more may come, see `add`.
         batch_tokens: tokens of one run.
+        limits: how long requests may wait, and how long bulk batches run; nobody is refused by default.
+        max_request_tokens: of one request; 0 sets no limit.
         cache_bytes: memory for finished rows; 0 keeps none.
     """
 
-    def __init__(self, models: Sequence[Loaded], *, batch_tokens: int = 1024, cache_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        models: Sequence[Loaded],
+        *,
+        batch_tokens: int = 1024,
+        cache_bytes: int = 0,
+        limits: Limits | None = None,
+        max_request_tokens: int = 0,
+    ) -> None:
         self._models = {loaded.spec.name: loaded for loaded in models}
         self._names = {name: loaded for loaded in models for name in (*loaded.aliases, loaded.spec.name)}
         if len(self._models) < len(models):
             raise BadRequest("two models have the same name; load each of them in an engine of its own")
-        self._scheduler = Scheduler(batch_tokens)
+        self._batch_tokens = batch_tokens
+        self._max_request_tokens = max_request_tokens
+        self.on_batch: list[OnBatch] = []  # called by a lane, in its thread, after each batch
         self._cache = Cache(cache_bytes) if cache_bytes else None
-        lanes = range(max(loaded.runtime.lanes for loaded in models))
-        self._lanes = [Lane(self._scheduler, self._cache, number) for number in lanes]
+        lanes = max(loaded.runtime.lanes for loaded in models)
+        self._scheduler = Scheduler(batch_tokens, lanes=lanes, limits=limits)
+        self._lanes = [Lane(self._scheduler, self._cache, number, self.on_batch) for number in range(lanes)]
         weakref.finalize(self, self._scheduler.stop)  # an engine that nobody holds any more ends its lanes
 
     # ------------------------------------------------------------------ the door
@@ -98,6 +116,8 @@ class Engine:
         """
         loaded = self.find(request.model, "embed")
         spec = loaded.spec
+        if request.late_chunking:
+            raise Unsupported(f"late chunking is not available for {spec.name!r}; leave it out")
         dim = finish.check_dim(request.dim, spec)
         if not request.outputs:
             raise BadRequest(f"no output is asked for; {spec.name!r} gives: {', '.join(spec.outputs)}")
@@ -122,7 +142,7 @@ class Engine:
             )
 
         numbers = sum(array.size for row in rows for array in row.values())
-        return await _off_loop(numbers > INLINE_NUMBERS, finished)
+        return await off_loop(numbers > INLINE_NUMBERS, finished)
 
     async def score(self, request: Score) -> Scored:
         """Scores in input order.
@@ -140,28 +160,76 @@ class Engine:
             scores=finish.scores(_stack(rows, "score", spec.labels), spec, raw=request.raw_scores),
         )
 
+    async def classify(self, request: Classify) -> Classified:
+        """Scores of all labels, in input order.
+
+        Raises:
+            As `encode`.
+        """
+        loaded = self.find(request.model, "classify")
+        spec = loaded.spec
+        _, rows, usage = await self._compute(loaded, request, SCORE)
+        return Classified(
+            spec=spec,
+            fingerprint=loaded.fingerprint(request),
+            usage=usage,
+            scores=finish.label_scores(_stack(rows, "score", spec.labels), spec, raw=request.raw_scores),
+        )
+
+    async def tokens(self, request: Tokenize) -> Tokenized:
+        """What the model reads of each item, and what would be cut of it; see `TextInput.pieces`.
+
+        Raises:
+            BadRequest, DeadlineExceeded.
+        """
+        loaded = self.find(request.model, None)
+        items = await in_groups(request, request.items, lambda group, first: loaded.text.pieces(
+            group, request.max_tokens, request.truncate, first=first
+        ))  # fmt: skip
+        usage = _usage_of_pieces(items)
+        if not request.special_tokens:
+            items = [tuple(piece for piece in pieces if not piece.special) for pieces in items]
+        return Tokenized(spec=loaded.spec, usage=usage, items=tuple(items))
+
+    async def decode(self, request: Decode) -> Decoded:
+        """The texts of token ids.
+
+        Raises:
+            BadRequest: see `TextInput.decode`; DeadlineExceeded.
+        """
+        loaded = self.find(request.model, None)
+        texts = await in_groups(request, request.items, lambda group, first: loaded.text.decode(
+            group, skip_special_tokens=request.skip_special_tokens, first=first
+        ))  # fmt: skip
+        usage = Usage(items=len(texts), tokens=sum(len(item.ids) for item in request.items))
+        return Decoded(spec=loaded.spec, usage=usage, texts=tuple(texts))
+
     def models(self) -> tuple[ModelSpec, ...]:
         """What is loaded, in the order given."""
         return tuple(loaded.spec for loaded in self._models.values())
 
-    def find(self, name: str, task: Task) -> Loaded:
+    def find(self, name: str, task: Task | None) -> Loaded:
         """The loaded model of this name or alias; an empty name means the first one of the task.
 
+        Args:
+            task: what it is for; None where any model will do.
         Raises:
             UnknownModel: nothing by that name; the message lists what there is.
             Unsupported: the model is there, for another task.
         """
         if not name:
-            fits = [loaded for loaded in self._models.values() if loaded.spec.task == task]
-            if not fits:
-                raise Unsupported(f"no model for {task} is loaded, only {', '.join(self._models)}; load one beside it")
-            return fits[0]
+            served = self._models.values()
+            fits = [loaded for loaded in served if task in (None, loaded.spec.task)]
+            fits += [loaded for loaded in served if task == STANDS_IN.get(loaded.spec.task, "")]
+            if fits:
+                return fits[0]
+            raise Unsupported(f"no model for {task} is loaded, only {', '.join(self._models)}; load one beside it")
         if name not in self._names:
             near = get_close_matches(name[:QUOTED], self._names, n=1, cutoff=0.4)
             hint = f"did you mean {self._names[near[0]].spec.name!r}? " if near else ""
             raise UnknownModel(f"model {name[:QUOTED]!r} is not loaded; {hint}loaded: {', '.join(self._models)}")
         loaded = self._names[name]
-        if loaded.spec.task != task:
+        if task not in (None, loaded.spec.task, STANDS_IN.get(loaded.spec.task)):
             raise Unsupported(f"{loaded.spec.name!r} is for {loaded.spec.task}, not for {task}; send another model")
         return loaded
 
@@ -179,6 +247,49 @@ class Engine:
         """Tokens that wait for the device."""
         return self._scheduler.waiting_tokens
 
+    def load(self) -> Load:
+        """How busy it is."""
+        cache = self._cache.counts() if self._cache else Counts()
+        counts = self._scheduler.counts()
+        return Load(
+            waiting_items=counts.waiting_items,
+            waiting_tokens=self._scheduler.waiting_tokens,
+            limit_tokens=self._scheduler.limit_tokens(),
+            running_items=counts.running_items,
+            batch_tokens=self._batch_tokens,
+            batches=counts.batches,
+            batch_items=counts.items,
+            cache_hits=cache.hits,
+            cache_misses=cache.misses,
+            cache_entries=cache.entries,
+            cache_bytes=cache.size_bytes,
+            precisions={name: loaded.runtime.precision for name, loaded in self._models.items()},
+        )
+
+    def add(self, loaded: Loaded) -> None:
+        """One model more, from any thread; requests see it whole or not at all.
+
+        Raises:
+            BadRequest: one of this name is here.
+        """
+        name = loaded.spec.name
+        if name in self._models:
+            raise BadRequest(f"{name!r} is loaded already; unload it first")
+        for number in range(len(self._lanes), loaded.runtime.lanes):
+            self._lanes.append(Lane(self._scheduler, self._cache, number))
+        self._models = {**self._models, name: loaded}
+        self._names = {**{alias: loaded for alias in loaded.aliases}, **self._names, name: loaded}
+
+    def remove(self, name: str) -> None:
+        """One model less, from any thread; its memory is given back.
+
+        Whoever removes it sees to it that no request for it is under way. A batch that a caller left behind ends well.
+        """
+        gone = self._models[name]
+        self._names = {known: loaded for known, loaded in self._names.items() if loaded is not gone}
+        self._models = {known: loaded for known, loaded in self._models.items() if loaded is not gone}
+        gone.runtime.close()
+
     def close(self) -> None:
         """Finish the batches that run, refuse what waits, give the memory back; more than once does no harm."""
         for lane in self._lanes:
@@ -189,12 +300,20 @@ class Engine:
     # ------------------------------------------------------------------ a request's way
 
     async def _compute(
-        self, loaded: Loaded, request: Encode | Score, outputs: frozenset[Output]
+        self, loaded: Loaded, request: Encode | Score | Classify, outputs: frozenset[Output]
     ) -> tuple[list[Encoding], list[Vectors], Usage]:
-        encodings = await self._tokenise(loaded, request)
+        began = time.monotonic()
+        encodings = await in_groups(request, request.items, lambda group, first: loaded.text.encode(
+            group, request.max_tokens, request.truncate, first=first
+        ))  # fmt: skip
         usage = _usage(encodings)
         if not encodings:
             return [], [], usage
+        if 0 < self._max_request_tokens < usage.tokens:
+            raise TooLong(
+                f"the request has {usage.tokens} tokens and the limit is {self._max_request_tokens}; "
+                "send it in parts, or raise EMBEDSTACK_MAX_REQUEST_TOKENS"
+            )
         identity = (loaded.fingerprint(), outputs)
         loop, now = asyncio.get_running_loop(), time.monotonic()
         call = Call(loop, loop.create_future(), [None] * len(encodings), now)
@@ -203,27 +322,21 @@ class Engine:
         call.jobs = jobs if request.whole else [job for job in jobs if not self._answer_from_cache(call, job)]
         call.missing = len(call.jobs)
         if call.jobs:
-            group = (loaded.runtime, loaded.spec, outputs)
-            await self._wait(call, request.deadline, lambda: self._scheduler.submit(
-                Line(group, call.jobs.copy(), request.priority, request.caller, call.arrived, is_whole=request.whole)
-            ))  # fmt: skip
+            line = Line(
+                Group(loaded.runtime, loaded.spec, outputs),
+                call.jobs.copy(),
+                request.priority,
+                request.caller,
+                call.arrived,
+                is_whole=request.whole,
+                deadline=request.deadline,
+                call=call,
+            )
+            await self._wait(call, request.deadline, lambda: self._scheduler.submit(line))
         now = time.monotonic()
         wait_s = max(0.0, (call.started or now) - call.arrived)
-        usage = Usage(usage.items, usage.tokens, usage.dropped, usage.truncated, wait_s, now - call.arrived - wait_s)
+        usage = replace(usage, tokenize_s=call.arrived - began, wait_s=wait_s, run_s=now - call.arrived - wait_s)
         return encodings, cast("list[Vectors]", call.rows), usage
-
-    async def _tokenise(self, loaded: Loaded, request: Encode | Score) -> list[Encoding]:
-        """In groups, so that a request which is cancelled meanwhile ends soon."""
-        encodings: list[Encoding] = []
-        for group, chars in _groups(request.items):
-            first = len(encodings)
-            encodings += await _off_loop(
-                chars > INLINE_CHARS,
-                lambda group=group, first=first: loaded.text.encode(  # type: ignore[misc]
-                    group, request.max_tokens, request.truncate, first=first
-                ),
-            )
-        return encodings
 
     def _answer_from_cache(self, call: Call, job: Job) -> bool:
         if self._cache is None or (rows := self._cache.get(job.key)) is None:
@@ -239,9 +352,7 @@ class Engine:
             submit()
             await asyncio.wait_for(call.done, left_s)
         except asyncio.TimeoutError as error:
-            raise DeadlineExceeded(
-                "the deadline passed before the work was done; allow more time or send less"
-            ) from error
+            raise late() from error
         finally:
             if not call.done.done() or call.done.cancelled() or call.done.exception():
                 self._scheduler.leave(call)
@@ -268,30 +379,8 @@ def _usage(encodings: Sequence[Encoding]) -> Usage:
     )
 
 
-def _groups(items: Sequence[Item]) -> Iterator[tuple[list[Item], int]]:
-    """Items in order, each group with its size; the last item of a group may be long."""
-    group: list[Item] = []
-    size = 0
-    for item in items:
-        group.append(item)
-        size += _chars(item)
-        if size >= GROUP_CHARS:
-            yield group, size
-            group, size = [], 0
-    if group:
-        yield group, size
-
-
-def _chars(item: Item) -> int:
-    """About how much work tokenising is; what is no text is refused later."""
-    parts = (
-        (item.query, item.document)
-        if isinstance(item, Pair)
-        else (item.ids if isinstance(item, Tokens) else item.text,)
-    )
-    return sum(len(part) for part in parts if isinstance(part, str | tuple))
-
-
-async def _off_loop(is_long: bool, work: Callable[[], T]) -> T:
-    """Long work leaves the event loop free for other callers."""
-    return await asyncio.to_thread(work) if is_long else work()
+def _usage_of_pieces(items: Sequence[Sequence[Piece]]) -> Usage:
+    """As a request would count them."""
+    dropped = [sum(piece.is_cut for piece in pieces) for pieces in items]
+    tokens = sum(len(pieces) for pieces in items) - sum(dropped)
+    return Usage(len(items), tokens, dropped=sum(dropped), truncated=sum(count > 0 for count in dropped))

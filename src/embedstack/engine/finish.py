@@ -61,7 +61,17 @@ def multi(rows: Floats, *, normalize: bool) -> Floats:
 
 def scores(logits: Floats, spec: ModelSpec, *, raw: bool) -> Floats:
     """(items, 1) logits -> (items,) scores after the activation that the model's config names."""
-    flat = logits[:, 0].astype(np.float32)
-    if raw or spec.score_activation == "identity":
-        return flat
-    return (0.5 * (1.0 + np.tanh(0.5 * flat.astype(np.float64)))).astype(np.float32)  # sigmoid without overflow
+    return np.ascontiguousarray(label_scores(logits, spec, raw=raw)[:, 0])
+
+
+def label_scores(logits: Floats, spec: ModelSpec, *, raw: bool) -> Floats:
+    """(items, labels) logits -> scores after that activation: softmax over the labels, or sigmoid of each."""
+    wide = logits.astype(np.float64)
+    match "identity" if raw else spec.score_activation:
+        case "identity":
+            return logits.astype(np.float32)
+        case "sigmoid":
+            return (0.5 * (1.0 + np.tanh(0.5 * wide))).astype(np.float32)  # without overflow
+        case "softmax":
+            shares = np.exp(wide - wide.max(axis=1, keepdims=True))
+            return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)

@@ -7,10 +7,12 @@ from typing import get_args
 import numpy as np
 import tokenizers
 
-from embedstack.errors import BadRequest, ConfigError, TooLong
-from embedstack.types import Encoding, Item, ModelSpec, Pair, Text, Tokens, Truncate
+from embedstack.errors import BadRequest, ConfigError, TooLong, Unsupported
+from embedstack.inputs.pieces import Source, lengths, pieces
+from embedstack.types import Encoding, Image, Item, Link, ModelSpec, Pair, Piece, Text, Tokens, Truncate
 
 ROLES = ("query", "document", "none")  # always there; the last puts nothing in front
+_NO_ID = 2**31  # ids are below it in every tokenizer.json
 MAX_TEXT_CHARS = 1_000_000  # a megabyte tokenises in about half a second and holds some 250,000 tokens
 
 
@@ -55,9 +57,7 @@ class TextInput:
                 given or made of a text.
             TooLong: over the limit and `truncate` is refuse; or over `max_text_chars` in any case.
         """
-        if truncate not in get_args(Truncate):
-            raise BadRequest(f"truncate={truncate!r} is unknown; use one of: {', '.join(get_args(Truncate))}")
-        limit = self._limit(max_tokens, is_pair=any(isinstance(item, Pair) for item in items))
+        limit = self._limit(items, max_tokens, truncate)
         numbered = dict(enumerate(items, first))
         whole = self._tokenise(numbered)
         return [
@@ -67,7 +67,56 @@ class TextInput:
             for place, item in numbered.items()
         ]
 
-    def _limit(self, max_tokens: int | None, *, is_pair: bool) -> int:
+    def pieces(
+        self,
+        items: Sequence[Text | Pair],
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+        *,
+        first: int = 0,
+    ) -> list[tuple[Piece, ...]]:
+        """What `encode` reads, before anything is cut; of a pair each piece has its place in its own text.
+
+        Args:
+            first, max_tokens: as for `encode`.
+            truncate: which end would be cut; refuse marks what stands over the limit on the right.
+        Raises:
+            BadRequest, TooLong: as `encode`, but for no number of tokens.
+        """
+        limit = self._limit(items, max_tokens, truncate)
+        sources = [self._sources(item, place) for place, item in enumerate(items, first)]
+        whole = self._tokenizer.encode_batch([_read(source) for source in sources])
+        return [
+            pieces(encoding, source, self._keeps(encoding, len(source), limit), truncate)
+            for encoding, source in zip(whole, sources, strict=True)
+        ]
+
+    def _keeps(self, encoding: tokenizers.Encoding, sources: int, limit: int) -> tuple[int, ...]:
+        room = limit - sum(encoding.special_tokens_mask)
+        counts = lengths(encoding, sources)
+        return (min(counts[0], room),) if sources == 1 else longest_first(counts[0], counts[1], room)
+
+    def decode(self, items: Sequence[Tokens], *, skip_special_tokens: bool = True, first: int = 0) -> list[str]:
+        """The text of each list of token ids.
+
+        Raises:
+            BadRequest: an empty list, or an id that the tokeniser does not know.
+        """
+        for place, item in enumerate(items, first):
+            if not item.ids:
+                raise BadRequest(f"text {place} is an empty list of token ids; send at least one")
+            for number in set(item.ids):
+                if not 0 <= number < _NO_ID or self._tokenizer.id_to_token(number) is None:
+                    raise BadRequest(
+                        f"text {place} has the token id {number}, which the tokeniser of {self._spec.name!r} does not "
+                        "know; send ids of this model"
+                    )
+        return self._tokenizer.decode_batch([list(item.ids) for item in items], skip_special_tokens)
+
+    def _limit(self, items: Sequence[Item], max_tokens: int | None, truncate: Truncate) -> int:
+        if truncate not in get_args(Truncate):
+            raise BadRequest(f"truncate={truncate!r} is unknown; use one of: {', '.join(get_args(Truncate))}")
+        is_pair = any(isinstance(item, Pair) for item in items)
         least = self._tokenizer.num_special_tokens_to_add(is_pair) + (2 if is_pair else 1)
         limit = self._spec.max_tokens if max_tokens is None else min(max_tokens, self._spec.max_tokens)
         if limit < least:
@@ -80,20 +129,25 @@ class TextInput:
         prompted = {place: self._prompted(item, place) for place, item in items.items() if not isinstance(item, Tokens)}
         return dict(zip(prompted, self._tokenizer.encode_batch_fast(list(prompted.values())), strict=True))
 
-    def _prompted(self, item: Item, place: int) -> str | tuple[str, str]:
+    def _prompted(self, item: Text | Pair | Image | Link, place: int) -> str | tuple[str, str]:
+        return _read(self._sources(item, place))
+
+    def _sources(self, item: Text | Pair | Image | Link, place: int) -> tuple[Source, ...]:
+        is_lowered = self._spec.lowercase
         match item:
             case Text(text, role):
                 check_text(text, f"text {place}", self._max_text_chars)
-                return self._cased(self._prompt(role) + text)
+                return (Source(text, self._prompt(role), is_lowered),)
             case Pair(query, document):
                 check_text(query, "the query", self._max_text_chars)
                 check_text(document, f"document {place}", self._max_text_chars)
-                return self._cased(query), self._cased(document)
-            case _:
-                raise AssertionError(item)
-
-    def _cased(self, text: str) -> str:
-        return text.lower() if self._spec.lowercase else text
+                return Source(query, "", is_lowered), Source(document, "", is_lowered)
+            case Image() | Link():
+                what = "an image" if isinstance(item, Image) else "a link to an image"
+                raise Unsupported(
+                    f"item {place} is {what}, and {self._spec.name!r} takes text only; "
+                    "send texts, or name a model that takes images"
+                )
 
     def _prompt(self, role: str) -> str:
         prompts = self._spec.prompts
@@ -162,6 +216,12 @@ class TextInput:
                 f"{_called(item, place)} has {tokens} tokens, the limit is {limit} for {self._spec.name!r}; "
                 "send truncate=right or left, or split it"
             )
+
+
+def _read(sources: tuple[Source, ...]) -> str | tuple[str, str]:
+    """What the tokeniser takes: a text, or two of a pair."""
+    texts = [source.read for source in sources]
+    return texts[0] if len(texts) == 1 else (texts[0], texts[1])
 
 
 def _called(item: Item, place: int) -> str:

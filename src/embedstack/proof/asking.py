@@ -8,7 +8,21 @@ import numpy as np
 from embedstack.errors import BadRequest, Mismatch, Unsupported
 from embedstack.proof.fidelity import of_sparse
 from embedstack.proof.probes import Probe
-from embedstack.types import DENSE, Encode, Encoded, Encoder, Floats, ModelSpec, Output, Pair, Score, Text
+from embedstack.types import (
+    DENSE,
+    Classified,
+    Classify,
+    Encode,
+    Encoded,
+    Encoder,
+    Floats,
+    ModelSpec,
+    Output,
+    Pair,
+    Score,
+    Scored,
+    Text,
+)
 
 MOST_ITEMS = 32  # in one request: what a TEI server takes unless it was told otherwise
 Made = dict[Output, dict[str, Floats]]
@@ -57,7 +71,7 @@ class Asking:
         return made
 
     async def _answer(self, group: Sequence[Probe]) -> dict[Output, list[Floats]]:
-        if self._spec.task == "rerank":
+        if self._spec.task != "embed":
             return {"score": list(await self._scores(group))}
         try:
             answer = await self._encoded(group)
@@ -81,17 +95,25 @@ class Asking:
         return answer
 
     async def _scores(self, group: Sequence[Probe]) -> Floats:
-        items = tuple(probe.item for probe in group if isinstance(probe.item, Pair))
+        """(probes, labels) logits."""
         try:
-            answer = await self._encoder.score(Score(model=self._spec.name, items=items, raw_scores=self._raw))
+            answer = await self._scored(group)
         except Unsupported:
-            if not self._raw:
+            if not self._raw or self._spec.score_activation == "softmax":  # which many logits could have become
                 raise
             self._raw = False
             return await self._scores(group)
         self._note(answer.spec, answer.fingerprint)
-        scores = answer.scores if self._raw else logits(answer.scores, self._spec)
-        return scores[:, None]
+        scores = answer.scores.reshape(len(group), -1)
+        return scores if self._raw else logits(scores, self._spec)
+
+    async def _scored(self, group: Sequence[Probe]) -> Scored | Classified:
+        name, raw = self._spec.name, self._raw
+        if self._spec.task == "classify":
+            items = tuple(probe.item for probe in group)
+            return await self._encoder.classify(Classify(model=name, items=items, raw_scores=raw))
+        pairs = tuple(probe.item for probe in group if isinstance(probe.item, Pair))
+        return await self._encoder.score(Score(model=name, items=pairs, raw_scores=raw))
 
     def _note(self, spec: ModelSpec, fingerprint: str) -> None:
         if spec.space != self._spec.space:

@@ -89,7 +89,7 @@ class _Fit:
 
 def asked_for(spec: ModelSpec) -> tuple[Probe, ...]:
     """The probes that candidates are tried on; the late one only if somebody made it."""
-    return probes(spec).named(*(SHORT_PAIRS if spec.task == "rerank" else SHORT), *LONG)
+    return probes(spec).named(*SHORT, *SHORT_PAIRS, *LONG)
 
 
 def _judge(
@@ -139,11 +139,11 @@ class Trials:
 
     def __init__(self, spec: ModelSpec, folder: Path, truth: Truth) -> None:
         self._spec, self._folder, self._weights = spec, folder, open_weights(folder)
-        self._output: Output = "score" if spec.task == "rerank" else "dense"
+        self._output: Output = spec.outputs[0]
         self._truth = truth.rows[self._output]
         self._probes = [probe for probe in asked_for(spec) if probe.name in self._truth]
         self._right = self._read(self._probes)
-        self._spread = max(float(np.ptp([row[0] for row in self._truth.values()])), TINY)
+        self._spread = max(float(np.ptp([*self._truth.values()])), TINY)
         self._hidden: dict[tuple[Architecture, bytes, bytes, bytes], Array] = {}  # pooling candidates share one
         self._require_true()
 
@@ -216,7 +216,7 @@ class Trials:
         """The mean distance over the probes of `rows`."""
         one, other = (np.stack([np.asarray(side[name], np.float64) for name in rows]) for side in (made, rows))
         if self._output == "score":
-            return float(np.mean(((one[:, 0] - other[:, 0]) / self._spread) ** 2) / 2)
+            return float(np.mean(((one - other) / self._spread) ** 2) / 2)
         return float(distances(one, other).mean())
 
     def _rows(self, candidate: Candidate) -> dict[str, Floats]:

@@ -86,7 +86,7 @@ def _texts(spec: ModelSpec, folder: Path, text: TextInput) -> Iterator[Candidate
         lowered = TextInput(folder, replace(spec, lowercase=True))
         yield Candidate("lower-cased", "lower-cases, the model keeps capital letters", spec, lowered.encode)
     yield Candidate("no special tokens", "leaves out the special tokens around a text", spec, _bare(spec, folder))
-    if spec.task == "rerank":
+    if spec.task != "embed":
         yield Candidate("no segments", "marks query and document as one segment", spec, _one_segment(text))
         yield Candidate("pair turned round", "puts the document before the query", spec, _turned(text))
 

@@ -120,7 +120,7 @@ def fidelity(
     pairs = [_paired(output, name, truth[name], made[name]) for name in names]
     lone = [_paired(output, name, made[name], row) for name, row in (alone or {}).items()]
     if output == "score":
-        return _scores(names, pairs, lone, float(np.ptp([row[0] for row in truth.values()])))
+        return _scores(names, pairs, lone, float(np.ptp([*truth.values()])))
     cosines = [_cosines(one, other) for one, other in pairs]
     off = [_largest(output, *pair) for pair in pairs]
     scale = max((float(row[:, 1].max()) for row in truth.values() if len(row)), default=0) if output == "sparse" else 1
@@ -218,17 +218,17 @@ def _scores(
     lone: Sequence[tuple[Array, Array]],
     spread: float,
 ) -> Fidelity:
-    """`spread`: of all that is true, whether it was asked for or not."""
-    true, made = (np.array([pair[side][0, 0] for pair in pairs]) for side in (0, 1))
+    """`spread`: of all that is true, whether it was asked for or not. Of several labels each has its own order."""
+    true, made = (np.array([pair[side][0] for pair in pairs]) for side in (0, 1))  # (probes, labels)
     spread = max(spread, TINY)
     clear = true[:, None] - true[None, :] > TIE * spread
     kept = (made[:, None] - made[None, :] > 0)[clear]
-    off = np.abs(true - made) / spread
+    off = np.abs(true - made).max(axis=1) / spread
     return Fidelity(
         output="score",
         probes=len(pairs),
         worst=names[int(np.argmax(off))],
         largest=float(np.max(off)),
         order=float(kept.mean()) if kept.size else 1.0,
-        alone=1.0 - float(np.max([abs(one - other)[0, 0] for one, other in lone])) / spread if lone else None,
+        alone=1.0 - float(np.max([abs(one - other) for one, other in lone])) / spread if lone else None,
     )

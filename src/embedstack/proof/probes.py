@@ -29,7 +29,7 @@ class Probes:
     """All probes of one model, and which of them are compared with each other."""
 
     all: tuple[Probe, ...]
-    queries: tuple[str, ...]  # names; none for a reranker
+    queries: tuple[str, ...]  # names; none for a model that scores
     documents: tuple[str, ...]
     digest: str  # of the set for all models: truth of another set is not read
 
@@ -74,6 +74,8 @@ def probes(spec: ModelSpec) -> Probes:
     past = [replace(probe, is_late=spec.max_tokens > LATE_TOKENS) for probe in _past_limit(spec)]
     if spec.task == "rerank":
         return Probes((*_pairs(), *past), (), (), digest())
+    if spec.task == "classify":
+        return Probes((*_texts(), *_pairs(), *past), (), (), digest())
     queries, documents = tuple(q.name for q in _file().query), tuple(d.name for d in _file().document)
     return Probes((*_texts(), *past), queries, documents, digest())
 

@@ -54,7 +54,7 @@ async def prove(
     asking = Asking(encoder, spec)
     wanted = [p for p in probes(spec).all if all(p.name in rows for rows in _single(truth).values())]
     made = await asking.together(wanted)
-    judged = made["score" if spec.task == "rerank" else "dense"]
+    judged = made[spec.outputs[0]]
     alone = await asking.alone([p for p in wanted if p.name in ALONE and p.name in judged])
     held, why = (precision, "as asked") if precision else precision_of(spec, asking.fingerprint)
     rows = tuple(_compared(spec, output, truth, made, alone) for output in made)

@@ -37,7 +37,7 @@ def check_start(encoder: Encoder, cache_dir: Path, precision: str = "auto") -> P
 
 async def check(encoder: Encoder, spec: ModelSpec, truth: Truth, precision: str = "auto") -> Proof:
     """One model by one probe, in every output that there is truth of."""
-    main = truth.rows.get("score" if spec.task == "rerank" else "dense", {})
+    main = truth.rows.get(spec.outputs[0], {})
     known = [probe for probe in probes(spec).named(*PROBES) if probe.name in main]
     if not known:
         return "unproven"

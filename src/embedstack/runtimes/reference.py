@@ -64,7 +64,7 @@ class ReferenceRuntime:
         self.reason = "; ".join(clause for clause in said if clause)
         self._spec, self._has_segments = spec, spec.architecture.segments > 1
         self._output = spec.outputs[0]
-        load = _reranker if spec.task == "rerank" else _embedder
+        load = _embedder if spec.task == "embed" else _scorer
         self._model: Model | None  # None once it is closed
         self._model, self._pad = load(weights.folder, self._device, DTYPES[self.precision])
 
@@ -117,7 +117,7 @@ def _embedder(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[M
     return run, _padding(model[0].auto_model)
 
 
-def _reranker(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Model, int]:
+def _scorer(folder: Path, device: torch.device, dtype: torch.dtype) -> tuple[Model, int]:
     with _loading(folder):
         encoder = CrossEncoder(
             str(folder), device=str(device), local_files_only=True, model_kwargs={"torch_dtype": dtype}

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,28 +12,50 @@ import numpy as np
 
 from embedstack.errors import BadRequest, DeadlineExceeded, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.text import MAX_TEXT_CHARS, check_text
+from embedstack.testing import hashes
+from embedstack.testing.hashes import VOCAB
 from embedstack.types import (
     Architecture,
+    Classified,
+    Classify,
+    Decode,
+    Decoded,
     Encode,
     Encoded,
     Floats,
+    Image,
+    Input,
+    Item,
+    Link,
+    Load,
     ModelSpec,
+    Output,
     Pair,
+    Piece,
+    Request,
     Score,
     Scored,
+    Task,
     Text,
+    Tokenize,
+    Tokenized,
     Tokens,
     Truncate,
     Usage,
 )
 
-VOCAB = 1000
 LENGTH = 2.0  # of a vector that was not asked to be of length 1
-SHARPNESS = 8.0  # logits run from -4 (no word of the query is in the document) to 4 (all are)
 
 
 def hash_spec(
-    name: str = "hash", *, dim: int = 32, max_tokens: int = 256, cuts: tuple[int, ...] = (8, 16), revision: str = "1"
+    name: str = "hash",
+    *,
+    dim: int = 32,
+    max_tokens: int = 256,
+    cuts: tuple[int, ...] = (8, 16),
+    revision: str = "1",
+    inputs: tuple[Input, ...] = ("text",),
+    outputs: tuple[Output, ...] = ("dense",),
 ) -> ModelSpec:
     """An embedding model that is only a name."""
     return ModelSpec(
@@ -40,7 +63,8 @@ def hash_spec(
         revision=revision,
         task="embed",
         architecture=_architecture(dim, max_tokens),
-        outputs=("dense",),
+        inputs=inputs,
+        outputs=outputs,
         dim=dim,
         max_tokens=max_tokens,
         weights=hashlib.sha256(name.encode()).hexdigest(),
@@ -51,17 +75,30 @@ def hash_spec(
 
 def overlap_spec(name: str = "overlap", *, max_tokens: int = 256) -> ModelSpec:
     """A reranker that is only a name."""
+    return _scorer(name, "rerank", max_tokens, ("LABEL_0",))
+
+
+def labels_spec(
+    name: str = "labels", *, labels: tuple[str, ...] = ("calm", "glad", "sad"), max_tokens: int = 256
+) -> ModelSpec:
+    """A classifier that is only a name: it finds the labels that are among the words."""
+    return _scorer(name, "classify", max_tokens, labels)
+
+
+def _scorer(name: str, task: Task, max_tokens: int, labels: tuple[str, ...]) -> ModelSpec:
     return ModelSpec(
         name=name,
         revision="1",
-        task="rerank",
+        task=task,
         architecture=_architecture(32, max_tokens),
         outputs=("score",),
         dim=0,
         max_tokens=max_tokens,
         weights=hashlib.sha256(name.encode()).hexdigest(),
         tokenizer="words",
-        labels=1,
+        labels=len(labels),
+        label_names=labels,
+        score_activation="softmax" if len(labels) > 1 else "sigmoid",
     )
 
 
@@ -83,7 +120,11 @@ class _Read:
 class HashEncoder:
     """Deterministic unit vectors from the words and the role; a word is a token. Satisfies `Encoder`.
 
+    Pictures have vectors where the spec's `inputs` hold image, and there are sparse and multi vectors where its
+    `outputs` do. The special token that `tokens` shows counts towards nothing.
+
     Args:
+        specs: one embedding model and one reranker, if there are none.
         run_s: how long a request occupies the device that is not there.
         clock: what deadlines are compared with.
     """
@@ -106,60 +147,119 @@ class HashEncoder:
         """The specs it was given."""
         return self._specs
 
+    def load(self) -> Load:
+        """Never busy."""
+        return Load(precisions={spec.name: "float32" for spec in self._specs})
+
     async def encode(self, request: Encode) -> Encoded:
-        """Vectors made from sha256 of each text and its role."""
-        spec = self._spec(request)
-        if request.outputs != {"dense"}:
-            raise Unsupported(f"model {spec.name!r} has dense vectors only; ask for dense")
+        """Vectors made from sha256 of each text and its role, or of a picture's bytes."""
+        spec = self._spec(request, ("embed",))
+        _check_wish(request, spec)
         dim = _width(spec, request.dim)
         unit = spec.normalize if request.normalize is None else request.normalize
-        read = [self._read(item, place, spec, request) for place, item in enumerate(request.items)]
+        read = self._read_all(request, spec)
         await self._run(request)
-        rows = [_vector(one, spec.dim, dim) for one in read]
-        dense = np.array(rows, np.float32).reshape(-1, dim) * np.float32(1.0 if unit else LENGTH)
-        fingerprint = spec.fingerprint("float32", dim, normalize=unit)
-        return Encoded(spec=spec, fingerprint=fingerprint, usage=self._usage(read), dense=dense)
+        dense = np.array([hashes.vector((one.role, *one.words), spec.dim, dim) for one in read], np.float32)
+        length, wanted = np.float32(1.0 if unit else LENGTH), request.outputs
+        return Encoded(
+            spec=spec,
+            fingerprint=spec.fingerprint("float32", dim, normalize=unit),
+            usage=self._usage(read),
+            dense=dense.reshape(-1, dim) * length if "dense" in wanted else None,
+            sparse=tuple(hashes.sparse(one.words) for one in read) if "sparse" in wanted else None,
+            multi=tuple(hashes.multi(one.words, spec.dim) * length for one in read) if "multi" in wanted else None,
+        )
 
     async def score(self, request: Score) -> Scored:
         """The share of the query's words that stand in the document; ties are broken by a hash."""
-        spec = self._spec(request)
-        read = [self._read(item, place, spec, request) for place, item in enumerate(request.items)]
+        spec = self._spec(request, ("rerank",))
+        read = self._read_all(request, spec)
         await self._run(request)
-        logits = np.array([_logit(pair, one) for pair, one in zip(request.items, read, strict=True)], np.float32)
-        raw = request.raw_scores or spec.score_activation == "identity"
-        scores: Floats = logits if raw else np.asarray(1 / (1 + np.exp(-logits)), np.float32)
-        return Scored(spec=spec, fingerprint=spec.fingerprint("float32"), usage=self._usage(read), scores=scores)
+        pairs = zip(request.items, read, strict=True)
+        logits = np.array([hashes.relevance(pair.query, one.words) for pair, one in pairs], np.float32)
+        return Scored(
+            spec=spec,
+            fingerprint=spec.fingerprint("float32"),
+            usage=self._usage(read),
+            scores=_scores(logits[:, None], spec, is_raw=request.raw_scores)[:, 0],
+        )
+
+    async def classify(self, request: Classify) -> Classified:
+        """Labels that are among the words have the largest scores."""
+        spec = self._spec(request, ("classify", "rerank"))
+        read = self._read_all(request, spec)
+        await self._run(request)
+        logits = np.array([hashes.label_logits(one.words, spec.label_names) for one in read], np.float32)
+        return Classified(
+            spec=spec,
+            fingerprint=spec.fingerprint("float32"),
+            usage=self._usage(read),
+            scores=_scores(logits.reshape(-1, spec.labels), spec, is_raw=request.raw_scores),
+        )
+
+    async def tokens(self, request: Tokenize) -> Tokenized:
+        """Each word, after one special token."""
+        spec = self._spec(request)
+        side: Truncate = "left" if request.truncate == "left" else "right"
+        read = self._read_all(request, spec, side)
+        await self._run(request)
+        special = (Piece(0, hashes.BEGIN, special=True),) if request.special_tokens else ()
+        limit = self._limit(spec, request)
+        items = tuple((*special, *_pieces(item, limit, side)) for item in request.items)
+        return Tokenized(spec=spec, usage=self._usage(read), items=items)
+
+    async def decode(self, request: Decode) -> Decoded:
+        """The id as a number, so that texts of numbers come back; of id 0 the special token."""
+        spec = self._spec(request)
+        read = [_known(item.ids, place) for place, item in enumerate(request.items)]
+        texts = tuple(" ".join(hashes.id_word(i) for i in ids if i or not request.skip_special_tokens) for ids in read)
+        await self._run(request)
+        return Decoded(spec=spec, usage=Usage(len(read), sum(len(ids) for ids in read)), texts=texts)
 
     async def close(self) -> None:
         """Nothing can be had afterwards."""
         self.alive = False
 
-    def _spec(self, request: Encode | Score) -> ModelSpec:
+    def _spec(self, request: Request, tasks: Sequence[Task] = ()) -> ModelSpec:
         named = {spec.name: spec for spec in self._specs}
         spec = named.get(request.model)
         if spec is None:
             near = get_close_matches(request.model, named, n=1, cutoff=0.0)[0]
             raise UnknownModel(f"model {request.model!r} is not served here; the nearest is {near!r}")
-        if (spec.task == "rerank") != isinstance(request, Score):
+        if tasks and spec.task not in tasks:
             raise Unsupported(f"model {spec.name!r} is made for the task {spec.task!r}; name another model")
         return spec
 
-    def _read(self, item: Text | Tokens | Pair, place: int, spec: ModelSpec, request: Encode | Score) -> _Read:
-        limit = min(spec.max_tokens, request.max_tokens or spec.max_tokens)
+    def _read_all(
+        self, request: Encode | Score | Classify | Tokenize, spec: ModelSpec, truncate: Truncate | None = None
+    ) -> list[_Read]:
+        limit, how = self._limit(spec, request), truncate or request.truncate
+        return [_fit(*self._read(item, place, spec), limit, how, place) for place, item in enumerate(request.items)]
+
+    @staticmethod
+    def _limit(spec: ModelSpec, request: Request) -> int:
+        return min(spec.max_tokens, request.max_tokens or spec.max_tokens)
+
+    def _read(self, item: Item, place: int, spec: ModelSpec) -> tuple[tuple[str, ...], str]:
+        """Its words and its role."""
         match item:
             case Text(text, role):
                 check_text(text, f"text {place}", self._max_text_chars)
-                return _fit(tuple(text.split()), role, limit, request.truncate, place)
+                return tuple(text.split()), role
             case Pair(query, document):
                 check_text(query, "the query", self._max_text_chars)
                 check_text(document, f"document {place}", self._max_text_chars)
-                return _fit(tuple(document.split()), "document", limit, request.truncate, place)
+                return tuple(document.split()), "document"
             case Tokens(ids):
-                if not ids or min(ids) < 0 or max(ids) >= VOCAB:
-                    raise BadRequest(f"text {place} has a token id outside 0..{VOCAB - 1}; send the model's own ids")
-                return _fit(tuple(str(i) for i in ids), "document", limit, request.truncate, place)
+                return tuple(str(i) for i in _known(ids, place)), "document"
+            case Image(data) if "image" in spec.inputs:
+                return (hashlib.sha256(data).hexdigest(),), "image"
+            case Image():
+                raise Unsupported(f"item {place} is an image, and {spec.name!r} reads text; name another model")
+            case Link():
+                raise Unsupported(f"item {place} is a link that nobody followed; send the image itself")
 
-    async def _run(self, request: Encode | Score) -> None:
+    async def _run(self, request: Request) -> None:
         if self._run_s:
             await asyncio.sleep(self._run_s)
         if request.deadline is not None and self._clock() > request.deadline:
@@ -175,11 +275,24 @@ class HashEncoder:
         )
 
 
+def _check_wish(request: Encode, spec: ModelSpec) -> None:
+    if request.late_chunking:
+        raise Unsupported(f"model {spec.name!r} has no late chunking; leave late_chunking out")
+    for output in sorted(request.outputs - set(spec.outputs)):
+        raise Unsupported(f"model {spec.name!r} has no {output} vectors; ask for: {', '.join(spec.outputs)}")
+
+
 def _width(spec: ModelSpec, dim: int | None) -> int:
     if dim is None or dim == spec.dim or dim in spec.cuts:
         return dim or spec.dim
     allowed = ", ".join(str(width) for width in (*spec.cuts, spec.dim))
     raise Unsupported(f"model {spec.name!r} has no vectors of width {dim}; ask for one of: {allowed}")
+
+
+def _known(ids: Sequence[int], place: int) -> Sequence[int]:
+    if not ids or min(ids) < 0 or max(ids) >= VOCAB:
+        raise BadRequest(f"text {place} has a token id outside 0..{VOCAB - 1}; send the model's own ids")
+    return ids
 
 
 def _fit(words: tuple[str, ...], role: str, limit: int, truncate: Truncate, place: int) -> _Read:
@@ -191,15 +304,21 @@ def _fit(words: tuple[str, ...], role: str, limit: int, truncate: Truncate, plac
     return _Read(kept, role, len(words) - limit)
 
 
-def _vector(read: _Read, full: int, dim: int) -> Floats:
-    """Cut first and then brought to length 1, as Matryoshka vectors are."""
-    seed = hashlib.sha256("\0".join((read.role, *read.words)).encode()).digest()
-    row = np.random.default_rng(int.from_bytes(seed[:8], "little")).standard_normal(full)[:dim]
-    return np.asarray(row / np.linalg.norm(row), np.float32)
+def _pieces(item: Text | Pair, limit: int, side: Truncate) -> tuple[Piece, ...]:
+    """The words of a text; of a pair those of the document, since only these count."""
+    words = list(re.finditer(r"\S+", item.text if isinstance(item, Text) else item.document))
+    first = max(0, len(words) - limit) if side == "left" else 0
+    kept = range(first, first + limit)
+    return tuple(
+        Piece(hashes.word_id(m[0]), m[0], special=False, start=m.start(), stop=m.end(), is_cut=place not in kept)
+        for place, m in enumerate(words)
+    )
 
 
-def _logit(pair: Pair, read: _Read) -> float:
-    query = set(pair.query.lower().split())
-    share = len(query & {word.lower() for word in read.words}) / max(1, len(query))
-    tie = hashlib.sha256(" ".join(read.words).encode()).digest()[0] / 25_600  # below a hundredth
-    return SHARPNESS * (share - 0.5) + tie
+def _scores(logits: Floats, spec: ModelSpec, *, is_raw: bool) -> Floats:
+    """(items, labels) in, and out."""
+    if is_raw or spec.score_activation == "identity":
+        return logits
+    shares = np.exp(logits) if spec.score_activation == "softmax" else 1 / (1 + np.exp(-logits))
+    whole = shares.sum(axis=1, keepdims=True) if spec.score_activation == "softmax" else 1
+    return np.asarray(shares / whole, np.float32)

@@ -1,0 +1,79 @@
+"""A tokeniser's encoding and the texts that it was made of become pieces, each with its place in the caller's text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import tokenizers
+
+from embedstack.types import Piece, Truncate
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a caller sent and what the tokeniser read of it: the prompt in front, all of it in lower case or not."""
+
+    text: str
+    prompt: str = ""
+    is_lowered: bool = False
+
+    @property
+    def read(self) -> str:
+        """What the tokeniser reads, and counts its characters in."""
+        return self._whole.lower() if self.is_lowered else self._whole
+
+    @property
+    def _whole(self) -> str:
+        return self.prompt + self.text
+
+    @cached_property
+    def _origins(self) -> Sequence[int]:
+        """For each character that was read, the one that it was made of: a few become two in lower case."""
+        if len(self.read) == len(self._whole):
+            return range(len(self._whole))
+        return [place for place, character in enumerate(self._whole) for _ in character.lower()]
+
+    def piece(self, token_id: int, start: int, stop: int, *, is_cut: bool) -> Piece:
+        """The piece of these characters of `read`; of one that begins in the prompt, what is the caller's."""
+        if start == stop:
+            return Piece(token_id, "", special=False, is_cut=is_cut)
+        start, stop = self._origins[start], self._origins[stop - 1] + 1
+        begin = len(self.prompt)
+        if stop <= begin:
+            return Piece(token_id, self.prompt[start:stop], special=False, is_cut=is_cut)
+        start, stop = max(0, start - begin), stop - begin
+        return Piece(token_id, self.text[start:stop], special=False, start=start, stop=stop, is_cut=is_cut)
+
+
+def pieces(
+    encoding: tokenizers.Encoding, sources: Sequence[Source], keeps: Sequence[int], truncate: Truncate
+) -> tuple[Piece, ...]:
+    """Every token in order, special ones by their name.
+
+    Args:
+        encoding: whole, with offsets in characters.
+        sources: of a text one, of a pair two.
+        keeps: how many tokens of each source stay.
+        truncate: which end of each the others are cut from.
+    """
+    counts = lengths(encoding, len(sources))
+    firsts = [count - keep if truncate == "left" else 0 for count, keep in zip(counts, keeps, strict=True)]
+    seen = [0] * len(sources)
+    made: list[Piece] = []
+    spans = zip(encoding.offsets, encoding.sequence_ids, strict=True)
+    names = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, strict=True)
+    for (token_id, token, is_special), ((start, stop), number) in zip(names, spans, strict=True):
+        if is_special or number is None:
+            made.append(Piece(token_id, token, special=True))
+            continue
+        is_cut = not firsts[number] <= seen[number] < firsts[number] + keeps[number]
+        seen[number] += 1
+        made.append(sources[number].piece(token_id, start, stop, is_cut=is_cut))
+    return tuple(made)
+
+
+def lengths(encoding: tokenizers.Encoding, sources: int) -> list[int]:
+    """Tokens of each source, without the special ones around."""
+    told = zip(encoding.sequence_ids, encoding.special_tokens_mask, strict=True)
+    numbers = [number for number, is_special in told if not is_special]
+    return [numbers.count(source) for source in range(sources)]
