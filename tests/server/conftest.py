@@ -69,8 +69,8 @@ class Live:
 
 
 @contextlib.contextmanager
-def started(*arguments: str) -> Iterator[Live]:
-    command = [sys.executable, str(PROGRAM), *arguments]
+def started(*arguments: str, program: tuple[str, ...] = (str(PROGRAM),)) -> Iterator[Live]:
+    command = [sys.executable, *program, *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "EMBEDSTACK_PORT": "0"})
     try:
         line = next((line for line in process.stderr if line.startswith("listening on ")), "")
@@ -82,9 +82,9 @@ def started(*arguments: str) -> Iterator[Live]:
         process.stderr.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start():
-    """A context manager: a Live server with the given arguments of serve_fake.py."""
+    """A context manager: a Live server with the given arguments of serve_fake.py, or of another program."""
     return started
 
 

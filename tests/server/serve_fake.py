@@ -2,17 +2,20 @@
 
 import argparse
 import sys
+from dataclasses import replace
 
 from embedstack.errors import ConfigError, EmbedstackError
 from embedstack.server import run
 from embedstack.settings import read_settings
-from embedstack.testing.fake import HashEncoder
+from embedstack.testing.fake import HashEncoder, hash_spec, labels_spec, overlap_spec
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int, default=0)
 parser.add_argument("--run-s", type=float, default=0.0)
 parser.add_argument("--drain-s", type=int)
 parser.add_argument("--max-body-mb", type=int)
+parser.add_argument("--several", action="store_true", help="a twin in one space, a model of another, a reranker")
+parser.add_argument("--every-kind", action="store_true", help="a model for every path: of texts, images, terms, labels")
 parser.add_argument("--fail", action="store_true")
 given = parser.parse_args()
 
@@ -20,7 +23,9 @@ given = parser.parse_args()
 def open_encoder() -> HashEncoder:
     if given.fail:
         raise ConfigError("the model folder is broken; pull it again")
-    return HashEncoder(run_s=given.run_s)
+    several = (hash_spec(), replace(hash_spec(), name="twin"), hash_spec("other", dim=16), overlap_spec())
+    every = (hash_spec(inputs=("text", "image"), outputs=("dense", "sparse", "multi")), overlap_spec(), labels_spec())
+    return HashEncoder(several if given.several else every if given.every_kind else (), run_s=given.run_s)
 
 
 try:

@@ -138,13 +138,6 @@ async def test_every_link_inside_the_docs_leads_somewhere(serve):
     assert set(pages.values()) == {200}
 
 
-async def test_the_root_leads_to_the_docs(serve):
-    async with serve() as client:
-        reply = await client.get("/")
-
-    assert (reply.status_code, reply.headers["location"]) == (307, "/docs")
-
-
 # ------------------------------------------------------------------------------------------------ metrics
 
 

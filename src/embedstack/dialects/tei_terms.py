@@ -64,7 +64,7 @@ def in_their_words(error: EmbedstackError) -> tuple[int, ErrorType]:
             return 400, "Empty"
         case UnknownModel() | WrongKind():
             return 424, "Backend"
-        case NoRoute() | WrongMethod() | Unauthorized() | Forbidden():
+        case NoRoute() | WrongMethod() | Unauthorized() | Forbidden() | BodyTooSlow() | PackedBody():
             return error.status, "Validation"
         case BadRequest():
             return 422, "Validation"

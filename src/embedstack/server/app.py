@@ -15,9 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from embedstack.dialects import open_dialects
 from embedstack.dialects.dialect import Page
+from embedstack.server.admin import admin_routes
 from embedstack.server.asked import Asked
 from embedstack.server.cors import cors
-from embedstack.server.front import Front, peer_of
+from embedstack.server.front import Front
 from embedstack.server.guard import RequestIds, TrailingSlashes, send_wire
 from embedstack.server.merged import shown
 from embedstack.server.metrics import ELSEWHERE
@@ -55,7 +56,7 @@ def create_app(
     mounted = [Mounted(_pattern(path), endpoint=app, methods=[method]) for (method, path), app in apps.items()]
     posts = {path: app for (method, path), app in apps.items() if method == "POST"}
     app = Starlette(
-        routes=[*mounted, *own_pages(front, table)],
+        routes=[*mounted, *own_pages(front, table), *admin_routes(front)],
         middleware=[
             *cors(settings),  # outside of all that can refuse, so that a page can read the refusal
             Middleware(RequestIds, is_draining=lambda: opening.is_draining),
@@ -107,7 +108,7 @@ class Shown:
         dialect = self._place.first.dialect
         try:
             key_name = self._front.admitted(scope) if self._needs_key else None
-            status = self._front.status(key_name or peer_of(scope))
+            status = self._front.status_for(scope, key_name)
             wire = shown(self._place.servings, status, scope["path_params"].get("id", ""))
         except Exception as error:
             wire = self._front.failed(self._place.first, error, scope["embedstack.request_id"])

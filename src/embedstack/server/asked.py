@@ -70,7 +70,7 @@ class Asked:
         turn.serving, body = await _aside(len(raw), lambda: chosen(self._place.servings, raw, models))
         route = turn.serving.what
         assert not isinstance(route, Page)
-        request = route.ask(body, self._front.limits, models)
+        request = await _aside(len(raw), lambda: route.ask(body, self._front.limits, models))
         meter = self._front.metrics.meter(self._place.path, turn.serving.dialect.name)
         meter.stages["read"].observe(time.perf_counter() - began)
         if request is not None:
@@ -84,15 +84,19 @@ class Asked:
         return wire if turn.answer is None else replace(wire, headers={**wire.headers, **identity(turn.answer)})
 
     async def _asked(self, request: Request, meter: Meter, receive: Receive) -> Answer:
-        """The answer, with links followed before and books kept after."""
+        """The answer, with the books kept."""
+        answer, images = await unless_hung_up(self._computed(request), receive)
+        count(meter, answer.usage)
+        self._front.totals.answered(request.caller, answer.usage, images=images)
+        return answer
+
+    async def _computed(self, request: Request) -> tuple[Answer, int]:
+        """The answer, links followed before, and how many images it is for."""
         images = 0
         if isinstance(request, Encode):
             request = await self._front.links.resolved(request, self._front.opening.find(request.model))
             images = sum(isinstance(item, Image) for item in request.items)
-        answer = await unless_hung_up(answered(self._front.opening.encoder(), request), receive)
-        count(meter, answer.usage)
-        self._front.totals.answered(request.caller, answer.usage, images=images)
-        return answer
+        return await answered(self._front.opening.encoder(), request), images
 
 
 def _size(answer: Answer | None) -> int:

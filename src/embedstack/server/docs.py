@@ -75,8 +75,11 @@ def _operation(method: str, path: str, operation: Json, base_url: str) -> Iterat
 def _links(operation: Json) -> Iterator[str]:
     if "requestBody" in operation:
         yield "takes " + _link(operation["requestBody"])
-    yield "gives " + _link(operation["responses"]["200"])
-    yield "fails with " + _link(operation["responses"]["default"])
+    replies = operation["responses"]
+    if "content" in replies["200"]:
+        yield "gives " + _link(replies["200"])
+    yield "fails with " + _link(next(reply for status, reply in replies.items() if status >= "400"))
+    yield "statuses " + ", ".join(replies)
 
 
 def _link(content: Json) -> str:

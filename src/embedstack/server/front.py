@@ -62,16 +62,16 @@ class Front:
             self._refusals.note(peer_of(scope), scope["path"])
             raise
 
-    def status(self, caller: str | None = None) -> Status:
-        """What the pages show.
+    def status(self) -> Status:
+        """What the pages show, with the totals of all callers."""
+        callers = self.totals.snapshot()
+        return replace(self.opening.status(), limits=self.limits, callers=callers, version=__version__)
 
-        Args:
-            caller: who looks, and sees no other's totals; all of them if None.
-        """
-        totals = self.totals.snapshot()
-        if caller is not None:
-            totals = {name: one for name, one in totals.items() if name == caller}
-        return replace(self.opening.status(), limits=self.limits, callers=totals, version=__version__)
+    def status_for(self, scope: Scope, key_name: str | None) -> Status:
+        """The same for one caller, who sees no other's totals."""
+        if self.keys.is_admin(dict(scope["headers"])):
+            return self.status()
+        return replace(self.status(), callers=self.totals.seen_by(key_name or peer_of(scope)))
 
     def failed(self, serving: Serving, error: Exception, request_id: str) -> Wire:
         """The reply to an error; what nobody expected is told to the log, and to the caller only by its number."""
@@ -88,8 +88,9 @@ class Front:
         return replace(wire, headers={**wire.headers, **challenge(error)})
 
     def failure_of(self, scope: Scope, key_name: str | None) -> None:
-        """Note that a caller got an error."""
-        self.totals.failed(key_name or peer_of(scope))
+        """Note that a caller got an error; who has no key where one is needed is no caller."""
+        if key_name or not self.keys.are_set:
+            self.totals.failed(key_name or peer_of(scope))
 
     def done(self, place: str, dialect: str, scope: Scope, status: int, took_s: float) -> None:
         """Count and log one reply: good ones at debug, others at info or warning."""

@@ -115,9 +115,10 @@ async def read_body(
 
 def _check_head(headers: Headers, max_bytes: int) -> None:
     """Refuse what needs no reading."""
-    coding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
-    if coding not in ("", "identity"):
-        raise PackedBody(f"the body is compressed (content-encoding: {shortened(coding)}); send it as it is")
+    coding = headers.get(b"content-encoding", b"").strip().lower()
+    if coding not in (b"", b"identity"):
+        shown = shortened(coding.decode("latin-1"))
+        raise PackedBody(f"the body is compressed (content-encoding: {shown}); send it as it is")
     declared = headers.get(b"content-length", b"")
     if declared.isdigit() and (len(declared) > MAX_LENGTH_DIGITS or int(declared) > max_bytes):
         raise _too_long(max_bytes)
@@ -125,6 +126,8 @@ def _check_head(headers: Headers, max_bytes: int) -> None:
 
 class Patience:
     """Ends the block when nothing came for too long: a timer for each piece, at a tenth of what a wait_for costs."""
+
+    __slots__ = ("_end", "_is_over", "_loop", "_stall_s", "_task", "_timer")
 
     def __init__(self, stall_s: float, whole_s: float) -> None:
         self._loop = asyncio.get_running_loop()

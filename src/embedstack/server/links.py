@@ -59,7 +59,7 @@ class Links:
             raise Unsupported(f"model {spec.name!r} takes no images; name a model that does")
         if links and not self._are_followed:
             raise Forbidden(
-                "links to images are not followed here; send a data URL, or start the server with EMBEDSTACK_IMAGE_LINKS=true"
+                "links to images are not followed here; send a data URL, or serve with EMBEDSTACK_IMAGE_LINKS=true"
             )
         found = await self._all([*dict.fromkeys(link.url for link in links)])
         items = tuple(Image(found[item.url]) if isinstance(item, Link) else item for item in request.items)

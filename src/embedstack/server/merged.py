@@ -64,7 +64,7 @@ def _has_model(route: AnyRoute, models: Sequence[ModelSpec]) -> bool:
 def widened(wire: Wire, winner: Serving, servings: Sequence[Serving], answer: Answer | None) -> Wire:
     """The reply with the top-level keys that clients of the other routes of its shape read beside its own."""
     extra: dict[str, object] = {}
-    for other in _alike(winner, servings):
+    for other in alike(winner, servings):
         route = _route(other)
         if route.adds is not None:
             extra |= route.adds(answer)
@@ -75,7 +75,8 @@ def widened(wire: Wire, winner: Serving, servings: Sequence[Serving], answer: An
     return Wire(wire.status, wire.body[:-1] + b"," + dump(missing)[1:], wire.headers, wire.media_type)
 
 
-def _alike(winner: Serving, servings: Sequence[Serving]) -> Iterable[Serving]:
+def alike(winner: Serving, servings: Sequence[Serving]) -> Iterable[Serving]:
+    """The others of its shape."""
     shape = winner.what.shape
     return (one for one in servings if shape and one is not winner and one.what.shape == shape)
 
@@ -91,7 +92,7 @@ def shown(servings: Sequence[Serving], status: Status, argument: str) -> Wire:
     first = servings[0]
     assert isinstance(first.what, Page)
     wire = first.what.show(status, argument)
-    others = [one.what.show(status, argument) for one in _alike(first, servings) if isinstance(one.what, Page)]
+    others = [one.what.show(status, argument) for one in alike(first, servings) if isinstance(one.what, Page)]
     if not others:
         return wire
     body: Mapping[str, object] = {}

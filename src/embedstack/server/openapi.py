@@ -1,12 +1,19 @@
 """The table of paths becomes an OpenAPI 3.1 description, its schemas made from the dialects' structs."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from embedstack import __version__
 from embedstack.dialects.dialect import AnyRoute, Page
-from embedstack.server.table import Place
+from embedstack.dialects.wire import MAX_NAME_CHARS
+from embedstack.server.guard import MAX_TIMEOUT_S
+from embedstack.server.merged import alike
+from embedstack.server.statuses import failure_type, failures
+from embedstack.server.table import Place, Serving
 
 Json = dict[str, object]
 ABOUT = (
@@ -14,30 +21,59 @@ ABOUT = (
     "A slash at the end of a path changes nothing."
 )
 REF = "#/components/schemas/{name}"
-REPLY_HEADERS = {
-    "x-request-id": "the request's id, the caller's own where it sent one",
-    "x-embedstack-model": "the model that answered",
-    "x-embedstack-space": "equal exactly where vectors may be compared",
-    "x-embedstack-fingerprint": "equal where vectors agree within the stated fidelity",
-    "x-embedstack-truncated": "how many items lost tokens",
-    "x-embedstack-dropped-tokens": "how many tokens were cut away",
+TEXT: Json = {"type": "string"}
+COUNT: Json = {"type": "integer", "minimum": 0}
+REQUEST_ID: Json = {
+    "x-request-id": {
+        "description": "the request's id, the caller's own where it sent a sound one",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+        "required": True,
+    }
 }
-ASK_HEADERS = {
-    "x-request-id": "an id for the log and the reply, 1 to 128 visible ASCII characters",
-    "x-embedstack-timeout-s": "seconds after which the answer is of no use",
-    "x-embedstack-priority": "interactive or bulk",
-    "x-embedstack-caller": "whose request this is, for fair shares",
+REPLY_HEADERS: Json = {
+    **REQUEST_ID,
+    "x-embedstack-model": {"description": "the model that answered", "schema": TEXT},
+    "x-embedstack-space": {"description": "equal exactly where vectors may be compared", "schema": TEXT},
+    "x-embedstack-fingerprint": {"description": "equal where vectors agree within the stated fidelity", "schema": TEXT},
+    "x-embedstack-truncated": {"description": "how many items lost tokens", "schema": COUNT},
+    "x-embedstack-dropped-tokens": {"description": "how many tokens were cut away", "schema": COUNT},
+}
+FAILURE_HEADERS: dict[int, Json] = {
+    401: {"www-authenticate": {"description": "how to send a key", "schema": TEXT, "required": True}},
+    429: {"retry-after": {"description": "seconds", "schema": COUNT, "required": True}},
+    503: {"retry-after": {"description": "seconds, while the server is loading or stopping", "schema": COUNT}},
+}
+ASK_HEADERS: dict[str, tuple[str, Json]] = {
+    "x-request-id": ("an id for the log and the reply; one of up to 128 visible ASCII characters is kept", TEXT),
+    "x-embedstack-timeout-s": (
+        "seconds after which the answer is of no use",
+        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_S},
+    ),
+    "x-embedstack-priority": ("which line it waits in", {"enum": ["interactive", "bulk"]}),
+    "x-embedstack-caller": (
+        "whose request this is, for fair shares",
+        {"type": "string", "maxLength": MAX_NAME_CHARS},
+    ),
+}
+KEYS: Json = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
 }
 
 
-def describe(table: Sequence[Place]) -> Json:
-    """The whole description; every operation stands at the root and under its dialect's prefix."""
+def describe(table: Sequence[Place], *, needs_key: bool = False) -> Json:
+    """The whole description; every operation stands at the root and under its dialect's prefix.
+
+    Args:
+        needs_key: whether callers need one.
+    """
     types = _types(table)
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
-    schema_of = dict(zip((str(one) for one in types), schemas, strict=True))
+    known = Known(dict(zip((str(one) for one in types), schemas, strict=True)), components)
     paths: dict[str, Json] = {}
     for place in table:
-        paths.setdefault(place.path, {})[place.method.lower()] = _operation(place, schema_of)
+        paths.setdefault(place.path, {})[place.method.lower()] = _operation(place, known, needs_key=needs_key)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -49,7 +85,7 @@ def describe(table: Sequence[Place]) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "x-prefix": prefix} for name, prefix in _prefixes(table).items()],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, **({"securitySchemes": KEYS} if needs_key else {})},
     }
 
 
@@ -63,60 +99,117 @@ def _types(table: Sequence[Place]) -> list[object]:
     for place in table:
         for one in place.servings:
             bodies = [one.what.body] if not isinstance(one.what, Page) else []
-            for kind in (*bodies, one.what.reply, one.dialect.failure):
+            for kind in (*bodies, one.what.reply, failure_type(one)):
                 found.setdefault(str(kind), kind)
     return list(found.values())
 
 
-def _operation(place: Place, schema_of: Mapping[str, object]) -> Json:
-    def any_of(kinds: Iterable[object]) -> Json:
-        schemas = [schema_of[name] for name in dict.fromkeys(str(kind) for kind in kinds)]
-        return {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The schema of each type."""
 
+    by_type: Mapping[str, Json]
+    components: Mapping[str, Json]
+
+    def of(self, kind: object) -> Json:
+        """A reference, where the type has a name."""
+        return self.by_type[str(kind)]
+
+    def body_of(self, serving: Serving, place: Place) -> Json:
+        """What it takes at this place: behind one that refuses unknown fields, others get none either."""
+        body, first = _route(serving).body, _route(place.first).body
+        refuses = first.__struct_config__.forbid_unknown_fields
+        if serving is place.first or not refuses or body.__struct_config__.forbid_unknown_fields:
+            return self.of(body)
+        return {**self._whole(body), "additionalProperties": False}
+
+    def reply_of(self, serving: Serving, place: Place) -> Json:
+        """What it answers at this place: with the top-level keys of others of its shape beside its own."""
+        own = self._whole(serving.what.reply)
+        others = [self._whole(other.what.reply) for other in alike(serving, place.servings)]
+        more = {name: value for other in others for name, value in other.get("properties", {}).items()}
+        missing = {name: value for name, value in more.items() if name not in own.get("properties", {})}
+        if not missing or "properties" not in own:
+            return self.of(serving.what.reply)
+        return {**own, "properties": {**own["properties"], **missing}}
+
+    def _whole(self, kind: object) -> Any:
+        """The schema itself: JSON, which is not typed."""
+        schema = self.of(kind)
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        return self.components[name] if name else schema
+
+
+def _route(serving: Serving) -> AnyRoute:
+    assert not isinstance(serving.what, Page)
+    return serving.what
+
+
+def _operation(place: Place, known: Known, *, needs_key: bool) -> Json:
     servings = place.servings
-    is_page = isinstance(place.first.what, Page)
     operation: Json = {
         "operationId": "_".join((place.method.lower(), *place.path.strip("/").replace("{id}", "one").split("/"))),
         "summary": " Or: ".join(dict.fromkeys(one.what.summary for one in servings)),
         "tags": list(dict.fromkeys(one.dialect.name for one in servings)),
         "parameters": _parameters(place),
-        "responses": {
-            "200": {
-                "description": "what was asked for",
-                "headers": {} if is_page else _headers(),
-                "content": any_of(one.what.reply for one in servings),
-            },
-            "default": {"description": "an error", "content": any_of(one.dialect.failure for one in servings)},
-        },
+        "responses": {"200": _good(place, known), **_bad(place, known)},
     }
+    if needs_key and all(not isinstance(one.what, Page) or one.what.needs_key for one in servings):
+        operation["security"] = [{name: []} for name in KEYS]
     routes = [one.what for one in servings if not isinstance(one.what, Page)]
     if routes:
-        content = any_of(route.body for route in routes)
         examples = {route.summary: {"value": example(route)} for route in routes}
-        content["application/json"]["examples"] = examples  # type: ignore[index]
-        operation["requestBody"] = {"required": True, "content": content}
+        content = {"schema": _any_of(known.body_of(one, place) for one in servings), "examples": examples}
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     return operation
 
 
-def _headers() -> Json:
-    return {name: {"description": text, "schema": {"type": "string"}} for name, text in REPLY_HEADERS.items()}
+def _good(place: Place, known: Known) -> Json:
+    is_page = isinstance(place.first.what, Page)
+    schemas = [known.reply_of(one, place) for one in place.servings if one.what.reply is not None]
+    reply: Json = {"description": "what was asked for", "headers": REQUEST_ID if is_page else REPLY_HEADERS}
+    return {**reply, **_json(schemas)} if schemas else reply
+
+
+def _bad(place: Place, known: Known) -> dict[str, Json]:
+    """What each status of an error stands for, and what it looks like."""
+    reasons: dict[int, dict[str, None]] = {}
+    schemas: dict[int, list[Json]] = {}
+    for one in place.servings:
+        for status, why in failures(one).items():
+            reasons.setdefault(status, {}).update(dict.fromkeys(why))
+            schemas.setdefault(status, []).append(known.of(failure_type(one)))
+        if isinstance(one.what, Page) and one.what.reply is not None:
+            schemas[503].append(known.reply_of(one, place))  # a page may say in its own words how the server is
+    return {
+        str(status): {
+            "description": "; ".join(why),
+            "headers": {**REQUEST_ID, **FAILURE_HEADERS.get(status, {})},
+            **_json(schemas[status]),
+        }
+        for status, why in sorted(reasons.items())
+    }
+
+
+def _json(schemas: Iterable[Json]) -> Json:
+    return {"content": {"application/json": {"schema": _any_of(schemas)}}}
+
+
+def _any_of(schemas: Iterable[Json]) -> Json:
+    """One of them, each written once."""
+    several = list({json.dumps(schema, sort_keys=True): schema for schema in schemas}.values())
+    return several[0] if len(several) == 1 else {"anyOf": several}
 
 
 def _parameters(place: Place) -> list[Json]:
     if isinstance(place.first.what, Page):
-        names = {"id": "the model's name"} if "{id}" in place.path else {}
-        return [_parameter(name, text, "path") for name, text in names.items()]
-    return [_parameter(name, text, "header") for name, text in ASK_HEADERS.items()]
+        names = {"id": ("the model's name", TEXT)} if "{id}" in place.path else {}
+        return [_parameter(name, *about, "path") for name, about in names.items()]
+    return [_parameter(name, *about, "header") for name, about in ASK_HEADERS.items()]
 
 
-def _parameter(name: str, text: str, where: str) -> Json:
-    return {
-        "name": name,
-        "in": where,
-        "required": where == "path",
-        "description": text,
-        "schema": {"type": "string"},
-    }
+def _parameter(name: str, text: str, schema: Json, where: str) -> Json:
+    return {"name": name, "in": where, "required": where == "path", "description": text, "schema": schema}
 
 
 def example(route: AnyRoute) -> Json:

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import psutil
 
 from embedstack.dialects.dialect import Memory, State, Status
+from embedstack.engine.pool import Pool
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.proof.startup import Proof
 from embedstack.server.logs import log, quoted, trace
@@ -53,7 +54,7 @@ class Opening:
         self._on_settled = on_settled
         self._encoder: Encoder | None = None
         self._error: EmbedstackError | None = None
-        self.proof: Proof = "unproven"
+        self._proof: Proof = "unproven"
         self.is_draining = False
         self._started = time.time()
         self._began = time.monotonic()
@@ -68,7 +69,7 @@ class Opening:
         try:
             encoder = self._open_encoder()
             try:
-                self.proof = self._check(encoder)
+                self._proof = self._check(encoder)
             except BaseException:
                 asyncio.run(_close(encoder))
                 raise
@@ -115,6 +116,16 @@ class Opening:
                 return "the server is stopping; send the request to another replica"
             case "ready":
                 return ""
+
+    @property
+    def proof(self) -> Proof:
+        """What the check said; of a pool, which checks each model at its load, what holds now."""
+        return self._encoder.proof if isinstance(self._encoder, Pool) else self._proof
+
+    @property
+    def pool(self) -> Pool | None:
+        """The encoder, if its models can come and go."""
+        return self._encoder if isinstance(self._encoder, Pool) else None
 
     def encoder(self) -> Encoder:
         """The encoder.

@@ -10,6 +10,7 @@ from starlette.routing import Route
 from embedstack import __version__
 from embedstack.dialects.wire import retry_after
 from embedstack.errors import NotReady, Unauthorized
+from embedstack.server.admin import standing
 from embedstack.server.docs import DOCS_HEADERS, page
 from embedstack.server.front import Front
 from embedstack.server.openapi import describe
@@ -25,17 +26,20 @@ def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:
     def description() -> dict[str, object]:
         """Made at the first wish for it, since few ever ask."""
         if not described:
-            described.append(describe(table))
+            described.append(describe(table, needs_key=front.keys.are_set))
         return described[0]
 
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def ready(_: Request) -> Response:
-        if opening.state == "ready":
-            return JSONResponse({"status": "ready", "proof": opening.proof})
-        headers = retry_after(NotReady(opening.reason))
-        return JSONResponse({"status": opening.state, "reason": opening.reason}, 503, headers)
+        models = opening.pool.states() if opening.pool else ()
+        shown = {"models": {model.name: standing(model) for model in models}} if models else {}
+        failed = [model for model in models if model.is_wanted and model.state == "failed"]
+        if opening.state == "ready" and not failed:
+            return JSONResponse({"status": "ready", "proof": opening.proof, **shown})
+        state, reason = ("failed", failed[0].reason) if opening.state == "ready" else (opening.state, opening.reason)
+        return JSONResponse({"status": state, "reason": reason, **shown}, 503, retry_after(NotReady(reason)))
 
     async def scraped(request: Request) -> Response:
         try:

@@ -46,7 +46,7 @@ def _must_fit(tls: Tls) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert, tls.key, _no_password)
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or "no PEM file"
+        reason = getattr(error, "reason", None) or "one of them cannot be read"
         raise ConfigError(
             f"the certificate {str(tls.cert)!r} and the key {str(tls.key)!r} cannot be used together ({reason}); "
             "both must be PEM, belong together, and the key must have no password"

@@ -1,7 +1,7 @@
 // What a panel asks, as a program: for a shell, for Python, for TypeScript. Pure.
 //
 // A program is a list of steps. A step is a request, {kind, name, ...what it takes}, its kind vectors, rerank or
-// tokens; or it is lines of code between them, {kind: "lines", python, typescript}. `list` is a variable that holds the texts.
+// tokens; or it is lines of code, {kind: "lines", python, typescript}. `list` is a variable that holds the texts.
 
 const keyShown = () => (access.isWanted ? "YOUR_KEY" : "none");
 const quoted = (text) => JSON.stringify(text); // a string in Python too

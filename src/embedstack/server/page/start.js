@@ -9,9 +9,15 @@ function showCode() {
   byId("code").hidden = !panel;
   if (!panel) return;
   const language = document.querySelector("[name=language]:checked").value;
-  byId("snippet").firstChild.textContent = LANGUAGES[language](panel.code(panel.values()));
+  byId("snippet").firstChild.textContent = LANGUAGES[language](
+    panel.code({ ...placeholders(panel.form), ...panel.values() }),
+  );
   byId("copied").textContent = "";
 }
+
+/** What stands in the code for models that are not served: a list without a choice is no part of what a form holds. */
+const placeholders = (form) =>
+  Object.fromEntries([...form.querySelectorAll("select:not([data-none])")].map(({ name }) => [name, "YOUR_MODEL"]));
 
 /** Copies the code; where the browser allows no clipboard, as over plain HTTP, the code is selected instead. */
 async function copyCode() {
