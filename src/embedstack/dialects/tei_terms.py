@@ -10,7 +10,18 @@ from typing import Literal
 import msgspec
 
 from embedstack.dialects.dialect import Limits, TokenIds
-from embedstack.dialects.wire import BodyTooLong, EmptyList, Inputs, Name, NoRoute, WrongMethod, items_of, model_for
+from embedstack.dialects.wire import (
+    BodyTooLong,
+    BodyTooSlow,
+    EmptyList,
+    Inputs,
+    Name,
+    NoRoute,
+    PackedBody,
+    WrongMethod,
+    items_of,
+    model_for,
+)
 from embedstack.errors import (
     BadRequest,
     DeadlineExceeded,
