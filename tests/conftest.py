@@ -39,6 +39,7 @@ LISTED = (
     "FlagEmbedding is not installed",
     "Chromium is not installed",
     "EMBEDSTACK_TEST_DATA is not set",
+    "EMBEDSTACK_CLIENTS is not set",
     "no native bfloat16 on this processor",
     "needs a device that is always full",
 )

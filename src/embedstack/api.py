@@ -1,25 +1,21 @@
 """A model's name becomes something that encodes: `load` for scripts, `open_engine` for servers and commands."""
 
-import asyncio
-import atexit
-from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
-from functools import cache
-from threading import Thread
 from types import TracebackType
-from typing import TypeVar
 
+from embedstack import __version__
 from embedstack.catalog import Located, find
 from embedstack.catalog.catalog import entry_of
 from embedstack.catalog.network import to_stderr
 from embedstack.engine.admission import Limits
+from embedstack.engine.background import wait
 from embedstack.engine.building import How, Recipe, recipe_of
 from embedstack.engine.engine import Engine, Loaded
 from embedstack.engine.loader import Rules
 from embedstack.engine.naming import parse_asked
 from embedstack.engine.pool import Pool
-from embedstack.errors import BadRequest, ConfigError, NotReady, Unsupported
+from embedstack.errors import BadRequest, ConfigError, NotReady, UnknownModel, Unsupported
 from embedstack.proof.startup import check_start
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
 from embedstack.types import (
@@ -39,7 +35,6 @@ from embedstack.types import (
     Truncate,
 )
 
-T = TypeVar("T")
 Say = Callable[[str], None]
 SMALL_RERANKER = "ms-marco-MiniLM-L6-v2"
 EXAMPLES: dict[Task, str] = {"embed": DEFAULT_MODEL, "rerank": SMALL_RERANKER}
@@ -78,7 +73,7 @@ def open_pool(settings: Settings, names: Sequence[str] | None = None, say: Say =
         _engine([], settings, serving=True),
         rules,
         find=lambda name: _known(name, settings, say),
-        check=lambda encoder: check_start(encoder, settings.cache_dir, _precision(encoder, recipes, settings)),
+        check=lambda encoder, precision: check_start(encoder, settings.cache_dir, precision),
     )
     try:
         if not settings.lazy:
@@ -144,10 +139,8 @@ def _recipes(names: Sequence[str], settings: Settings, say: Say, *, serving: boo
     called: dict[str, Recipe] = {}
     for name in names:
         recipe = _recipe(name, settings, say, serving=serving)
-        before = found.get(recipe.key)
-        if before is not None:
-            aliases = dict.fromkeys((*before.aliases, recipe.spec.name, *recipe.aliases))
-            recipe = replace(before, aliases=tuple(alias for alias in aliases if alias != before.spec.name))
+        if (before := found.get(recipe.key)) is not None:
+            recipe = before.called_also((recipe.spec.name, *recipe.aliases))
         other = called.setdefault(recipe.spec.name, recipe)
         if other.key != recipe.key:
             raise ConfigError(
@@ -168,6 +161,7 @@ def _recipe(name: str, settings: Settings, say: Say, *, serving: bool) -> Recipe
         batch_tokens=settings.batch_tokens,
         max_text_chars=settings.max_text_chars,
         cache_dir=settings.cache_dir,
+        version=__version__,
         is_serving=serving,
         is_weighed=serving and settings.memory_mb > 0,
     )
@@ -237,7 +231,7 @@ class Model:
             BadRequest: an empty text, not a string, an unknown role. TooLong: `truncate` is refuse.
             Unsupported: a reranker; an output or a width that the model does not have.
         """
-        return _wait(self.encode_async(
+        return wait(self.encode_async(
             texts, role=role, outputs=outputs, dim=dim, max_tokens=max_tokens, truncate=truncate, normalize=normalize
         ))  # fmt: skip
 
@@ -279,7 +273,7 @@ class Model:
             BadRequest: an empty text, not a string. TooLong: `truncate` is refuse.
             Unsupported: not a reranker.
         """
-        return _wait(self.score_async(
+        return wait(self.score_async(
             query, documents, max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores
         ))  # fmt: skip
 
@@ -317,7 +311,7 @@ class Model:
             BadRequest: an empty text, not a string. TooLong: `truncate` is refuse.
             Unsupported: not a classifier.
         """
-        return _wait(self.classify_async(texts, max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores))
+        return wait(self.classify_async(texts, max_tokens=max_tokens, truncate=truncate, raw_scores=raw_scores))
 
     async def classify_async(
         self,
@@ -347,7 +341,7 @@ class Model:
         Raises:
             BadRequest: an empty text, not a string, an unknown role.
         """
-        return _wait(self.tokens_async(texts, role=role, max_tokens=max_tokens, truncate=truncate))
+        return wait(self.tokens_async(texts, role=role, max_tokens=max_tokens, truncate=truncate))
 
     async def tokens_async(
         self,
@@ -399,28 +393,3 @@ def _text(given: object, what: str) -> str:
     if not isinstance(given, str):
         raise BadRequest(f"{what} is {type(given).__name__}, not a string; send text")
     return given
-
-
-def _wait(work: Coroutine[object, object, T]) -> T:
-    """Run on the one background loop, so that scripts and notebooks with a loop of their own both work."""
-    running: Future[T] = asyncio.run_coroutine_threadsafe(work, _loop())
-    try:
-        return running.result()
-    except KeyboardInterrupt:
-        running.cancel()
-        raise
-
-
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, name="embedstack-loop", daemon=True)
-    thread.start()
-
-    def end() -> None:
-        """A thread of ours that still ran while the interpreter ends could free a graph then; see `engine.lane`."""
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-
-    atexit.register(end)
-    return loop

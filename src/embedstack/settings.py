@@ -4,7 +4,7 @@ This is the only file that reads the environment.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,12 +14,13 @@ import msgspec
 from dotenv import dotenv_values
 from platformdirs import user_cache_path
 
+from embedstack.catalog.catalog import entry_of
 from embedstack.errors import ConfigError
 from embedstack.types import Truncate
 
 PREFIX = "EMBEDSTACK_"
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
-NOT_OURS = frozenset({"EMBEDSTACK_TEST_DATA"})  # where the benchmarks find their labelled texts
+NOT_OURS = frozenset({"EMBEDSTACK_TEST_DATA", "EMBEDSTACK_CLIENTS"})  # the tests' own: labelled texts, foreign clients
 WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -42,7 +43,9 @@ class Settings:
     """Everything that can be set. Each field is a flag, an environment variable and a line in `.env.example`."""
 
     models: str = knob(
-        DEFAULT_MODEL, "models to serve, separated by commas: catalog names, Hugging Face ids or folders"
+        DEFAULT_MODEL,
+        "models to serve, separated by commas: catalog names, Hugging Face ids or folders; also MODEL@PRECISION, "
+        "MODEL@RUNTIME:PRECISION, and ALIAS= in front",
     )
     host: str = knob("127.0.0.1", "address to listen on; 0.0.0.0 opens the server to the network")
     port: int = knob(8080, "port to listen on; 0 takes a free one and prints it")
@@ -79,16 +82,22 @@ class Settings:
         40, "bulk batches are made so small that interactive requests wait no longer than this for one", least=1
     )
     memory_mb: int = knob(
-        0, "ceiling for the memory that only this process holds; models that were not used for longest make room"
+        0,
+        "ceiling for the memory that only this process holds; what was not used for longest makes room, what cannot "
+        "fit is refused; 0 sets none",
     )
     lazy: bool = knob(False, "load a model at its first request and not at the start")
     idle_unload_s: int = knob(0, "unload a model that nobody used for so long; 0 keeps it")
-    dialect: str = knob("", "dialects whose paths win at the root, the first one first; the others follow as documented")
+    dialect: str = knob(
+        "", "dialects whose paths win at the root, the first one first; the others follow as documented"
+    )
     api_keys: str = knob(
         "", "keys that callers must send, as name:key or name:sha256:digest, separated by commas", secret=True
     )
     api_keys_file: str = knob("", "a file of such keys, one a line")
-    admin_key: str = knob("", "key for loading and unloading models and for usage totals; without it nobody may", secret=True)
+    admin_key: str = knob(
+        "", "key for loading and unloading models and for usage totals; without it nobody may", secret=True
+    )
     open_metrics: bool = knob(True, "show /metrics without a key")
     cors_origins: str = knob("", "web pages that may call from a browser, separated by commas; * for all")
     tls_cert: str = knob("", "certificate file (PEM); with tls_key the server speaks HTTPS")
@@ -106,10 +115,82 @@ class Settings:
     hf_token: str = knob("", "token for gated models on the Hub", env="HF_TOKEN", secret=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A variable of a server that embedstack replaces, read under its profile only.
+
+    Args:
+        field: the setting that it is; empty where it is only checked.
+        words: the values that it may have, and what they are here; None for any.
+        read: what a value is here.
+    """
+
+    name: str
+    default: str
+    field: str = ""
+    words: Mapping[str, str] | None = None
+    is_count: bool = False
+    read: Callable[[str], str] = str
+
+    def value(self, given: str) -> str:
+        """What it is here.
+
+        Raises:
+            ConfigError: it is not what the original takes.
+        """
+        if self.words is not None and given not in self.words:
+            raise ConfigError(f"{self.name}={given!r} is not one of: {', '.join(self.words)}; example: {self.default}")
+        if self.is_count and not (given.isdecimal() and int(given) > 0):
+            raise ConfigError(f"{self.name}={given!r} is not a whole number above 0; example: {self.default}")
+        return self.read(given if self.words is None else self.words[given])
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Another server's settings: its variables and their defaults.
+
+    Args:
+        dialect: whose paths win at the root.
+        note: what its users should know.
+    """
+
+    variables: tuple[Foreign, ...]
+    dialect: str
+    note: str
+
+
+def catalog_name(name: str) -> str:
+    """The catalog's model that a repository of ONNX files was made from, or the name itself."""
+    entry = entry_of(name.removeprefix("Xenova/")) if name.startswith("Xenova/") else None
+    return entry.name if entry else name
+
+
+LEVELS = {"fatal": "error", "error": "error", "warn": "warning", "info": "info", "debug": "debug", "trace": "debug"}
+PROFILES: Mapping[str, Profile] = {
+    # https://github.com/subinsk/ai-file-cleanup/blob/87f3500a/services/model-worker/src/config/env.ts
+    "model-worker": Profile(
+        (
+            Foreign("NODE_ENV", "development", words={word: word for word in ("development", "production", "test")}),
+            Foreign("PORT", "3002", "port", is_count=True),
+            Foreign("HOST", "0.0.0.0", "host"),  # noqa: S104  # as the original
+            Foreign("MODEL_CACHE_DIR", "./cache/models", "cache_dir"),
+            Foreign("MAX_BATCH_SIZE", "16", is_count=True),  # larger requests are split, so it decides nothing
+            Foreign("TEXT_MODEL_NAME", "Xenova/all-MiniLM-L6-v2", "models", read=catalog_name),
+            Foreign("IMAGE_MODEL_NAME", "Xenova/clip-vit-base-patch32"),
+            Foreign("MAX_MEMORY_MB", "2048", "memory_mb", is_count=True),
+            Foreign("LOG_LEVEL", "info", "log_level", words=LEVELS),
+        ),
+        "model-worker",
+        "no image model is loaded, whatever IMAGE_MODEL_NAME says: there is none yet, and /health says image: false",
+    ),
+}
+
+
 def read_settings(
     flags: Mapping[str, object] | None = None,
     env_file: Path | None = None,
     environ: Mapping[str, str] | None = None,
+    profile: str | None = None,
 ) -> Settings:
     """The settings in force: a flag beats the environment, which beats the file. What is set to nothing is not set.
 
@@ -117,6 +198,7 @@ def read_settings(
         flags: values by field name; None means that the flag was not given.
         env_file: a file of `NAME=value` lines; `.env` in the working folder is read where it exists.
         environ: the process environment; given by tests.
+        profile: a key of PROFILES. A variable of its own counts after embedstack's, and its default before ours.
     Raises:
         ConfigError: a value of the wrong type, or an unknown `EMBEDSTACK_` name.
     """
@@ -126,10 +208,11 @@ def read_settings(
         _refuse_unknown(source)
     types = get_type_hints(Settings)
     values: dict[str, object] = {}
+    foreign = _foreign(PROFILES[profile], sources) if profile else {}
     for row in fields(Settings):
         name, value = f"--{row.name.replace('_', '-')}", flags.get(row.name)
         if value is None:
-            name, value = next(_found(row, sources), ("", None))
+            name, value = next(_found(row, sources), foreign.get(row.name, ("", None)))
         if value is not None:
             values[row.name] = _convert(name, value, types[row.name], row)
     return Settings(**values)  # type: ignore[arg-type]
@@ -182,6 +265,17 @@ def _read_file(path: Path | None) -> Mapping[str, str]:
 def _found(row: "Field[Any]", sources: tuple[Mapping[str, str], ...]) -> Iterator[tuple[str, str]]:
     """Name and value, the strongest first."""
     return ((name, source[name]) for source in sources for name in environment_names(row) if source.get(name))
+
+
+def _foreign(profile: Profile, sources: tuple[Mapping[str, str], ...]) -> dict[str, tuple[str, str]]:
+    """Each setting of a profile, with the variable that it is from; all variables are checked."""
+    found = {"dialect": ("the profile's dialect", profile.dialect)}
+    for one in profile.variables:
+        given = next((source[one.name] for source in sources if source.get(one.name)), one.default)
+        value = one.value(given)
+        if one.field:
+            found[one.field] = one.name, value
+    return found
 
 
 def _convert(name: str, value: object, wanted: Any, row: "Field[Any]") -> object:

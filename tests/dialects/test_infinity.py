@@ -140,7 +140,7 @@ def test_no_two_replies_have_one_id():
     [
         (UnknownModel("which"), 400),
         (TooLong("long"), 400),
-        (Unsupported("images"), 422),
+        (Unsupported("images"), 400),
         (BodyTooLong("body"), 413),
         (Overloaded("busy"), 429),
         (RuntimeFailed("broken"), 500),

@@ -71,7 +71,6 @@ def test_a_value_that_cannot_be_is_refused(field):
         (TooLong("long"), 400, "invalid_request_error", "too_long"),
         (Unsupported("width"), 400, "invalid_request_error", "unsupported"),
         (BodyTooLong("body"), 413, "invalid_request_error", "too_long"),
-        (Unauthorized("no key"), 401, "invalid_request_error", "invalid_api_key"),
         (Forbidden("not allowed"), 403, "invalid_request_error", "forbidden"),
         (UnknownModel("which"), 404, "invalid_request_error", "model_not_found"),
         (Overloaded("busy"), 429, "requests", "rate_limit_exceeded"),
@@ -86,6 +85,14 @@ def test_each_error_has_the_status_and_the_words_of_the_original(error, status, 
     param = getattr(error, "param", None)
     assert wire.status == status
     assert json.loads(wire.body) == {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
+
+
+def test_a_wrong_key_is_told_in_the_words_that_clients_look_for():
+    wire = OPENAI.fail(Unauthorized("no such key"))
+
+    words = "Incorrect API key provided: no such key"
+    inner = {"message": words, "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}
+    assert (wire.status, json.loads(wire.body)) == (401, {"error": inner})
 
 
 def test_models_are_listed_only_when_they_can_be_used():

@@ -12,7 +12,7 @@ import pytest
 from embedstack.catalog import find
 from embedstack.engine import lane
 from embedstack.engine.engine import Engine, Loaded
-from embedstack.engine.scheduler import Job
+from embedstack.engine.line import Job
 from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, RuntimeFailed, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights

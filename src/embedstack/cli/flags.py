@@ -52,8 +52,13 @@ def _option(row: "Field[Any]", kind: Any) -> Callable[[Command], Command]:
     return click.option(flag, row.name, metavar=shown, help=text)
 
 
-def settings_from(flags: dict[str, object]) -> Settings:
-    """The settings in force; `flags` is what click gave for the options of `setting_flags`."""
+def settings_from(flags: dict[str, object], profile: str | None = None) -> Settings:
+    """The settings in force.
+
+    Args:
+        flags: what click gave for the options of `setting_flags`.
+        profile: see `read_settings`.
+    """
     env_file = flags.get("env_file")
     assert env_file is None or isinstance(env_file, Path)
-    return read_settings(flags, env_file)
+    return read_settings(flags, env_file, profile=profile)

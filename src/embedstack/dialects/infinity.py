@@ -200,8 +200,8 @@ class Infinity:
 
 
 def _status_of(error: EmbedstackError) -> int:
-    """The original knows no 404, and cuts what is too long."""
-    is_400 = isinstance(error, TooLong | UnknownModel) and not isinstance(error, BodyTooLong)
+    """The original knows no 404, cuts what is too long, and says 422 only of a body: its client reads no other there."""
+    is_400 = isinstance(error, TooLong | UnknownModel | Unsupported) and not isinstance(error, BodyTooLong)
     return 400 if is_400 else error.status
 
 

@@ -38,6 +38,7 @@ from embedstack.errors import BadRequest, EmbedstackError, Overloaded, TooLong, 
 from embedstack.types import Encode, Encoded, ModelSpec
 
 Width = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+WRONG_KEY = "Incorrect API key provided"  # the original's words, by which litellm 1.106 tells a 401 from a bad request
 
 
 class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -114,7 +115,8 @@ class OpenAI:
         """The envelope that the clients' exception classes are made from."""
         status, kind, code = _in_their_words(error)
         param = error.param if isinstance(error, Misfit) else None
-        body = {"error": {"message": error.message, "type": kind, "param": param, "code": code}}
+        words = f"{WRONG_KEY}: {error.message}" if isinstance(error, Unauthorized) else error.message
+        body = {"error": {"message": words, "type": kind, "param": param, "code": code}}
         return Wire(status, dump(body), retry_after(error))
 
     def hear_failure(self, wire: Wire) -> EmbedstackError:

@@ -76,6 +76,7 @@ def pages() -> tuple[Page, ...]:
             reply=None,
             show=_health,
             needs_key=False,
+            shape="health" if path == "/health" else "",  # a client that looks at the status alone minds no body
         )
         for path in ("/health", "/ping", "/")
     ]

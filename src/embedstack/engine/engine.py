@@ -100,7 +100,7 @@ class Engine:
         self._max_request_tokens = max_request_tokens
         self.on_batch: list[OnBatch] = []  # called by a lane, in its thread, after each batch
         self._cache = Cache(cache_bytes) if cache_bytes else None
-        lanes = max(loaded.runtime.lanes for loaded in models)
+        lanes = max((loaded.runtime.lanes for loaded in models), default=1)
         self._scheduler = Scheduler(batch_tokens, lanes=lanes, limits=limits)
         self._lanes = [Lane(self._scheduler, self._cache, number, self.on_batch) for number in range(lanes)]
         weakref.finalize(self, self._scheduler.stop)  # an engine that nobody holds any more ends its lanes
@@ -276,9 +276,10 @@ class Engine:
         if name in self._models:
             raise BadRequest(f"{name!r} is loaded already; unload it first")
         for number in range(len(self._lanes), loaded.runtime.lanes):
-            self._lanes.append(Lane(self._scheduler, self._cache, number))
+            self._lanes.append(Lane(self._scheduler, self._cache, number, self.on_batch))
+            self._scheduler.lanes = len(self._lanes)
         self._models = {**self._models, name: loaded}
-        self._names = {**{alias: loaded for alias in loaded.aliases}, **self._names, name: loaded}
+        self._names = {**dict.fromkeys(loaded.aliases, loaded), **self._names, name: loaded}
 
     def remove(self, name: str) -> None:
         """One model less, from any thread; its memory is given back.

@@ -6,19 +6,51 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from dataclasses import dataclass
 from threading import Thread
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
 from embedstack.engine.cache import Cache
-from embedstack.engine.scheduler import Call, Job, Scheduler
+from embedstack.engine.line import Call, Job
+from embedstack.engine.room import is_out_of_memory
+from embedstack.engine.scheduler import Run, Scheduler
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.runtimes import Runtime
-from embedstack.types import Batch, ModelSpec, Output, Vectors
+from embedstack.types import Batch, ModelSpec, Output, Priority, Vectors
 
 log = logging.getLogger(__name__)
-Group = tuple[Runtime, ModelSpec, frozenset[Output]]
+
+
+class Group(NamedTuple):
+    """What items have in common that can run together."""
+
+    runtime: Runtime
+    spec: ModelSpec
+    outputs: frozenset[Output]
+
+    def __hash__(self) -> int:
+        return hash((id(self.runtime), self.outputs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRun:
+    """A batch that was run, for those who watch."""
+
+    model: str
+    lane: int
+    priority: Priority  # of the request that led it
+    items: int
+    tokens: int
+    padded: int  # places that attention computed: items times the longest
+    wait_s: float  # of the request that came first, until the run began
+    predicted_s: float
+    run_s: float
+    is_whole: bool  # False if it failed, or had to be divided
+
+
+OnBatch = Callable[[BatchRun], None]
 
 
 class Lane(Thread):
@@ -28,9 +60,11 @@ class Lane(Thread):
     graph that is freed by a thread while the interpreter ends takes the process down (`std::terminate` in OpenVINO).
     """
 
-    def __init__(self, scheduler: Scheduler, cache: Cache | None, number: int) -> None:
+    def __init__(
+        self, scheduler: Scheduler, cache: Cache | None, number: int, listeners: Sequence[OnBatch] = ()
+    ) -> None:
         super().__init__(name=f"embedstack-lane-{number}", daemon=True)
-        self._scheduler, self._cache = scheduler, cache
+        self._scheduler, self._cache, self._number, self._listeners = scheduler, cache, number, listeners
         atexit.register(self.end)
         self.start()
 
@@ -44,13 +78,38 @@ class Lane(Thread):
     def _work(self) -> None:
         jobs: list[Job] = []
         try:
-            while (taken := self._scheduler.take()) is not None:
-                group, jobs = cast("Group", taken[0]), taken[1]
-                _run(self._scheduler, self._cache, group, jobs)
+            while (run := self._scheduler.take()) is not None:
+                group, jobs = cast("Group", run.group), run.jobs
+                began = time.monotonic()
+                is_whole = _run(self._scheduler, self._cache, group, jobs)
+                run_s = time.monotonic() - began
+                self._scheduler.end(run, run_s if is_whole else None)
+                self._tell(run, run_s, is_whole=is_whole)
         except BaseException:
             log.critical("event=lane_died", exc_info=True)
             fail([*jobs, *self._scheduler.stop()], "the engine has died; restart it")
             raise
+
+    def _tell(self, run: Run, run_s: float, *, is_whole: bool) -> None:
+        if not self._listeners:
+            return
+        seen = BatchRun(
+            model=cast("Group", run.group).spec.name,
+            lane=self._number,
+            priority=run.priority,
+            items=len(run.jobs),
+            tokens=run.tokens,
+            padded=run.padded,
+            wait_s=run.wait_s,
+            predicted_s=run.predicted_s,
+            run_s=run_s,
+            is_whole=is_whole,
+        )
+        for listener in tuple(self._listeners):
+            try:
+                listener(seen)
+            except Exception:  # who watches must not end what is watched
+                log.exception("event=listener_failed")
 
     def end(self) -> None:
         """Finish the batch that runs; what still waits is refused."""
@@ -58,8 +117,8 @@ class Lane(Thread):
         self.join()
 
 
-def _run(scheduler: Scheduler, cache: Cache | None, group: Group, jobs: list[Job]) -> None:
-    """Compute and deliver; a batch that fails is halved until the items that fail stand alone."""
+def _run(scheduler: Scheduler, cache: Cache | None, group: Group, jobs: list[Job]) -> bool:
+    """Compute and deliver; a batch that fails is halved until the items that fail stand alone. Whether none did."""
     started = time.monotonic()
     try:
         rows = _rows(group, jobs)
@@ -67,17 +126,28 @@ def _run(scheduler: Scheduler, cache: Cache | None, group: Group, jobs: list[Job
             for job, row in zip(jobs, rows, strict=True):
                 cache.put(job.key, row)
     except Exception as error:  # whatever it was, callers wait for an answer and the lane must go on
+        _note_memory(scheduler, group, jobs, error)
         if len(jobs) > 1:
             half = len(jobs) // 2
             log.warning("event=batch_split items=%d error=%s", len(jobs), type(error).__name__)
             _run(scheduler, cache, group, jobs[:half])
             _run(scheduler, cache, group, jobs[half:])
-            return
-        log.error("event=item_failed model=%s tokens=%d", group[1].name, jobs[0].encoding.cost, exc_info=error)
+            return False
+        log.error("event=item_failed model=%s tokens=%d", group.spec.name, jobs[0].encoding.cost, exc_info=error)
         scheduler.finish(jobs)
-        fail(jobs, _told(error, group[1], jobs[0]), error)
-        return
+        fail(jobs, _told(error, group.spec, jobs[0]), error)
+        return False
     _deliver(scheduler.finish(jobs), rows, started)
+    return True
+
+
+def _note_memory(scheduler: Scheduler, group: Group, jobs: Sequence[Job], error: Exception) -> None:
+    if is_out_of_memory(error):
+        tokens = sum(job.encoding.cost for job in jobs)
+        if scheduler.ran_out(group, tokens):
+            log.warning(
+                "event=out_of_memory model=%s tokens=%d; batches are smaller for a while", group.spec.name, tokens
+            )
 
 
 def _rows(group: Group, jobs: list[Job]) -> list[Vectors]:

@@ -1,93 +1,51 @@
-"""The one waiting line of a device: who waits, who left, what runs next."""
+"""The one waiting line of a device: who may wait, who left, what runs next."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from threading import Condition
 
-from embedstack.engine.packing import choose, whole
-from embedstack.errors import NotReady
-from embedstack.types import Encoding, Priority, Vectors
+from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Limits, admit
+from embedstack.engine.line import Call, Job, Line, share
+from embedstack.engine.packing import Shares, choose
+from embedstack.engine.room import Devices, Room
+from embedstack.errors import NotReady, Overloaded
+from embedstack.types import Priority
 
 
 @dataclass(slots=True, eq=False)
-class Call:
-    """One request in flight, seen from its event loop."""
-
-    loop: asyncio.AbstractEventLoop
-    done: "asyncio.Future[None]"
-    rows: list[Vectors | None]
-    arrived: float
-    started: float = 0.0
-    missing: int = 0
-    jobs: "list[Job]" = field(default_factory=list)  # what it waits for
-
-    def receive(self, place: int, rows: Vectors, started: float) -> None:
-        """Runs on the loop: one item is there."""
-        self.rows[place] = rows
-        self.missing -= 1
-        self.started = min(self.started or started, started)
-        if not self.missing and not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        """Runs on the loop: one item could not be computed."""
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One item to compute, once, for everyone who waits for it."""
-
-    encoding: Encoding
-    key: Hashable
-    listeners: list[tuple[Call, int]]
-    lines: "list[Line]" = field(default_factory=list)  # where it waits; the first line to be served takes it
-
-
-@dataclass(slots=True, eq=False)
-class Line:
-    """The items of one request that no batch has taken yet, longest first."""
+class Run:
+    """A batch on its way through a lane."""
 
     group: Hashable
     jobs: list[Job]
-    priority: Priority
-    caller: str
-    arrived: float
-    is_whole: bool = False
-    waits_since: float = 0.0
-    lengths: list[int] = field(default_factory=list)
-    plan: list[int] = field(default_factory=list)  # sizes of the batches of a whole request
+    priority: Priority  # of the request that leads it
+    tokens: int
+    longest: int
+    wait_s: float  # of the request that came first
+    predicted_s: float
+    work_ns: int
 
     @property
-    def planned(self) -> int:
-        """See packing.Waiting."""
-        return self.plan[0] if self.plan else 0
+    def padded(self) -> int:
+        """Places that attention computes."""
+        return len(self.jobs) * self.longest
 
-    def arrange(self, budget: int) -> None:
-        """Longest first, and for a whole request the batches too."""
-        if self.is_whole:
-            batches = whole([job.encoding.cost for job in self.jobs], budget)
-            self.jobs = [self.jobs[place] for batch in batches for place in batch]
-            self.plan = [len(batch) for batch in batches]
-        else:
-            self.jobs.sort(key=lambda job: -job.encoding.cost)
-        self.lengths = [job.encoding.cost for job in self.jobs]
 
-    def pull(self, count: int) -> list[Job]:
-        """Take items from the front."""
-        pulled, self.jobs = self.jobs[:count], self.jobs[count:]
-        self.lengths, self.plan = self.lengths[count:], self.plan[1:]
-        return pulled
+@dataclass(slots=True)
+class Counts:
+    """What the waiting line has seen: the first two now, the others since the start."""
 
-    def drop(self, unwanted: Iterable[Job]) -> None:
-        """Remove items, wherever they stand."""
-        gone = set(unwanted)
-        self.jobs = [job for job in self.jobs if job not in gone]
-        self.lengths, self.plan = [job.encoding.cost for job in self.jobs], []
+    waiting_items: int = 0
+    running_items: int = 0
+    batches: int = 0
+    items: int = 0
+    tokens: int = 0
+    padded: int = 0  # places of attention
+    refused: int = 0  # requests, because too much waited
+    expired: int = 0  # requests whose deadline passed while they waited
+    out_of_memory: int = 0  # batches
 
 
 class Scheduler:
@@ -96,78 +54,181 @@ class Scheduler:
     Args:
         budget: tokens of one batch.
         clock: seconds; given by tests.
+        lanes: batches that run at once; may be changed
+        limits: who is refused; nobody by default.
     """
 
-    def __init__(self, budget: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._budget, self._clock = budget, clock
+    def __init__(
+        self, budget: int, clock: Callable[[], float] = time.monotonic, *, lanes: int = 1, limits: Limits | None = None
+    ) -> None:
+        self._budget, self._clock, self.lanes = budget, clock, lanes
+        self._limits = limits or Limits()
         self._changed = Condition()
         self._lines: dict[Line, None] = {}  # in order of arrival
         self._shared: dict[Hashable, Job] = {}  # interactive items in flight, for identical texts
         self._served: dict[str, float] = {}  # tokens that each waiting caller has had
         self._present: Counter[str] = Counter()  # lines of each waiting caller
-        self._floor = 0.0  # where a caller that was not here begins: what the last leader had
+        self._floor = 0.0  # where a caller that was not here begins: the most that one of the last batch had had
+        self._devices, self._backlog = Devices(), Backlog()
+        self._running: dict[Run, None] = {}
+        self._full_s = Devices()[None].full_s(budget)  # of the model that was asked for last
+        self._before_ns = 0  # work of the batch that was taken last; 0 if nothing waited after it
+        self._shares = Shares()
         self._is_open = True
+        self._counts = Counts()
         self.waiting_tokens = 0
+
+    def counts(self) -> Counts:
+        """A copy."""
+        with self._changed:
+            return replace(self._counts)
+
+    def limit_tokens(self) -> int:
+        """Tokens, running and waiting, above which short interactive requests are refused; 0 without a limit."""
+        with self._changed:
+            if self._limits.max_wait_s is None:
+                return 0
+            work_s = self._limits.work_s(
+                SHORT, full_s=self._full_s, running_s=0.0, is_long_before=False, lanes=self.lanes
+            )
+            return int(work_s / self._full_s * self._budget)
+
+    # ------------------------------------------------------------------ requests come and go
 
     def submit(self, line: Line) -> None:
         """Put a request in the line; an item that is in flight already is computed once for all.
 
         Raises:
             NotReady: the engine is stopping.
+            Overloaded, DeadlineExceeded: see `admit`. The request is refused as a whole and leaves no trace.
         """
         with self._changed:
             if not self._is_open:
                 raise NotReady("the engine is stopping; send the request to another replica")
+            self._admit(line)
             if not line.is_whole:
                 known = self._shared if line.priority == "interactive" else {}
-                waits = (_share(known, job) for job in line.jobs)
+                waits = (share(known, job) for job in line.jobs)
                 line.jobs = list(dict.fromkeys(job for job in waits if job is not None))
             line.arrange(self._budget)
             if line.jobs:
                 self._enter(line)
 
+    def _admit(self, line: Line) -> None:
+        line.is_long = sum(job.encoding.cost for job in line.jobs) > self._budget
+        line.claim = BULK if line.priority == "bulk" else LONG if line.is_long else SHORT
+        full_s = self._full_s = self._devices[line.group].full_s(self._budget)
+        line.token_ns = max(1, int(full_s / self._budget * 1e9))
+        if self._limits.max_wait_s is None:
+            return
+        running_ns = sum(run.work_ns for run in self._running)
+        longest_s = max((run.predicted_s for run in self._running), default=0.0)
+        limit_ns, fair_ns = (
+            1e9
+            * self._limits.work_s(
+                line.claim,
+                full_s=max(full_s, longest_s),
+                running_s=running_ns / 1e9,
+                is_long_before=is_long_before,
+                lanes=self.lanes,
+            )
+            for is_long_before in (self._is_long_before(self._budget * line.token_ns), False)
+        )
+        try:
+            admit(
+                self._backlog,
+                line.caller,
+                line.claim,
+                limit_ns,
+                fair_ns=fair_ns,
+                running_ns=running_ns,
+                lanes=self.lanes,
+                left_s=None if line.deadline is None else line.deadline - self._clock(),
+            )
+        except Overloaded:
+            self._counts.refused += 1
+            raise
+
+    def _is_long_before(self, full_ns: int) -> bool:
+        return self._before_ns > LONG_BATCH * full_ns
+
     def _enter(self, line: Line) -> None:
         line.waits_since = self._clock()
         for job in line.jobs:
             if not job.lines:
-                self.waiting_tokens += job.encoding.cost
+                self._count(job, 1)
             job.lines.append(line)
         self._present[line.caller] += 1
         self._served.setdefault(line.caller, self._floor)
         self._lines[line] = None
+        self._settle(line)
         self._changed.notify()
 
     def leave(self, call: Call) -> None:
         """The caller hung up: drop what nobody else waits for, before it costs a token."""
         with self._changed:
-            unwanted: dict[Line, list[Job]] = {}
-            for job in call.jobs:
-                job.listeners = [(who, place) for who, place in job.listeners if who is not call]
-                if job.lines and not job.listeners:
-                    self.waiting_tokens -= job.encoding.cost
-                    self._forget_shared([job])
-                    for line in job.lines:
-                        unwanted.setdefault(line, []).append(job)
-                    job.lines.clear()
-            for line, jobs in unwanted.items():
-                line.drop(jobs)
-                self._leave_if_empty(line)
+            self._leave(call)
 
-    def take(self) -> tuple[Hashable, list[Job]] | None:
+    def _leave(self, call: Call) -> None:
+        unwanted: dict[Line, list[Job]] = {}
+        for job in call.jobs:
+            job.listeners = [(who, place) for who, place in job.listeners if who is not call]
+            if job.lines and not job.listeners:
+                self._count(job, -1)
+                self._forget_shared([job])
+                for line in job.lines:
+                    unwanted.setdefault(line, []).append(job)
+                job.lines.clear()
+        for line, jobs in unwanted.items():
+            line.drop(jobs)
+            self._settle(line)
+
+    # ------------------------------------------------------------------ batches
+
+    def take(self) -> Run | None:
         """The next batch, as soon as there is one; None when the engine stops."""
         with self._changed:
-            while not self._lines:
-                if not self._is_open:
-                    return None
-                self._changed.wait()
-            lines, now = list(self._lines), self._clock()
-            chosen = [(lines[place], count) for place, count in choose(lines, self._served, now, self._budget)]
+            now = self._wait_for_work()
+            if not self._lines:
+                return None
+            lines = list(self._lines)
+            places = choose(lines, self._served, now, lambda leader: self._room(leader, now), self._shares.ageing())
+            chosen = [(lines[place], count) for place, count in places]
             leader = chosen[0][0]
-            self._floor = max(self._floor, self._served[leader.caller])
-            batch = self._pull(chosen, now)
+            self._floor = max(self._floor, *(self._served[line.caller] for line, _ in chosen))
+            run = self._begin(leader, now - min(line.arrived for line, _ in chosen), self._pull(chosen, now))
             if self._lines:
                 self._changed.notify()
-            return leader.group, batch
+            return run
+
+    def _wait_for_work(self) -> float:
+        """The time at which there is something to do, or nothing will ever come."""
+        while True:
+            now = self._clock()
+            self._expire(now)
+            if self._lines or not self._is_open:
+                return now
+            self._before_ns = 0
+            self._changed.wait()
+
+    def _expire(self, now: float) -> None:
+        """Drop what would be too late; whoever waits for it has a timer of its own."""
+        late = [line.call for line in self._lines if line.deadline is not None and line.deadline <= now]
+        for call in late:
+            if call is not None:
+                self._counts.expired += 1
+                self._leave(call)
+
+    def _room(self, leader: Line, now: float) -> Room:
+        """A full batch; for short requests that wait in turn a long one and a short one, see `admission`."""
+        device, limits = self._devices[leader.group], self._limits
+        tokens = device.tokens(self._budget, now)
+        if leader.claim == SHORT and limits.max_wait_s is not None:
+            if limits.max_wait_s:
+                tokens = min(tokens, device.pace.tokens_within(limits.max_wait_s))
+            if self._is_long_before(tokens * leader.token_ns):
+                tokens = max(1, int(LONG_BATCH * tokens))
+        return Room(tokens, limits.bulk_batch_s, device.pace.costs)
 
     def _pull(self, chosen: Sequence[tuple[Line, int]], now: float) -> list[Job]:
         batch: dict[Job, None] = {}
@@ -175,58 +236,93 @@ class Scheduler:
             self._served[line.caller] += sum(line.lengths[:count])
             line.waits_since = now
             batch |= dict.fromkeys(line.pull(count))
+            self._settle(line)
         for job in batch:
-            self.waiting_tokens -= job.encoding.cost
+            self._count(job, -1)
             lines = job.lines.copy()
             job.lines.clear()
             for line in lines:
                 if len(lines) > 1:
                     line.drop([job])
-                self._leave_if_empty(line)
+                    self._settle(line)
         return list(batch)
 
+    def _begin(self, leader: Line, wait_s: float, jobs: list[Job]) -> Run:
+        tokens, longest = sum(job.encoding.cost for job in jobs), max(job.encoding.cost for job in jobs)
+        predicted_s = self._devices[leader.group].pace.costs.of(tokens, len(jobs) * longest**2)
+        work_ns = tokens * leader.token_ns
+        run = Run(leader.group, jobs, leader.priority, tokens, longest, wait_s, predicted_s, work_ns)
+        self._running[run] = None
+        # bulk comes between two batches of short requests without making the first one short
+        self._before_ns = work_ns + (self._before_ns if leader.claim == BULK else 0)
+        self._shares.spend(leader.claim, work_ns)
+        self._backlog.next_batch()
+        counts = self._counts
+        counts.batches += 1
+        counts.items += len(jobs)
+        counts.running_items += len(jobs)
+        counts.tokens += tokens
+        counts.padded += run.padded
+        return run
+
     def finish(self, jobs: Sequence[Job]) -> list[list[tuple[Call, int]]]:
-        """The batch is computed: nobody can join its items any more; who waits for each."""
+        """These items are computed: nobody can join them any more; who waits for each."""
         with self._changed:
             self._forget_shared(jobs)
             return [list(job.listeners) for job in jobs]
+
+    def end(self, run: Run, seconds: float | None) -> None:
+        """The lane is done with a batch.
+
+        Args:
+            seconds: that it took; None if it failed or was divided, which says nothing of the model's pace.
+        """
+        with self._changed:
+            del self._running[run]
+            self._counts.running_items -= len(run.jobs)
+            if seconds is not None:
+                self._devices[run.group].pace.observe(run.tokens, run.padded * run.longest, seconds)
+
+    def ran_out(self, group: Hashable, tokens: int) -> bool:
+        """So many tokens did not fit into memory, so batches are smaller for a while; whether they were not yet."""
+        with self._changed:
+            self._counts.out_of_memory += 1
+            return self._devices[group].ran_out(tokens, self._budget, self._clock())
 
     def stop(self) -> list[Job]:
         """Take no more requests; what was still waiting is given back."""
         with self._changed:
             self._is_open = False
             left = list({job: None for line in self._lines for job in line.jobs})
+            for job in left:
+                job.lines.clear()
             self._lines.clear()
-            self.waiting_tokens = 0
+            self._backlog.clear()
+            self._counts.waiting_items = self.waiting_tokens = 0
             self._changed.notify_all()
             return left
+
+    # ------------------------------------------------------------------ bookkeeping
+
+    def _count(self, job: Job, change: int) -> None:
+        self._counts.waiting_items += change
+        self.waiting_tokens += change * job.encoding.cost
 
     def _forget_shared(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             if self._shared.get(job.key) is job:
                 del self._shared[job.key]
 
-    def _leave_if_empty(self, line: Line) -> None:
-        if not line.jobs and line in self._lines:
+    def _settle(self, line: Line) -> None:
+        """After a change: what the backlog holds of a line, and whether it still waits."""
+        if line not in self._lines:
+            return
+        work_ns = line.tokens * line.token_ns
+        if work_ns != line.counted_ns:
+            self._backlog.add(line.caller, line.claim, work_ns - line.counted_ns)
+            line.counted_ns = work_ns
+        if not line.jobs:
             del self._lines[line]
             self._present[line.caller] -= 1
             if not self._present[line.caller]:
                 del self._present[line.caller], self._served[line.caller]
-
-
-def _share(known: dict[Hashable, Job], job: Job) -> Job | None:
-    """The job that waits in the new line: this one, or an equal one that no batch has taken; None if one is running.
-
-    An equal job waits in both lines, so that nobody stands behind another caller's long request. Interactive requests
-    share theirs; a bulk request only has its own, since its items may wait long.
-    """
-    if job.key not in known:
-        known[job.key] = job
-        return job
-    (listener,) = job.listeners
-    same = known[job.key]
-    same.listeners.append(listener)
-    call, _ = listener
-    call.jobs.append(same)
-    is_waiting_elsewhere = bool(same.lines)
-    return same if is_waiting_elsewhere else None

@@ -110,6 +110,15 @@ def warm_up(runtime: Runtime, spec: ModelSpec, *, budget_s: float, clock: Clock 
     return warm
 
 
+def run_full(runtime: Runtime, spec: ModelSpec, *, budget: int) -> None:
+    """A full batch in each lane at once: what a device keeps for those is then in its memory."""
+    length = min(LENGTH, spec.max_tokens)
+    batch, wanted = _batch(spec, [length] * max(1, budget // length)), frozenset(spec.outputs[:1])
+    with ThreadPoolExecutor(runtime.lanes) as threads:
+        for running in [threads.submit(runtime.run, batch, wanted) for _ in range(runtime.lanes)]:
+            running.result()
+
+
 def _batch(spec: ModelSpec, lengths: Sequence[int]) -> Batch:
     """Items of these lengths; which tokens they hold changes no time."""
     tokens = sum(lengths)
@@ -125,8 +134,7 @@ class Remembered:
     """
 
     def __init__(self, cache_dir: Path, circumstances: Sequence[object]) -> None:
-        digest = hashlib.sha256(repr(tuple(circumstances)).encode()).hexdigest()[:32]
-        self._path = cache_dir / "lanes" / f"{digest}.json"
+        self._path = note_path(cache_dir, "lanes", circumstances)
 
     def read(self, most: int) -> int | None:
         """The count; None where nothing usable is remembered.
@@ -144,3 +152,9 @@ class Remembered:
         """Note it; a cache that cannot be written to only costs time."""
         with contextlib.suppress(OSError):
             write_whole(self._path, msgspec.json.encode({"lanes": lanes}))
+
+
+def note_path(cache_dir: Path, kind: str, circumstances: Sequence[object]) -> Path:
+    """Where a measurement is kept: one small file for each circumstance."""
+    digest = hashlib.sha256(repr(tuple(circumstances)).encode()).hexdigest()[:32]
+    return cache_dir / kind / f"{digest}.json"

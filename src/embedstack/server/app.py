@@ -24,7 +24,7 @@ from embedstack.server.merged import shown
 from embedstack.server.metrics import ELSEWHERE
 from embedstack.server.opening import Check, OpenEncoder, Opening, Settled, unproven
 from embedstack.server.pages import own_pages
-from embedstack.server.table import Place, dialect_at, no_route, places, wrong_method
+from embedstack.server.table import Place, dialect_at, methods_at, no_route, places, wrong_method
 from embedstack.settings import Settings
 
 
@@ -122,7 +122,7 @@ def _lost(front: Front, table: Sequence[Place]) -> Callable[[Request, Exception]
     def reply(request: Request, error: Exception) -> Response:
         path, method = request.url.path, request.method
         given = (getattr(error, "headers", None) or {}).get("Allow", "")
-        allowed = ", ".join(sorted(given.split(", "))) if given else ""
+        allowed = ", ".join(methods_at(path, table, given.split(", "))) if given else ""
         dialect = dialect_at(path, table)
         wire = dialect.fail(wrong_method(method, path, allowed) if allowed else no_route(method, path, table))
         front.done(ELSEWHERE, ELSEWHERE, request.scope, wire.status, 0.0)

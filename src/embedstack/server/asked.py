@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from embedstack.dialects.dialect import Page, Wire
 from embedstack.dialects.wire import identity
 from embedstack.server.front import Front, peer_of
-from embedstack.server.guard import read_body, send_wire, unless_hung_up, with_terms
+from embedstack.server.guard import check_terms, read_body, send_wire, unless_hung_up, with_terms
 from embedstack.server.merged import chosen, widened
 from embedstack.server.metrics import Meter, count
 from embedstack.server.table import Place, Serving
@@ -77,6 +77,8 @@ class Asked:
             peer = peer_of(scope)
             request = with_terms(request, turn.headers, peer, time.monotonic(), key_name=turn.key_name)
             turn.answer = await self._asked(request, meter, receive)
+        else:
+            check_terms(turn.headers)
         began = time.perf_counter()
         wire = await _aside(_size(turn.answer), lambda: route.write(body, turn.answer))
         wire = widened(wire, turn.serving, self._place.servings, turn.answer)

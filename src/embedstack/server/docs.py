@@ -73,18 +73,20 @@ def _operation(method: str, path: str, operation: Json, base_url: str) -> Iterat
 
 
 def _links(operation: Json) -> Iterator[str]:
-    if "requestBody" in operation:
-        yield "takes " + _link(operation["requestBody"])
     replies = operation["responses"]
-    if "content" in replies["200"]:
-        yield "gives " + _link(replies["200"])
-    yield "fails with " + _link(next(reply for status, reply in replies.items() if status >= "400"))
+    yield from _link("takes", operation.get("requestBody", {}))
+    yield from _link("gives", replies["200"])
+    for reply in [*replies.values()][1:2]:
+        yield from _link("fails with", reply)
     yield "statuses " + ", ".join(replies)
 
 
-def _link(content: Json) -> str:
-    schema = content["content"]["application/json"]["schema"]
-    return " or ".join(_named(one) for one in schema.get("anyOf", [schema]))
+def _link(word: str, reply: Json) -> Iterator[str]:
+    """Where the schemas of its JSON are, if it has any."""
+    content = reply.get("content", {}).get("application/json")
+    if content is not None:
+        schema = content["schema"]
+        yield f"{word} " + " or ".join(_named(one) for one in schema.get("anyOf", [schema]))
 
 
 def _named(schema: Json) -> str:

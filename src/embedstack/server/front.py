@@ -7,6 +7,7 @@ from starlette.types import Scope
 
 from embedstack import __version__
 from embedstack.dialects.dialect import AnyRoute, Limits, Page, Status, Wire
+from embedstack.dialects.wire import BodyTooSlow
 from embedstack.errors import EmbedstackError, RuntimeFailed, Unauthorized
 from embedstack.server.guard import HungUp
 from embedstack.server.keys import Keys, Refusals, challenge
@@ -85,7 +86,9 @@ class Front:
             cause = quoted(trace(error))
             log.error("event=failed id=%s reason=%s cause=%s", request_id, quoted(error.message), cause)
         wire = fail(error)
-        return replace(wire, headers={**wire.headers, **challenge(error)})
+        # after half a body nothing else can be read from the connection (RFC 9110, section 15.5.9)
+        closing = {"connection": "close"} if isinstance(error, BodyTooSlow) else {}
+        return replace(wire, headers={**wire.headers, **challenge(error), **closing})
 
     def failure_of(self, scope: Scope, key_name: str | None) -> None:
         """Note that a caller got an error; who has no key where one is needed is no caller."""

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,9 +17,11 @@ from embedstack.types import Priority, Request
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 MAX_TIMEOUT_S = 86_400.0
 MAX_TIMEOUT_CHARS = 32
+SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")  # as JSON has it; Python's float takes 1_0 too
 MAX_LENGTH_DIGITS = 18  # of a content-length: the largest that fits into 63 bits
 BODY_STALL_S = 20.0  # that may pass without a piece of the body
 BODY_WHOLE_S = 300.0  # for all of it: 32 MB over a line of 1 Mbit/s
+WATCH_S = 0.2  # a short query is done before, also at 64 connections; watching it would cost more than it can waste
 
 Headers = Mapping[bytes, bytes]
 Given = TypeVar("Given")
@@ -169,6 +170,12 @@ def _too_slow() -> BodyTooSlow:
     return BodyTooSlow("the body stopped coming before its end; send it again, or in smaller requests")
 
 
+def _is_cancelled(task: "asyncio.Task[object] | None") -> bool:
+    """Whether somebody wants the task to end; before Python 3.11 a task does not know."""
+    cancelling = getattr(task, "cancelling", None)
+    return cancelling is not None and cancelling() > 0
+
+
 def _is_cancelled_elsewhere(task: "asyncio.Task[object] | None") -> bool:
     """Whether somebody beside us wants the task to end; before Python 3.11 a task does not know."""
     uncancel = getattr(task, "uncancel", None)
@@ -190,10 +197,20 @@ def with_terms(request: Request, headers: Headers, peer: str, now: float, *, key
         now: on time.monotonic's clock.
         key_name: whose key came. It is the caller then, whatever the request says, or one key could take many turns.
     """
-    caller = key_name or _caller(headers) or request.caller or peer
+    named, deadline, priority = _terms(headers, now, request.priority)
+    return replace(request, deadline=deadline, priority=priority, caller=key_name or named or request.caller or peer)
+
+
+def check_terms(headers: Headers) -> None:
+    """Refuse wrong headers also where nothing waits for a device."""
+    _terms(headers, 0.0, "interactive")
+
+
+def _terms(headers: Headers, now: float, said: Priority) -> tuple[str, float | None, Priority]:
+    """The caller, the deadline and the priority."""
     timeout = headers.get(b"x-embedstack-timeout-s")
     deadline = None if timeout is None else now + _seconds(timeout.decode("latin-1"))
-    return replace(request, deadline=deadline, priority=_priority(headers, request.priority), caller=caller)
+    return _caller(headers), deadline, _priority(headers, said)
 
 
 def _caller(headers: Headers) -> str:
@@ -215,41 +232,63 @@ def _priority(headers: Headers, said: Priority) -> Priority:
 
 
 def _seconds(text: str) -> float:
-    with suppress(ValueError):
-        seconds = float(text) if len(text) <= MAX_TIMEOUT_CHARS else 0.0
-        if 0 < seconds <= MAX_TIMEOUT_S:
-            return seconds
+    is_number = len(text) <= MAX_TIMEOUT_CHARS and SECONDS.fullmatch(text)
+    if is_number and 0 < (seconds := float(text)) <= MAX_TIMEOUT_S:
+        return seconds
     given = shortened(text)
     raise BadRequest(f"header x-embedstack-timeout-s is {given!r}; send seconds above 0, at most {MAX_TIMEOUT_S:g}")
 
 
-async def unless_hung_up(work: Coroutine[None, None, Given], receive: Receive) -> Given:
-    """Await the work; cancel it as soon as the caller hangs up.
+async def unless_hung_up(work: Coroutine[None, None, Given], receive: Receive, *, watch_s: float = WATCH_S) -> Given:
+    """Await the work; cancel it when the caller hangs up.
 
+    Args:
+        watch_s: after so long it is seen whether the caller is still there; short work is done before.
     Raises:
         HungUp: the work was cancelled for want of a caller.
+        NotReady: it was cancelled by itself.
     """
-    working = asyncio.ensure_future(work)
-    watching = asyncio.ensure_future(_until_hung_up(receive))
-    try:
-        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise HungUp
-        if working.cancelled():
-            raise NotReady("the engine gave the request up because it is stopping; send it again")
-        return working.result()
-    finally:
-        watching.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait((working,))
-            if not working.cancelled():
-                working.exception()  # asyncio would else log it, and it may quote a text
+    with Watch(receive, watch_s) as watch:
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if watch.is_over or _is_cancelled(watch.task):
+                raise
+            raise NotReady("the engine gave the request up because it is stopping; send it again") from None
 
 
-async def _until_hung_up(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class Watch:
+    """Ends the block when the caller hangs up: a timer for most requests, a task beside it for the long ones."""
+
+    __slots__ = ("_receive", "_timer", "_watching", "is_over", "task")
+
+    def __init__(self, receive: Receive, watch_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.task = asyncio.current_task()
+        self.is_over = False
+        self._receive = receive
+        self._watching: asyncio.Task[None] | None = None
+        self._timer = loop.call_later(watch_s, self._begin)
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def _begin(self) -> None:
+        self._watching = asyncio.ensure_future(self._until_hung_up())
+
+    async def _until_hung_up(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_over = True
+        assert self.task is not None
+        self.task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self.is_over and not _is_cancelled_elsewhere(self.task):
+            raise HungUp from None  # whatever came of the work, and without what it says: it may quote a text
 
 
 async def send_wire(send: Send, wire: Wire) -> None:

@@ -98,4 +98,4 @@ def shown(servings: Sequence[Serving], status: Status, argument: str) -> Wire:
     body: Mapping[str, object] = {}
     for one in (*reversed(others), wire):
         body = {**body, **orjson.loads(one.body or b"{}")}
-    return Wire(wire.status, dump(body), wire.headers, wire.media_type)
+    return Wire(wire.status, dump(body), wire.headers)

@@ -9,9 +9,9 @@ import msgspec
 
 from embedstack import __version__
 from embedstack.dialects.dialect import AnyRoute, Page
-from embedstack.dialects.wire import MAX_NAME_CHARS
-from embedstack.server.guard import MAX_TIMEOUT_S
+from embedstack.server.headers import ASK, HEADERS, KEYS, TEXT, of_answer, of_every_reply, of_failure
 from embedstack.server.merged import alike
+from embedstack.server.own import OWN, own_operation
 from embedstack.server.statuses import failure_type, failures
 from embedstack.server.table import Place, Serving
 
@@ -21,45 +21,6 @@ ABOUT = (
     "A slash at the end of a path changes nothing."
 )
 REF = "#/components/schemas/{name}"
-TEXT: Json = {"type": "string"}
-COUNT: Json = {"type": "integer", "minimum": 0}
-REQUEST_ID: Json = {
-    "x-request-id": {
-        "description": "the request's id, the caller's own where it sent a sound one",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 128},
-        "required": True,
-    }
-}
-REPLY_HEADERS: Json = {
-    **REQUEST_ID,
-    "x-embedstack-model": {"description": "the model that answered", "schema": TEXT},
-    "x-embedstack-space": {"description": "equal exactly where vectors may be compared", "schema": TEXT},
-    "x-embedstack-fingerprint": {"description": "equal where vectors agree within the stated fidelity", "schema": TEXT},
-    "x-embedstack-truncated": {"description": "how many items lost tokens", "schema": COUNT},
-    "x-embedstack-dropped-tokens": {"description": "how many tokens were cut away", "schema": COUNT},
-}
-FAILURE_HEADERS: dict[int, Json] = {
-    401: {"www-authenticate": {"description": "how to send a key", "schema": TEXT, "required": True}},
-    429: {"retry-after": {"description": "seconds", "schema": COUNT, "required": True}},
-    503: {"retry-after": {"description": "seconds, while the server is loading or stopping", "schema": COUNT}},
-}
-ASK_HEADERS: dict[str, tuple[str, Json]] = {
-    "x-request-id": ("an id for the log and the reply; one of up to 128 visible ASCII characters is kept", TEXT),
-    "x-embedstack-timeout-s": (
-        "seconds after which the answer is of no use",
-        {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_TIMEOUT_S},
-    ),
-    "x-embedstack-priority": ("which line it waits in", {"enum": ["interactive", "bulk"]}),
-    "x-embedstack-caller": (
-        "whose request this is, for fair shares",
-        {"type": "string", "maxLength": MAX_NAME_CHARS},
-    ),
-}
-KEYS: Json = {
-    "bearer": {"type": "http", "scheme": "bearer"},
-    "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
-    "api-key": {"type": "apiKey", "in": "header", "name": "api-key"},
-}
 
 
 def describe(table: Sequence[Place], *, needs_key: bool = False) -> Json:
@@ -74,6 +35,9 @@ def describe(table: Sequence[Place], *, needs_key: bool = False) -> Json:
     paths: dict[str, Json] = {}
     for place in table:
         paths.setdefault(place.path, {})[place.method.lower()] = _operation(place, known, needs_key=needs_key)
+    for path in OWN:
+        unauthorized = _bad(table[0], known)["401"]
+        paths.setdefault(path, {})["get"] = own_operation(path, of_every_reply(), unauthorized)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -85,7 +49,7 @@ def describe(table: Sequence[Place], *, needs_key: bool = False) -> Json:
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "x-prefix": prefix} for name, prefix in _prefixes(table).items()],
         "paths": paths,
-        "components": {"schemas": components, **({"securitySchemes": KEYS} if needs_key else {})},
+        "components": {"schemas": components, "headers": HEADERS, **({"securitySchemes": KEYS} if needs_key else {})},
     }
 
 
@@ -164,10 +128,15 @@ def _operation(place: Place, known: Known, *, needs_key: bool) -> Json:
     return operation
 
 
+def _answering(place: Place) -> Sequence[Serving]:
+    """Of several routes any may answer, of several pages only the first."""
+    return place.servings[:1] if isinstance(place.first.what, Page) else place.servings
+
+
 def _good(place: Place, known: Known) -> Json:
     is_page = isinstance(place.first.what, Page)
-    schemas = [known.reply_of(one, place) for one in place.servings if one.what.reply is not None]
-    reply: Json = {"description": "what was asked for", "headers": REQUEST_ID if is_page else REPLY_HEADERS}
+    schemas = [known.reply_of(one, place) for one in _answering(place) if one.what.reply is not None]
+    reply: Json = {"description": "what was asked for", "headers": of_every_reply() if is_page else of_answer()}
     return {**reply, **_json(schemas)} if schemas else reply
 
 
@@ -175,7 +144,7 @@ def _bad(place: Place, known: Known) -> dict[str, Json]:
     """What each status of an error stands for, and what it looks like."""
     reasons: dict[int, dict[str, None]] = {}
     schemas: dict[int, list[Json]] = {}
-    for one in place.servings:
+    for one in _answering(place):
         for status, why in failures(one).items():
             reasons.setdefault(status, {}).update(dict.fromkeys(why))
             schemas.setdefault(status, []).append(known.of(failure_type(one)))
@@ -184,7 +153,7 @@ def _bad(place: Place, known: Known) -> dict[str, Json]:
     return {
         str(status): {
             "description": "; ".join(why),
-            "headers": {**REQUEST_ID, **FAILURE_HEADERS.get(status, {})},
+            "headers": of_failure(status),
             **_json(schemas[status]),
         }
         for status, why in sorted(reasons.items())
@@ -205,7 +174,7 @@ def _parameters(place: Place) -> list[Json]:
     if isinstance(place.first.what, Page):
         names = {"id": ("the model's name", TEXT)} if "{id}" in place.path else {}
         return [_parameter(name, *about, "path") for name, about in names.items()]
-    return [_parameter(name, *about, "header") for name, about in ASK_HEADERS.items()]
+    return [_parameter(name, *about, "header") for name, about in ASK.items()]
 
 
 def _parameter(name: str, text: str, schema: Json, where: str) -> Json:

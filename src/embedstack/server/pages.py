@@ -51,7 +51,7 @@ def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:
         return Response(wire.body, wire.status, dict(wire.headers), wire.media_type)
 
     async def openapi(_: Request) -> Response:
-        return Response(json.dumps(description(), indent=1), media_type="application/json")
+        return Response(json.dumps(description(), separators=(",", ":")), media_type="application/json")
 
     async def docs(request: Request) -> Response:
         return HTMLResponse(page(description(), str(request.base_url).rstrip("/")), headers=DOCS_HEADERS)

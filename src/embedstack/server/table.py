@@ -74,6 +74,20 @@ def dialect_at(path: str, table: Sequence[Place]) -> Dialect:
     return next(same, None) or next(prefixed, table[0].first.dialect)
 
 
+def methods_at(path: str, table: Sequence[Place], found: Iterable[str]) -> list[str]:
+    """How a path may be called.
+
+    Args:
+        found: by the first route that has the path; others may have it too.
+    """
+    methods = {
+        *found,
+        *(place.method for place in table if place.path == path),
+        *(["GET"] if path in OWN_PAGES else []),
+    }
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
 def no_route(method: str, path: str, table: Sequence[Place]) -> NoRoute:
     """The error for a path that is not served; it names the nearest."""
     known = {place.path: f"{place.method} {place.path}" for place in table}

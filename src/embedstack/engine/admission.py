@@ -1,0 +1,163 @@
+"""What waits and what a newcomer would wait for -> let in, or refused at once with the time to come back."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from embedstack.errors import DeadlineExceeded, Overloaded
+
+BEHIND_SHORT, BEHIND_LONG = 0.85, 0.4  # of a full batch may wait behind a short batch, and behind a long one
+LONG_BATCH = 0.55  # of a full one: what follows a long batch is at most so large, and what is larger is long
+UNFELT_BATCHES = 1.5  # bulk batches that nobody minds waiting for
+CEILING = 2.0  # times the limit, for all callers; where they name themselves, every request can come from a new one
+SOONEST_S = 0.05
+MOST_REFUSED = 100  # callers of whom it is noted
+
+Claim = Literal[0, 1, 2]  # a short interactive request, one of more than one batch, a bulk request
+SHORT: Final = 0
+LONG: Final = 1
+BULK: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long requests may wait, in seconds. Without a server nobody is refused: who calls can see what it asks for.
+
+    Args:
+        max_wait_s: for a short interactive request; 0 chooses by the model's speed, None sets no limit to anything.
+        max_bulk_wait_s: for a bulk request, and for an interactive one of more than one batch.
+        bulk_batch_s: batches with bulk items are predicted to run no longer.
+    """
+
+    max_wait_s: float | None = None
+    max_bulk_wait_s: float = 30.0
+    bulk_batch_s: float = 0.04
+
+    def work_s(self, claim: Claim, *, full_s: float, running_s: float, is_long_before: bool, lanes: int = 1) -> float:
+        """The most work, running and before the newcomer's first item, that a newcomer is let in with.
+
+        Args:
+            full_s: of a full batch, or of one that runs if that is longer.
+            running_s: of the batches that run.
+            is_long_before: whether the batch taken last is a long one.
+            lanes: batches that run at once.
+        """
+        if self.max_wait_s is None:
+            return math.inf
+        behind_s = running_s + full_s * (BEHIND_LONG if is_long_before else BEHIND_SHORT)
+        chosen_s = max(behind_s, full_s, UNFELT_BATCHES * self.bulk_batch_s * lanes)
+        work_s = self.max_wait_s * lanes or chosen_s
+        return work_s if claim == SHORT else max(work_s, self.max_bulk_wait_s * lanes)
+
+
+class Backlog:
+    """Work that waits, by caller, in expected nanoseconds (whole numbers, so that it returns to exactly 0)."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, list[int]] = {}  # [short, interactive, all]
+        self._total = [0, 0, 0]
+        self._refused: dict[str, int] = {}
+        self._batch = 0
+
+    def add(self, caller: str, claim: Claim, work_ns: int) -> None:
+        """More waits, or less where it is negative."""
+        mine = self._of.setdefault(caller, [0, 0, 0])
+        for kind in range(claim, 3):
+            mine[kind] += work_ns
+            self._total[kind] += work_ns
+        if not mine[BULK]:
+            del self._of[caller]
+
+    def total(self) -> int:
+        """All that waits."""
+        return self._total[BULK]
+
+    def most(self, claim: Claim) -> float:
+        """What `ahead` gives at most, whoever asks; not known where somebody was refused just now."""
+        return math.inf if self._refused else self._total[max(claim, LONG)]
+
+    def ahead(self, caller: str, claim: Claim) -> int:
+        """What runs before a newcomer's first item: callers take turns, so others' only as much as the caller's own.
+
+        A caller who has nothing waiting waits for nobody. Who was refused just now wants all that it can get.
+        Interactive work of others goes before bulk in any case.
+        """
+        mine = self._of.get(caller, (0, 0, 0))
+        others = [work for name, work in self._of.items() if name != caller and name not in self._refused]
+        greedy = len(self._refused) - (caller in self._refused)
+        if claim == BULK:
+            own = mine[BULK] - mine[LONG]
+            turns = sum(min(work[BULK] - work[LONG], own) for work in others)
+            return mine[BULK] + self._total[LONG] - mine[LONG] + turns + greedy * own
+        own = mine[claim]
+        return own + sum(min(work[LONG], own) for work in others) + greedy * own
+
+    def is_behind(self, caller: str, claim: Claim) -> bool:
+        """Whether somebody else has more waiting."""
+        mine = self._of.get(caller, (0, 0, 0))[claim]
+        return any(work[claim] > mine for name, work in self._of.items() if name != caller)
+
+    def refuse(self, caller: str) -> None:
+        """Note who wanted more."""
+        if len(self._refused) < MOST_REFUSED:
+            self._refused[caller] = self._batch
+
+    def next_batch(self) -> None:
+        """Forget who was refused before the last batch began."""
+        self._batch += 1
+        for caller in [caller for caller, batch in self._refused.items() if batch < self._batch - 1]:
+            del self._refused[caller]
+
+    def bounded(self, claim: Claim, most_ns: float) -> float:
+        """All that waits, of each caller at most so much: one huge request must not close the door for others."""
+        return sum(min(work[claim], most_ns) for work in self._of.values())
+
+    def clear(self) -> None:
+        """Nothing waits."""
+        self._of.clear()
+        self._total = [0, 0, 0]
+
+
+def admit(
+    backlog: Backlog,
+    caller: str,
+    claim: Claim,
+    limit_ns: float,
+    *,
+    fair_ns: float,
+    running_ns: int,
+    lanes: int,
+    left_s: float | None,
+) -> None:
+    """Let a request in, as a whole, or refuse it.
+
+    Args:
+        limit_ns: see `Limits.work_s`.
+        fair_ns: the same for who has less waiting than others: behind a short batch, also if a long one runs. Who asks
+            steadily cannot make up behind short batches for what a faster one took first behind long ones.
+        running_ns: expected work of the batches that run, as if they had just begun; a batch that runs long must not
+            look as if it were nearly done.
+        left_s: until the request's deadline.
+    Raises:
+        Overloaded: it would wait too long, or `CEILING` is reached.
+        DeadlineExceeded: its turn would come after its deadline.
+    """
+    if left_s is None and running_ns + backlog.most(claim) <= limit_ns:
+        return
+    if backlog.is_behind(caller, claim):
+        limit_ns = max(limit_ns, fair_ns)
+    wait_ns = running_ns + backlog.ahead(caller, claim)
+    over_ns = max(wait_ns - limit_ns, running_ns + backlog.bounded(claim, limit_ns) - CEILING * limit_ns)
+    wait_s, over_s = wait_ns / lanes / 1e9, over_ns / lanes / 1e9
+    if over_s > 0:
+        backlog.refuse(caller)
+        again_s = max(SOONEST_S, over_s)
+        raise Overloaded(
+            f"the request would wait {wait_s:.2f} s for its turn (at most {limit_ns / lanes / 1e9:.2f} s is allowed) and "
+            f"there is work for {backlog.total() / lanes / 1e9:.2f} s; send it again in {again_s:.2f} s, or elsewhere",
+            again_s,
+        )
+    if left_s is not None and wait_s > left_s:
+        raise DeadlineExceeded(
+            f"its turn would come in {wait_s:.2f} s and the deadline is in {max(0.0, left_s):.2f} s; allow more time"
+        )

@@ -1,0 +1,226 @@
+"""A model on disk and how to run it -> the model ready to run; and what it will need, before it is loaded."""
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+from pathlib import Path
+
+from embedstack.catalog import Located, weight_files
+from embedstack.catalog.catalog import entry_of
+from embedstack.engine.engine import Loaded
+from embedstack.engine.memory import RememberedNeed
+from embedstack.engine.naming import Asked
+from embedstack.engine.need import Need, Sizes, estimate
+from embedstack.engine.tuning import Remembered, choose_lanes, note_path, run_full, warm_up
+from embedstack.errors import ConfigError
+from embedstack.inputs.text import TextInput
+from embedstack.models.weights import open_weights, unread_weights
+from embedstack.runtimes import Options, Runtime, open_runtime
+from embedstack.runtimes.processor import choose_precision, flags, usable_threads
+from embedstack.types import ModelSpec, Precision
+
+Say = Callable[[str], None]
+Find = Callable[[str, str], Located]
+"""A model's name and its runtime -> where it is."""
+WARM_UP_S = 1.0  # enough for every length up to 64 of a small model
+LIKELY_LANES = 2  # where nobody has measured yet
+MEASURING_S = 4.0  # what measuring them takes with MiniLM: each count for 0.6 s, and a load for each
+AUTO: dict[str, Precision] = {"numpy": "float64"}  # of runtimes that do not ask the processor; float32 for the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """The settings that decide how a model runs."""
+
+    runtime: str
+    precision: str
+    device: str
+    threads: int
+    lanes: int
+    batch_tokens: int
+    max_text_chars: int
+    cache_dir: Path
+    version: str  # of this package: another one may need other lanes and another memory
+    is_serving: bool = False  # it will run for long: lanes are measured if nobody has yet, and graphs are warmed
+    is_weighed: bool = False  # its memory is measured, so full batches are run before
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model that can be loaded, again and again.
+
+    Args:
+        origin: its spec under its own name, as the catalog knows it.
+        spec: the same under the name that it is served by.
+        aliases: the other names that requests may use for it.
+        is_variant: see `naming.Named`.
+    """
+
+    folder: Path
+    origin: ModelSpec
+    spec: ModelSpec
+    aliases: tuple[str, ...]
+    is_variant: bool
+    how: How
+    say: Say
+    again: "Callable[[], Recipe]"  # reads the files' identity anew: they may have changed
+
+    def open(self) -> Loaded:
+        """Read the weights.
+
+        Raises:
+            ConfigError, Mismatch, Unsupported, RuntimeFailed: the message says what to do.
+        """
+        began, how = time.monotonic(), self.how
+        with ThreadPoolExecutor(1) as beside:  # the tokeniser is read while the graph is compiled
+            text = beside.submit(TextInput, self.folder, self.spec, max_text_chars=how.max_text_chars)
+            runtime = self._runtime()
+        if how.is_serving:
+            warm_up(runtime, self.spec, budget_s=WARM_UP_S)
+        if how.is_weighed:
+            run_full(runtime, self.spec, budget=how.batch_tokens)
+        self.say(f"{self.spec.name}: {how.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
+        return Loaded(self.spec, text.result(), runtime, self.aliases)
+
+    def need(self) -> Need:
+        """As it was measured on this machine, else estimated; no weight is read."""
+        if remembered := self._remembered_need.read():
+            return remembered
+        how, lanes = self.how, self.how.lanes or self._remembered_lanes.read(most=self._threads)
+        need = estimate(
+            _sizes(self.folder, self.spec, how.runtime),
+            how.runtime,
+            self._likely_precision,
+            lanes=lanes or min(LIKELY_LANES, self._threads),
+            batch_tokens=how.batch_tokens,
+        )
+        return need if lanes or self._threads == 1 else replace(need, load_s=need.load_s + MEASURING_S)
+
+    def note(self, need: Need) -> None:
+        """Remember what was measured."""
+        self._remembered_need.write(need)
+
+    def stamp(self) -> Hashable:
+        """Changes when somebody changes the files."""
+        found = [
+            self.folder / "config.json",
+            self.folder / "tokenizer.json",
+            *sorted(self.folder.glob("*.safetensors")),
+        ]
+        stats = ((path.name, path.stat()) for path in found if path.is_file())
+        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+    def called_also(self, names: Sequence[str]) -> "Recipe":
+        """The same, under more names."""
+        aliases = tuple(name for name in dict.fromkeys((*self.aliases, *names)) if name != self.spec.name)
+        return replace(self, aliases=aliases, again=lambda: self.again().called_also(names))
+
+    @property
+    def precision(self) -> str:
+        """As it was asked for."""
+        return self.how.precision
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for two ways to ask for the same thing."""
+        return self.folder, self.how.runtime, self.how.precision
+
+    # ------------------------------------------------------------------
+
+    def _runtime(self) -> Runtime:
+        """With the lanes that were asked for, else those that were measured, else one."""
+        how, threads, name = self.how, self._threads, self.spec.name
+
+        def build(lanes: int) -> Runtime:
+            options = Options(precision=how.precision, device=how.device, threads=threads, lanes=lanes)
+            read = unread_weights if how.runtime == "reference" else open_weights
+            return open_runtime(how.runtime)(self.spec, read(self.folder), options)
+
+        lanes = how.lanes or self._remembered_lanes.read(most=threads)
+        if lanes or not how.is_serving or threads == 1:
+            return build(lanes or 1)
+        self.say(f"{name}: measuring how many batches at once pay here; remembered for the next start")
+        chosen = choose_lanes(build, self.spec, most=threads, budget=how.batch_tokens)
+        if chosen.failure:  # it may pass, so the next start measures again
+            self.say(f"{name}: lanes={chosen.lanes}, not remembered, because {chosen.failure}")
+        else:
+            self._remembered_lanes.write(chosen.lanes)
+        return chosen.runtime
+
+    @property
+    def _threads(self) -> int:
+        return self.how.threads or usable_threads()
+
+    @property
+    def _likely_precision(self) -> Precision:
+        if self.how.precision != "auto":
+            return self.how.precision  # type: ignore[return-value]  # another word is refused when it is opened
+        return choose_precision("auto")[0] if self.how.runtime == "openvino" else AUTO.get(self.how.runtime, "float32")
+
+    @cached_property
+    def _circumstances(self) -> tuple[object, ...]:
+        how = self.how
+        return (
+            how.version, self.spec.space, how.runtime, how.precision, how.device, self._threads, how.batch_tokens,
+            *sorted(flags()),
+        )  # fmt: skip
+
+    @property
+    def _remembered_lanes(self) -> Remembered:
+        return Remembered(self.how.cache_dir, self._circumstances)
+
+    @property
+    def _remembered_need(self) -> RememberedNeed:
+        return RememberedNeed(note_path(self.how.cache_dir, "needs", (*self._circumstances, self.how.lanes)))
+
+
+def recipe_of(asked: Asked, find: Find, how: How, say: Say) -> Recipe:
+    """How the model that a user asked for is loaded and called.
+
+    Args:
+        find: brings the files of a model by its name, and reads what they are.
+        how: what holds where the user asked for nothing else.
+    Raises:
+        As `catalog.find`.
+    """
+    how = replace(how, runtime=asked.runtime or how.runtime, precision=asked.precision or how.precision)
+    located = find(asked.model, how.runtime)
+    spec = located.spec
+    public = asked.public(spec.name)
+    written = asked.text if public != spec.name else asked.model
+    return Recipe(
+        located.folder,
+        spec,
+        spec if public == spec.name else replace(spec, name=public),
+        tuple(name for name in dict.fromkeys((written, *_spellings(spec))) if name != public),
+        public != spec.name,
+        how,
+        say,
+        lambda: recipe_of(asked, find, how, say),
+    )
+
+
+def _spellings(spec: ModelSpec) -> tuple[str, ...]:
+    """The catalog's names for this very revision; a user's own folder has none, whatever it is called."""
+    entry = entry_of(spec.name)
+    return entry.spellings if entry and entry.revision == spec.revision else ()
+
+
+def _sizes(folder: Path, spec: ModelSpec, runtime: str) -> Sizes:
+    """From the headers of the files."""
+    tokenizer_bytes = (folder / "tokenizer.json").stat().st_size if (folder / "tokenizer.json").is_file() else 0
+    size_bytes = sum(path.stat().st_size for path in weight_files(folder))
+    widest = max(spec.architecture.intermediate, spec.architecture.hidden)
+    try:
+        weights = (unread_weights if runtime == "reference" else open_weights)(folder)
+    except ConfigError:  # what is wrong with them is said when they are loaded
+        weights = unread_weights(folder)
+    shapes = {name: weights.shape(name) for name in weights.names()}
+    if not shapes:
+        return Sizes(size_bytes // 4, 0, True, tokenizer_bytes, widest)
+    numbers = sum(prod(shape) for shape in shapes.values())
+    tables = sum(prod(shape) for name, shape in shapes.items() if len(shape) == 2 and "embed" in name)
+    return Sizes(numbers - tables, tables, size_bytes >= 4 * numbers, tokenizer_bytes, widest)

@@ -1,0 +1,120 @@
+"""This process's memory: how much only it holds, the most during a load, and what is free given back to the system."""
+
+import contextlib
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import Protocol
+
+import msgspec
+import psutil
+
+from embedstack.catalog.digests import write_whole
+from embedstack.engine.need import Need
+
+LOOK_S = 0.005  # a peak that lasts shorter is missed; a look takes some 30 microseconds
+
+
+@dataclass(slots=True)
+class Peak:
+    """The most that was held while it was watched."""
+
+    top_bytes: int
+
+
+class Meter(Protocol):
+    """What tells a pool of memory."""
+
+    def now_bytes(self) -> int:
+        """Anonymous memory of this process."""
+        ...
+
+    def give_back(self) -> None:
+        """Return to the system what is free."""
+        ...
+
+    def watch(self) -> "contextlib.AbstractContextManager[Peak]":
+        """Note the most that is held meanwhile."""
+        ...
+
+
+class ProcessMemory:
+    """The real one."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._trim = _trimmer()
+
+    def now_bytes(self) -> int:
+        """Resident memory that no file backs: on Linux as in /proc/self/statm, elsewhere what psutil calls unique."""
+        held = self._process.memory_info()
+        shared = getattr(held, "shared", None)  # Linux only
+        return int(self._process.memory_full_info().uss if shared is None else held.rss - shared)
+
+    def give_back(self) -> None:
+        """glibc keeps what was freed: 100 to 400 MB after ONNX Runtime's sessions, see bench/results/cycle.json."""
+        gc.collect()
+        if self._trim is not None:
+            self._trim(0)
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[Peak]:
+        """Looks every few milliseconds, in a thread."""
+        peak, over = Peak(self.now_bytes()), Event()
+
+        def look() -> None:
+            while not over.wait(LOOK_S):
+                peak.top_bytes = max(peak.top_bytes, self.now_bytes())
+
+        watcher = Thread(target=look, name="embedstack-memory", daemon=True)
+        watcher.start()
+        try:
+            yield peak
+        finally:
+            over.set()
+            watcher.join()
+            peak.top_bytes = max(peak.top_bytes, self.now_bytes())
+
+
+def _trimmer() -> "ctypes._NamedFuncPointer | None":
+    """glibc's malloc_trim; other systems and other C libraries give memory back by themselves, or have no such call."""
+    if sys.platform != "linux":
+        return None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim.argtypes = [ctypes.c_size_t]
+    return trim
+
+
+class RememberedNeed:
+    """What a model was measured to need on this machine: one small file.
+
+    Args:
+        path: see `tuning.note_path`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Need | None:
+        """None where nothing usable is remembered."""
+        try:
+            noted = msgspec.json.decode(self._path.read_bytes(), type=_Noted)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return Need(noted.held_bytes, max(noted.held_bytes, noted.peak_bytes), noted.load_s, is_measured=True)
+
+    def write(self, need: Need) -> None:
+        """Note it; where the cache cannot be written to, the next start estimates again."""
+        with contextlib.suppress(OSError):
+            write_whole(self._path, msgspec.json.encode(_Noted(need.held_bytes, need.peak_bytes, need.load_s)))
+
+
+class _Noted(msgspec.Struct):
+    held_bytes: int
+    peak_bytes: int
+    load_s: float

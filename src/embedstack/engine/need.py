@@ -1,0 +1,108 @@
+"""A model's numbers, runtime and precision -> how much memory it will need, and who makes room for it. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from embedstack.types import Precision
+
+MB = 1_000_000
+READY_S = 1.5  # a start beside what its size takes: reading the tokeniser, warming up; see bench/results/cycle.json
+BYTES_PER_S = 300 * MB  # a graph is compiled at 400 to 1200 MB/s on two Zen 3 cores; see bench/results/cycle.json
+TOKENIZER = 20  # bytes in memory for each of tokenizer.json: 1.3 for MiniLM's WordPiece, 27 for 250,000 drawn Unigrams
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a model takes of the memory that only this process holds."""
+
+    held_bytes: int  # while it is loaded
+    peak_bytes: int  # while it is being loaded, never less
+    load_s: float
+    is_measured: bool = False
+
+    @property
+    def peak_mb(self) -> int:
+        """For messages."""
+        return round(self.peak_bytes / MB)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a model's files hold."""
+
+    products: int  # numbers that are multiplied with
+    tables: int  # numbers that are looked up by a token, a place or a segment
+    is_float32: bool  # whether they lie so in the file, where a table is read in place and takes no memory of its own
+    tokenizer_bytes: int
+    widest: int  # numbers that the graph holds for one token, at its widest
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Bytes that a runtime takes.
+
+    held: for each number of a product. table: for each number of a table. peak: the same of both, while loading.
+    place: for each of a batch's numbers at the widest, in each lane.
+    """
+
+    held: float
+    table: float
+    peak: float
+    place: float
+
+
+# What was measured with MiniLM (43 MB of products in float32, 48 MB of tables), a BERT of 12 layers and 768 (343, 95)
+# and one of 12 layers, 384 and 250,037 rows (86, 385), 1 and 2 lanes, batches of 1,024 tokens; the most of the three,
+# see bench/cycle.py. OpenVINO packs the products anew for one row, for a few and for many. ONNX Runtime reads all
+# tensors once as it builds, so its peak counts the tables.
+FACTORS: Mapping[tuple[str, Precision], Factors] = {
+    ("openvino", "float32"): Factors(held=7.6, table=0, peak=0, place=16),
+    ("openvino", "bfloat16"): Factors(held=4.8, table=0, peak=4, place=16),  # not measured: half the size, and a copy
+    ("onnx", "float32"): Factors(held=4.2, table=0, peak=4.3, place=16),
+    ("onnx", "int8"): Factors(held=1.3, table=0, peak=4.3, place=34),
+    ("numpy", "float64"): Factors(held=0, table=0, peak=0.3, place=68),
+    ("torch", "float32"): Factors(held=1.1, table=0, peak=0, place=24),
+    ("torch", "bfloat16"): Factors(held=2.6, table=2, peak=0, place=12),
+}
+UNKNOWN = Factors(held=8, table=4, peak=8, place=68)  # the most of every column: the first load corrects it
+
+
+def estimate(sizes: Sizes, runtime: str, precision: Precision, *, lanes: int, batch_tokens: int) -> Need:
+    """What a model will need, before it was ever loaded here."""
+    factors = FACTORS.get((runtime, precision), UNKNOWN)
+    table = max(factors.table, 0 if sizes.is_float32 else 4)
+    running = factors.place * sizes.widest * batch_tokens * lanes
+    held = factors.held * sizes.products + table * sizes.tables + running + TOKENIZER * sizes.tokenizer_bytes
+    peak = factors.peak * (sizes.products + sizes.tables) + TOKENIZER * sizes.tokenizer_bytes
+    load_s = READY_S + 4 * (sizes.products + sizes.tables) / BYTES_PER_S
+    return Need(round(held), round(max(held, peak)), load_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A loaded model that could make room."""
+
+    name: str
+    last_used: float
+    in_flight: int = 0
+    is_fresh: bool = False  # loaded, and nobody has used it yet: those who asked for it are about to come back
+
+
+def next_to_go(candidates: Iterable[Candidate]) -> Candidate | None:
+    """Who makes room first: the idle before the busy, then the one that was not used for longest."""
+    return min(candidates, key=lambda one: (one.in_flight > 0, one.is_fresh, one.last_used), default=None)
+
+
+def too_large(name: str, need: Need, ceiling_bytes: int, base_bytes: int) -> str:
+    """Why a model cannot be loaded even alone; empty if it can.
+
+    Args:
+        base_bytes: what the process holds without any model.
+    """
+    if base_bytes + need.peak_bytes <= ceiling_bytes:
+        return ""
+    found = "was measured" if need.is_measured else "is estimated from its files"
+    return (
+        f"{name!r} needs {need.peak_mb} MB while it is loaded ({found}) and the process {base_bytes / MB:.0f} MB for "
+        f"itself, the ceiling is {ceiling_bytes / MB:.0f} MB; raise memory_mb, or take a smaller model or precision"
+    )

@@ -1,0 +1,70 @@
+"""What this process holds, and what it remembers of models that it held."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedstack.engine.memory import ProcessMemory, RememberedNeed
+from embedstack.engine.need import MB, Need
+
+NEED = Need(100 * MB, 150 * MB, 0.5, is_measured=True)
+
+
+def test_memory_that_is_filled_is_seen_and_its_end_too() -> None:
+    meter = ProcessMemory()
+    before = meter.now_bytes()
+    filled = np.ones(8_000_000)
+
+    during = meter.now_bytes()
+    del filled
+    meter.give_back()
+
+    assert during - before > 60 * MB
+    assert meter.now_bytes() - before < 20 * MB
+
+
+def test_a_peak_is_seen_after_it_is_over() -> None:
+    meter = ProcessMemory()
+    before = meter.now_bytes()
+
+    with meter.watch() as peak:
+        for _ in range(8):  # long enough to be looked at
+            np.ones(8_000_000).sum()
+
+    assert peak.top_bytes - before > 60 * MB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells files from memory of one's own")
+def test_what_a_file_backs_is_not_counted(tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(bytes(32 * MB))
+    meter = ProcessMemory()
+    before = meter.now_bytes()
+
+    mapped = np.memmap(tmp_path / "weights", np.uint8, "r")
+    assert mapped.max() == 0
+
+    assert meter.now_bytes() - before < 10 * MB
+
+
+def test_a_measured_need_is_remembered(tmp_path: Path) -> None:
+    RememberedNeed(tmp_path / "needs/a.json").write(NEED)
+
+    assert RememberedNeed(tmp_path / "needs/a.json").read() == NEED
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"held_bytes": "much"}', b"\xff"])
+def test_a_broken_note_is_as_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+
+    assert RememberedNeed(tmp_path / "a.json").read() is None
+
+
+def test_a_cache_that_cannot_be_written_only_forgets(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    remembered = RememberedNeed(tmp_path / "file/a.json")
+
+    remembered.write(NEED)
+
+    assert remembered.read() is None
