@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
@@ -418,6 +418,32 @@ class ShowsLoad(Protocol):
     """An Encoder that says how busy it is."""
 
     def load(self) -> Load: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRun:
+    """A batch that was run, for those who watch."""
+
+    model: str
+    lane: int
+    priority: Priority  # of the request that led it
+    items: int
+    tokens: int
+    padded: int  # places that attention computed: items times the longest
+    wait_s: float  # of the request that came first, until the run began
+    predicted_s: float
+    run_s: float
+    is_whole: bool  # False if it failed, or had to be divided
+
+
+OnBatch = Callable[[BatchRun], None]
+
+
+@runtime_checkable
+class ShowsBatches(Protocol):
+    """An Encoder that tells what it ran; listeners are called in the thread that ran it and must be quick."""
+
+    on_batch: list[OnBatch]
 
 
 def spec_fields(spec: ModelSpec) -> dict[str, object]:

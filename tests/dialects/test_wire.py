@@ -156,6 +156,7 @@ def test_identity_and_truncation_are_headers():
         "x-embedstack-fingerprint": "f" * 32,
         "x-embedstack-truncated": "1",
         "x-embedstack-dropped-tokens": "4",
+        "server-timing": "tokenize;dur=0.0, queue;dur=0.0, inference;dur=0.0",
     }
 
 

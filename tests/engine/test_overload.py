@@ -11,7 +11,7 @@ import pytest
 from embedstack.catalog import find
 from embedstack.engine.admission import Limits
 from embedstack.engine.engine import Engine, Loaded
-from embedstack.engine.lane import BatchRun
+from embedstack.types import BatchRun
 from embedstack.errors import Overloaded, TooLong
 from embedstack.inputs.text import TextInput
 from embedstack.types import Batch, Encode, Output, Text, Vectors

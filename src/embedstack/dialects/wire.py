@@ -13,7 +13,7 @@ import orjson
 from embedstack.dialects import cl100k
 from embedstack.dialects.dialect import Limits
 from embedstack.errors import BadRequest, EmbedstackError, NotReady, Overloaded, TooLong, UnknownModel, Unsupported
-from embedstack.types import Answer, Decoded, Floats, Input, ModelSpec, Task, Text, Tokenized, Tokens
+from embedstack.types import Answer, Decoded, Floats, Input, ModelSpec, Task, Text, Tokenized, Tokens, Usage
 
 Inputs: TypeAlias = str | list[str | int | list[int]]
 """One text, one list of token ids, or a list of either."""
@@ -224,8 +224,15 @@ def identity(answer: Answer) -> dict[str, str]:
         **({"x-embedstack-fingerprint": fingerprint} if fingerprint else {}),
         "x-embedstack-truncated": str(answer.usage.truncated),
         "x-embedstack-dropped-tokens": str(answer.usage.dropped),
+        "server-timing": _timing(answer.usage),
         **({"x-embedstack-encoder": encoder} if (encoder := encoder_of(answer.spec)) else {}),
     }
+
+
+def _timing(usage: Usage) -> str:
+    """Milliseconds by stage, as browsers' developer tools show them (https://www.w3.org/TR/server-timing/)."""
+    stages = {"tokenize": usage.tokenize_s, "queue": usage.wait_s, "inference": usage.run_s}
+    return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
 
 
 def encoder_of(spec: ModelSpec) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from embedstack.engine import finish
 from embedstack.engine.admission import Limits
 from embedstack.engine.cache import Cache, Counts
-from embedstack.engine.lane import Group, Lane, OnBatch
+from embedstack.engine.lane import Group, Lane
 from embedstack.engine.line import Call, Job, Line
 from embedstack.engine.reading import in_groups, late, off_loop
 from embedstack.engine.scheduler import Scheduler
@@ -32,6 +32,7 @@ from embedstack.types import (
     Floats,
     Load,
     ModelSpec,
+    OnBatch,
     Output,
     Piece,
     Score,

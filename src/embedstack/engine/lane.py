@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from dataclasses import dataclass
 from threading import Thread
 from typing import NamedTuple, cast
 
@@ -18,7 +17,7 @@ from embedstack.engine.room import is_out_of_memory
 from embedstack.engine.scheduler import Run, Scheduler
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.runtimes import Runtime
-from embedstack.types import Batch, ModelSpec, Output, Priority, Vectors
+from embedstack.types import Batch, BatchRun, ModelSpec, OnBatch, Output, Vectors
 
 log = logging.getLogger(__name__)
 
@@ -32,25 +31,6 @@ class Group(NamedTuple):
 
     def __hash__(self) -> int:
         return hash((id(self.runtime), self.outputs))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRun:
-    """A batch that was run, for those who watch."""
-
-    model: str
-    lane: int
-    priority: Priority  # of the request that led it
-    items: int
-    tokens: int
-    padded: int  # places that attention computed: items times the longest
-    wait_s: float  # of the request that came first, until the run began
-    predicted_s: float
-    run_s: float
-    is_whole: bool  # False if it failed, or had to be divided
-
-
-OnBatch = Callable[[BatchRun], None]
 
 
 class Lane(Thread):

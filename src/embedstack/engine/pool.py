@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from embedstack.engine.engine import Engine
-from embedstack.engine.lane import OnBatch
 from embedstack.engine.loader import Check, Loader, Rules, Work
 from embedstack.engine.memory import Meter, ProcessMemory
 from embedstack.engine.slots import ModelState, Slot, Source, Table
@@ -26,6 +25,7 @@ from embedstack.types import (
     Encoder,
     Load,
     ModelSpec,
+    OnBatch,
     Score,
     Scored,
     Task,

@@ -26,6 +26,7 @@ from embedstack.server.opening import Check, OpenEncoder, Opening, Settled, unpr
 from embedstack.server.pages import own_pages
 from embedstack.server.table import Place, dialect_at, methods_at, no_route, places, wrong_method
 from embedstack.settings import Settings
+from embedstack.types import Encoder
 
 
 def create_app(
@@ -42,7 +43,13 @@ def create_app(
         check: see Opening.
     """
     table = places(open_dialects(settings.dialect))
-    opening = Opening(open_encoder, f"the server is loading {settings.models}", on_settled, check)
+
+    def watched() -> Encoder:
+        encoder = open_encoder()
+        front.batches.watch(encoder)
+        return encoder
+
+    opening = Opening(watched, f"the server is loading {settings.models}", on_settled, check)
     front = Front(opening, settings)
 
     @asynccontextmanager

@@ -9,6 +9,7 @@ from embedstack import __version__
 from embedstack.dialects.dialect import AnyRoute, Limits, Page, Status, Wire
 from embedstack.dialects.wire import BodyTooSlow
 from embedstack.errors import EmbedstackError, RuntimeFailed, Unauthorized
+from embedstack.server.batches import Batches
 from embedstack.server.guard import HungUp
 from embedstack.server.keys import Keys, Refusals, challenge
 from embedstack.server.links import Links
@@ -36,6 +37,7 @@ class Front:
         self.links = Links(settings)
         self.totals = UsageTotals()
         self.metrics = Metrics(self.status, self.keys.callers)
+        self.batches = Batches(self.metrics.registry, settings.bulk_batch_ms / 1000)
         self.record: Record | None = None
         self.finish: Callable[[], None] = _nothing
         if settings.traces:

@@ -37,6 +37,7 @@ HEADERS: Json = {
     "x-embedstack-fingerprint": {"description": "equal where vectors agree within the stated fidelity", "schema": TEXT},
     "x-embedstack-truncated": {"description": "how many items lost tokens", "schema": COUNT},
     "x-embedstack-dropped-tokens": {"description": "how many tokens were cut away", "schema": COUNT},
+    "server-timing": {"description": "milliseconds of each stage", "schema": {"type": "string"}},
     "retry-after": {"description": "seconds until it is worth trying again", "schema": COUNT},
     "www-authenticate": {"description": "how to send a key", "schema": TEXT, "required": True},
 }

@@ -1,6 +1,7 @@
 """Several dialects at one path: which of them a body is for, and what the others' clients would miss in its reply."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import msgspec
 import orjson
@@ -18,21 +19,21 @@ def chosen(servings: Sequence[Serving], raw: bytes, models: Sequence[ModelSpec])
     a third. Only behind a first that overlooks unknown fields itself may others do so too.
 
     Raises:
-        Misfit: none takes it; the first one's reason.
+        Misfit: none takes it. The reason is of the first whose fields it has, else of the first.
     """
     if len(servings) == 1:
         return servings[0], _route(servings[0]).read(raw)
     fitting: list[tuple[Serving, msgspec.Struct]] = []
     overlooking: list[tuple[Serving, msgspec.Struct]] = []
-    first: Misfit | None = None
+    misfits: list[Misfit] = []
     for serving in servings:
         route = _route(serving)
         try:
             body = route.read(raw)
         except Misfit as error:
-            first = first or error
+            misfits.append(error)
             continue
-        if first is not None and not _knows_all(route, raw):
+        if misfits and not _knows_all(route, raw):
             overlooking.append((serving, body))
         elif _has_model(route, models):
             return serving, body
@@ -43,8 +44,7 @@ def chosen(servings: Sequence[Serving], raw: bytes, models: Sequence[ModelSpec])
         fitting = [*able, *fitting, *overlooking]
     if fitting:
         return fitting[0]
-    assert first is not None
-    raise first
+    raise next((one for one in misfits if one.__cause__ is None), misfits[0])  # those of our own rules have no cause
 
 
 def _knows_all(route: AnyRoute, raw: bytes) -> bool:
@@ -81,10 +81,12 @@ def alike(winner: Serving, servings: Sequence[Serving]) -> Iterable[Serving]:
     return (one for one in servings if shape and one is not winner and one.what.shape == shape)
 
 
-def _names(reply: object) -> set[str]:
+@cache
+def _names(reply: object) -> frozenset[str]:
+    """The top-level keys of a struct, found once: msgspec takes 15 us to find them."""
     if isinstance(reply, type) and issubclass(reply, msgspec.Struct):
-        return {field.encode_name for field in msgspec.structs.fields(reply)}
-    return set()
+        return frozenset(field.encode_name for field in msgspec.structs.fields(reply))
+    return frozenset()
 
 
 def shown(servings: Sequence[Serving], status: Status, argument: str) -> Wire:

@@ -1,0 +1,96 @@
+"""What an encoder ran, as metrics; and that the dashboard asks for series that are there."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from embedstack.server.batches import Batches
+from embedstack.testing.fake import HashEncoder
+from embedstack.types import BatchRun
+
+pytestmark = pytest.mark.anyio
+DASHBOARD = Path(__file__).parents[2] / "docs/grafana/embedstack.json"
+
+
+class Watched(HashEncoder):
+    """A fake that tells of batches when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.on_batch = []
+
+
+def batch(**changes):
+    made = {
+        "model": "m", "lane": 0, "priority": "interactive", "items": 2, "tokens": 10, "padded": 14, "wait_s": 0.0,
+        "predicted_s": 0.01, "run_s": 0.02, "is_whole": True,
+    }  # fmt: skip
+    return BatchRun(**{**made, **changes})
+
+
+@pytest.fixture
+def lines():
+    """The series after these batches."""
+
+    def counted(*batches):
+        registry, encoder = CollectorRegistry(), Watched()
+        Batches(registry, bulk_batch_s=0.04).watch(encoder)
+        for one in batches:
+            for listener in encoder.on_batch:
+                listener(one)
+        return generate_latest(registry).decode().splitlines()
+
+    return counted
+
+
+def test_batches_are_counted_with_their_padding(lines):
+    seen = lines(batch(), batch(tokens=20, padded=20))
+
+    assert 'embedstack_batch_tokens_sum{model="m"} 30.0' in seen
+    assert 'embedstack_batch_items_count{model="m"} 2.0' in seen
+    assert 'embedstack_padded_tokens_total{model="m"} 4.0' in seen
+
+
+def test_the_longest_batch_is_remembered(lines):
+    assert "embedstack_longest_batch_seconds 0.5" in lines(batch(run_s=0.5), batch(run_s=0.1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({"priority": "bulk", "predicted_s": 0.05}, 1.0),
+        ({"priority": "bulk", "predicted_s": 0.04}, 0.0),
+        ({"priority": "bulk", "predicted_s": 0.05, "items": 1}, 0.0),
+        ({"priority": "interactive", "predicted_s": 0.05}, 0.0),
+    ],
+)
+def test_a_bulk_batch_of_several_items_over_the_limit_is_counted(lines, changes, count):
+    assert f"embedstack_bulk_batches_over_limit_total {count}" in lines(batch(**changes))
+
+
+async def test_every_series_of_the_dashboard_is_there(serve):
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    wanted = set(re.findall(r"embedstack_\w+", json.dumps(panels)))
+    encoder = Watched()
+    async with serve(lambda: encoder, api_keys="a:a-key-of-some-length") as client:
+        await client.post("/v1/embeddings", json={"input": "a"}, headers={"x-api-key": "a-key-of-some-length"})
+        encoder.on_batch[0](batch())
+        there = set(re.findall(r"^(embedstack_\w+)", (await client.get("/metrics")).text, re.MULTILINE))
+
+    assert len(wanted) > 15
+    assert wanted <= there
+
+
+async def test_metrics_count_by_key_and_name_nobody_without_one(serve):
+    async with serve(api_keys="a:a-key-of-some-length") as client:
+        await client.post("/embed", json={"inputs": "x y"}, headers={"authorization": "Bearer a-key-of-some-length"})
+        with_key = (await client.get("/metrics")).text
+    async with serve() as client:
+        await client.post("/embed", json={"inputs": "x y"}, headers={"x-embedstack-caller": "somebody"})
+        without = (await client.get("/metrics")).text
+
+    assert 'embedstack_key_tokens_total{key="a"} 2.0' in with_key
+    assert "somebody" not in without
