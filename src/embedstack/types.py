@@ -406,6 +406,9 @@ class Load:
     batch_tokens: int = 0  # that one run of the model takes
     batches: int = 0  # run since the start
     batch_items: int = 0  # in all of them
+    refused: int = 0  # requests, because too much waited
+    expired: int = 0  # requests whose deadline passed while they waited
+    out_of_memory: int = 0  # batches
     cache_hits: int = 0
     cache_misses: int = 0
     cache_entries: int = 0

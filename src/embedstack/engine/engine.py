@@ -5,8 +5,9 @@ import hashlib
 import time
 import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -35,11 +36,13 @@ from embedstack.types import (
     OnBatch,
     Output,
     Piece,
+    Precision,
     Score,
     Scored,
     Task,
     Tokenize,
     Tokenized,
+    Truncate,
     Usage,
     Vectors,
 )
@@ -63,14 +66,26 @@ class Loaded:
         self, request: Encode | Score | Classify | None = None, dim: int | None = None, *, normalize: bool | None = None
     ) -> str:
         """Of vectors made here, for a request or for any."""
-        return self.spec.fingerprint(
-            self.runtime.precision,
-            dim,
-            normalize=normalize,
-            max_tokens=request.max_tokens if request else None,
-            truncate=request.truncate if request else "right",
-            calibration=self.runtime.calibration,
+        max_tokens, truncate = (request.max_tokens, request.truncate) if request else (None, "right")
+        return _fingerprint(
+            self.spec, self.runtime.precision, self.runtime.calibration, dim, normalize, max_tokens, truncate
         )
+
+
+@lru_cache(maxsize=1024)
+def _fingerprint(
+    spec: ModelSpec,
+    precision: Precision,
+    calibration: str,
+    dim: int | None,
+    normalize: bool | None,
+    max_tokens: int | None,
+    truncate: Truncate,
+) -> str:
+    """Remembered: a digest of JSON for every request would take as long as tokenising a query."""
+    return spec.fingerprint(
+        precision, dim, normalize=normalize, max_tokens=max_tokens, truncate=truncate, calibration=calibration
+    )
 
 
 class Engine:
@@ -240,8 +255,8 @@ class Engine:
 
     @property
     def alive(self) -> bool:
-        """Whether every lane is still working."""
-        return all(lane.is_alive() for lane in self._lanes)
+        """Whether every lane is still working: one that dies ends all that waits."""
+        return self._scheduler.is_open
 
     @property
     def waiting_tokens(self) -> int:
@@ -260,6 +275,9 @@ class Engine:
             batch_tokens=self._batch_tokens,
             batches=counts.batches,
             batch_items=counts.items,
+            refused=counts.refused,
+            expired=counts.expired,
+            out_of_memory=counts.out_of_memory,
             cache_hits=cache.hits,
             cache_misses=cache.misses,
             cache_entries=cache.entries,
@@ -337,7 +355,8 @@ class Engine:
             await self._wait(call, request.deadline, lambda: self._scheduler.submit(line))
         now = time.monotonic()
         wait_s = max(0.0, (call.started or now) - call.arrived)
-        usage = replace(usage, tokenize_s=call.arrived - began, wait_s=wait_s, run_s=now - call.arrived - wait_s)
+        stages = wait_s, now - call.arrived - wait_s, call.arrived - began
+        usage = Usage(usage.items, usage.tokens, usage.dropped, usage.truncated, *stages)
         return encodings, cast("list[Vectors]", call.rows), usage
 
     def _answer_from_cache(self, call: Call, job: Job) -> bool:

@@ -83,6 +83,11 @@ class Scheduler:
         with self._changed:
             return replace(self._counts)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are still taken."""
+        return self._is_open
+
     def limit_tokens(self) -> int:
         """Tokens, running and waiting, above which short interactive requests are refused; 0 without a limit."""
         with self._changed:

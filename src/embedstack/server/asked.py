@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from starlette.types import Receive, Scope, Send
@@ -13,10 +12,10 @@ from embedstack.dialects.wire import identity
 from embedstack.server.front import Front, peer_of
 from embedstack.server.guard import check_terms, read_body, send_wire, unless_hung_up, with_terms
 from embedstack.server.merged import chosen, widened
-from embedstack.server.metrics import Meter, count
+from embedstack.server.metrics import Meter
 from embedstack.server.table import Place, Serving
 from embedstack.server.tracing import Finished
-from embedstack.types import Answer, Encode, Encoded, Image, Request, Tokenized, answered
+from embedstack.types import Answer, Encode, Encoded, Encoder, Image, Link, Request, Tokenized, answered
 
 BIG_BYTES = 256 * 1024  # about a millisecond of JSON; above it the loop stays free for others
 PIECE_BYTES = 64  # of JSON for one token
@@ -44,19 +43,26 @@ class Asked:
         """Answer, whatever happens."""
         began = time.perf_counter()
         turn = Turn(self._place.first, dict(scope["headers"]))
-        with self._front.metrics.in_flight.track_inprogress():
-            try:
-                turn.key_name = self._front.admitted(scope)
-                wire = await self._answer(turn, scope, receive)
-            except Exception as error:
-                wire = self._front.failed(turn.serving, error, scope["embedstack.request_id"])
-                self._front.failure_of(scope, turn.key_name)
+        self._front.metrics.in_flight += 1
+        try:
+            wire = await self._wire(turn, scope, receive)
             await send_wire(send, wire)
+        finally:
+            self._front.metrics.in_flight -= 1
         self._note(turn, scope, wire.status, time.perf_counter() - began)
+
+    async def _wire(self, turn: Turn, scope: Scope, receive: Receive) -> Wire:
+        try:
+            turn.key_name = self._front.admitted(scope)
+            return await self._answer(turn, scope, receive)
+        except Exception as error:
+            wire = self._front.failed(turn.serving, error, scope["embedstack.request_id"])
+            self._front.failure_of(scope, turn.key_name)
+            return wire
 
     def _note(self, turn: Turn, scope: Scope, status: int, took_s: float) -> None:
         path, dialect = self._place.path, turn.serving.dialect.name
-        self._front.metrics.meter(path, dialect).seconds.observe(took_s)
+        self._front.metrics.meter(path, dialect).seconds.add(took_s)
         self._front.done(path, dialect, scope, status, took_s)
         if self._front.record is not None:
             request_id = scope["embedstack.request_id"]
@@ -72,33 +78,40 @@ class Asked:
         assert not isinstance(route, Page)
         request = await _aside(len(raw), lambda: route.ask(body, self._front.limits, models))
         meter = self._front.metrics.meter(self._place.path, turn.serving.dialect.name)
-        meter.stages["read"].observe(time.perf_counter() - began)
+        meter.read.add(time.perf_counter() - began)
         if request is not None:
             peer = peer_of(scope)
             request = with_terms(request, turn.headers, peer, time.monotonic(), key_name=turn.key_name)
-            turn.answer = await self._asked(request, meter, receive)
+            turn.answer = await self._asked(encoder, request, meter, receive)
         else:
             check_terms(turn.headers)
         began = time.perf_counter()
         wire = await _aside(_size(turn.answer), lambda: route.write(body, turn.answer))
         wire = widened(wire, turn.serving, self._place.servings, turn.answer)
-        meter.stages["write"].observe(time.perf_counter() - began)
-        return wire if turn.answer is None else replace(wire, headers={**wire.headers, **identity(turn.answer)})
+        meter.write.add(time.perf_counter() - began)
+        if turn.answer is None:
+            return wire
+        return Wire(wire.status, wire.body, {**wire.headers, **identity(turn.answer)}, wire.media_type)
 
-    async def _asked(self, request: Request, meter: Meter, receive: Receive) -> Answer:
+    async def _asked(self, encoder: Encoder, request: Request, meter: Meter, receive: Receive) -> Answer:
         """The answer, with the books kept."""
-        answer, images = await unless_hung_up(self._computed(request), receive)
-        count(meter, answer.usage)
+        images = _images(request)
+        work = self._computed(encoder, request) if images else answered(encoder, request)
+        answer = await unless_hung_up(work, receive)
+        meter.count(answer.usage)
         self._front.totals.answered(request.caller, answer.usage, images=images)
         return answer
 
-    async def _computed(self, request: Request) -> tuple[Answer, int]:
-        """The answer, links followed before, and how many images it is for."""
-        images = 0
-        if isinstance(request, Encode):
-            request = await self._front.links.resolved(request, self._front.opening.find(request.model))
-            images = sum(isinstance(item, Image) for item in request.items)
-        return await answered(self._front.opening.encoder(), request), images
+    async def _computed(self, encoder: Encoder, request: Request) -> Answer:
+        """The answer for images, links to them followed before."""
+        assert isinstance(request, Encode)
+        request = await self._front.links.resolved(request, self._front.opening.find(request.model))
+        return await answered(encoder, request)
+
+
+def _images(request: Request) -> int:
+    """How many of its items are pictures, or links to them."""
+    return sum(isinstance(item, Image | Link) for item in request.items) if isinstance(request, Encode) else 0
 
 
 def _size(answer: Answer | None) -> int:

@@ -1,11 +1,13 @@
-"""Requests, their usage and the engine's batches become Prometheus series, in a registry of their own for each app."""
+"""Requests, their usage and the encoder's state become Prometheus series, in a registry of their own for each app."""
 
 import platform
+from bisect import bisect_left
+from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from itertools import accumulate
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Info, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from embedstack import __version__
@@ -13,21 +15,46 @@ from embedstack.dialects.dialect import CallerTotals, Status, Wire
 from embedstack.types import Usage
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+BOUNDS = (*map(str, SECONDS), "+Inf")
 ELSEWHERE = "(none)"  # the route and the dialect of a path that is not served
-STAGES = ("read", "tokenize", "queue", "inference", "write")
+WHERE = ("route", "dialect")
 
 
-@dataclass(frozen=True, slots=True)
+class Durations:
+    """A histogram. For one event loop: the client library's own takes a lock for each number, ten times the time."""
+
+    __slots__ = ("counts", "sum_s")
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(BOUNDS)
+        self.sum_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self.counts[bisect_left(SECONDS, seconds)] += 1
+        self.sum_s += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """As Prometheus has them: each bound with all that is not above it."""
+        return list(zip(BOUNDS, accumulate(self.counts), strict=True))
+
+
 class Meter:
-    """The series of one route, found once and not per request."""
+    """What one route has seen in one dialect, found once and not per request."""
 
-    seconds: Histogram
-    items: Counter
-    tokens: Counter
-    truncated: Counter
-    stages: Mapping[str, Histogram]
+    def __init__(self) -> None:
+        self.replies: Counted[int] = Counted()  # by status
+        self.items = self.tokens = self.truncated = 0
+        self.seconds, self.read, self.tokenize, self.queue, self.inference, self.write = (Durations() for _ in range(6))
+
+    def count(self, usage: Usage) -> None:
+        """Add what a request used."""
+        self.items += usage.items
+        self.tokens += usage.tokens
+        self.truncated += usage.truncated
+        self.tokenize.add(usage.tokenize_s)
+        self.queue.add(usage.wait_s)
+        self.inference.add(usage.run_s)
 
 
 class Metrics:
@@ -41,33 +68,10 @@ class Metrics:
     def __init__(self, status: Callable[[], Status], keys: Iterable[str] = ()) -> None:
         self._registry = registry = CollectorRegistry()
         self._meters: dict[tuple[str, str], Meter] = {}
-        where = ("route", "dialect")
-        self._requests = Counter(
-            "embedstack_requests",
-            "Replies, by status; 499 is a caller that hung up",
-            (*where, "status"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "embedstack_request_seconds",
-            "From the head of a request to its reply",
-            where,
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._stages = Histogram(
-            "embedstack_stage_seconds",
-            "Of these, by stage: read (body and its JSON), tokenize, queue (waiting for the device), inference, write",
-            (*where, "stage"),
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._items = Counter("embedstack_items", "Texts, pairs and images", where, registry=registry)
-        self._tokens = Counter("embedstack_tokens", "Tokens that the model read", where, registry=registry)
-        self._truncated = Counter("embedstack_truncated_items", "Items that lost tokens", where, registry=registry)
-        self.in_flight = Gauge("embedstack_requests_in_flight", "Requests that are being answered", registry=registry)
+        self.in_flight = 0
         build = Info("embedstack_build", "What is running", registry=registry)
         build.info({"version": __version__, "python": platform.python_version()})
+        registry.register(_Routes(self, self._meters))
         registry.register(_Seen(status, frozenset(keys)))
 
     @property
@@ -79,35 +83,64 @@ class Metrics:
         """The series of one route, made when its first request comes: of most routes nobody asks anything."""
         where = (route, dialect)
         if where not in self._meters:
-            self._meters[where] = self._meter(*where)
+            self._meters[where] = Meter()
         return self._meters[where]
-
-    def _meter(self, route: str, dialect: str) -> Meter:
-        return Meter(
-            seconds=self._seconds.labels(route, dialect),
-            items=self._items.labels(route, dialect),
-            tokens=self._tokens.labels(route, dialect),
-            truncated=self._truncated.labels(route, dialect),
-            stages={stage: self._stages.labels(route, dialect, stage) for stage in STAGES},
-        )
 
     def replied(self, route: str, dialect: str, status: int) -> None:
         """Count one reply."""
-        self._requests.labels(route, dialect, str(status)).inc()
+        self.meter(route, dialect).replies[status] += 1
 
     def page(self) -> Wire:
         """The text that Prometheus scrapes."""
         return Wire(200, generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
 
 
-def count(meter: Meter, usage: Usage) -> None:
-    """Add what a request used."""
-    meter.items.inc(usage.items)
-    meter.tokens.inc(usage.tokens)
-    meter.truncated.inc(usage.truncated)
-    meter.stages["tokenize"].observe(usage.tokenize_s)
-    meter.stages["queue"].observe(usage.wait_s)
-    meter.stages["inference"].observe(usage.run_s)
+class _Routes(Collector):
+    """What the meters have counted."""
+
+    def __init__(self, metrics: Metrics, meters: Mapping[tuple[str, str], Meter]) -> None:
+        self._metrics, self._meters = metrics, meters
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it; pages have replies only."""
+        yield _gauge("requests_in_flight", "Requests that are being answered", self._metrics.in_flight)
+        meters = list(self._meters.items())
+        asked = [(where, meter) for where, meter in meters if any(meter.seconds.counts)]
+        replies = CounterMetricFamily(
+            "embedstack_requests", "Replies, by status; 499 is a caller that hung up", labels=(*WHERE, "status")
+        )
+        for where, meter in meters:
+            for status, count in sorted(meter.replies.items()):
+                replies.add_metric([*where, str(status)], count)
+        yield replies
+        yield from _durations(asked)
+        for name, text, counts in (
+            ("items", "Texts, pairs and images", [meter.items for _, meter in asked]),
+            ("tokens", "Tokens that the model read", [meter.tokens for _, meter in asked]),
+            ("truncated_items", "Items that lost tokens", [meter.truncated for _, meter in asked]),
+        ):
+            family = CounterMetricFamily(f"embedstack_{name}", text, labels=WHERE)
+            for (where, _), count in zip(asked, counts, strict=True):
+                family.add_metric(where, count)
+            yield family
+
+
+def _durations(asked: Iterable[tuple[tuple[str, str], Meter]]) -> Iterator[Metric]:
+    seconds = HistogramMetricFamily(
+        "embedstack_request_seconds", "From the head of a request to its reply", labels=WHERE
+    )
+    stages = HistogramMetricFamily(
+        "embedstack_stage_seconds",
+        "Of these, by stage: read (body and its JSON), tokenize, queue (waiting for the device), inference, write",
+        labels=(*WHERE, "stage"),
+    )
+    for where, meter in asked:
+        seconds.add_metric(where, meter.seconds.buckets(), meter.seconds.sum_s)
+        for stage in ("read", "tokenize", "queue", "inference", "write"):
+            durations: Durations = getattr(meter, stage)
+            stages.add_metric([*where, stage], durations.buckets(), durations.sum_s)
+    yield seconds
+    yield stages
 
 
 class _Seen(Collector):
@@ -129,6 +162,9 @@ class _Seen(Collector):
         yield _gauge("queue_tokens", "Their tokens", load.waiting_tokens)
         yield _gauge("queue_limit_tokens", "Waiting tokens above which requests are refused", load.limit_tokens)
         yield _gauge("running_items", "Items on the device", load.running_items)
+        yield _counter("refused", "Requests that would have waited too long", load.refused)
+        yield _counter("expired", "Requests whose deadline passed while they waited", load.expired)
+        yield _counter("out_of_memory_batches", "Runs that the device had no memory for", load.out_of_memory)
         yield _counter("cache_hits", "Items answered from the cache of vectors", load.cache_hits)
         yield _counter("cache_misses", "Items that were not in it", load.cache_misses)
         yield _gauge("cache_bytes", "What it holds", load.cache_bytes)

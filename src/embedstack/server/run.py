@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from embedstack.errors import ConfigError, EmbedstackError
 from embedstack.server.app import create_app
+from embedstack.server.heads import ShortHeads
 from embedstack.server.logs import log, quoted, set_up_logs
 from embedstack.server.opening import Check, OpenEncoder, unproven
 from embedstack.server.tls import Tls, tls_of
@@ -59,7 +60,7 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
 def _config(app: Starlette, settings: Settings, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="httptools",
+        http=ShortHeads,
         ws="none",
         lifespan="on",
         log_config=None,
