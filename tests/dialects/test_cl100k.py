@@ -34,12 +34,23 @@ def test_special_ids_and_those_of_no_text_are_refused(wrong):
         cl100k.text_of([83, wrong])
 
 
-def test_half_a_character_is_refused_and_not_replaced():
-    emoji = [9468, 236, 231]  # one party popper
+EMOJI = [9468, 236, 231]  # one party popper
+A = 64  # the letter
 
-    assert cl100k.text_of(emoji) == "🎉"
-    with pytest.raises(BadRequest, match="within a character"):
-        cl100k.text_of(emoji[:2])
+
+def test_ids_may_be_parts_of_a_character():
+    assert cl100k.text_of([A, *EMOJI, A]) == "a🎉a"
+
+
+@pytest.mark.parametrize("ids", [[A, *EMOJI[:1]], [A, *EMOJI[:2]], [*EMOJI[1:], A], [*EMOJI[2:], A]])
+def test_a_character_that_was_cut_off_at_an_end_is_left_out(ids):
+    assert cl100k.text_of(ids) == "a"
+
+
+@pytest.mark.parametrize("ids", [[A, EMOJI[0], A], [A, EMOJI[1], A], EMOJI[:2], EMOJI[1:]])
+def test_half_a_character_in_the_middle_or_alone_is_refused_and_not_replaced(ids):
+    with pytest.raises(BadRequest, match="part of a character"):
+        cl100k.text_of(ids)
 
 
 def test_inputs_of_ids_become_texts_of_the_role():

@@ -46,6 +46,7 @@ DECODER = msgspec.json.Decoder(Body)
         (b"nope", "not JSON"),
         (b'{"input":"a"', "not JSON"),
         (b'{"input":"\xff"}', "not UTF-8"),
+        (b'{"input":"a","dimensi\xf3n":8}', "not UTF-8"),
         (b'{"input":"\\ud800"}', "lone surrogate at byte 10"),
         (b'{"input":"a\\udc00b"}', "lone surrogate at byte 11"),
         (b'{"input":"a","x":' + b"[" * 100_000, "nested too deeply"),

@@ -43,7 +43,7 @@ def test_an_idle_engine_lets_everyone_in() -> None:
 
 def test_who_would_wait_too_long_is_refused_with_the_time_to_come_back() -> None:
     with pytest.raises(
-        Overloaded, match=r"would wait 13.00 s.*at most 10.00 s.*work for 12.00 s.*in 3.00 s"
+        Overloaded, match=r"would wait 13.00 s.*at most 10.00 s.*behind 12.00 s of work.*in 3.00 s"
     ) as refused:
         enter(backlog(a=(12, 0, 0)), "a", running_s=1)
 

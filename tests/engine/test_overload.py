@@ -1,4 +1,4 @@
-"""An engine that is asked for more than it can do, with real lanes. The runtime adds up token ids, within its memory."""
+"""An engine that is asked for more than it can do, with real lanes. The runtime adds up ids, within its memory."""
 
 import asyncio
 import logging
@@ -11,10 +11,9 @@ import pytest
 from embedstack.catalog import find
 from embedstack.engine.admission import Limits
 from embedstack.engine.engine import Engine, Loaded
-from embedstack.types import BatchRun
 from embedstack.errors import Overloaded, TooLong
 from embedstack.inputs.text import TextInput
-from embedstack.types import Batch, Encode, Output, Text, Vectors
+from embedstack.types import Batch, BatchRun, Encode, Output, Text, Vectors
 from support.tiny import CASES, write
 
 
@@ -155,7 +154,7 @@ def test_a_request_over_the_limit_of_tokens_hears_both_numbers(open_narrow: Open
 
 
 def test_those_who_watch_see_each_batch(open_narrow: Open) -> None:
-    engine, runtime = open_narrow()
+    engine, _runtime = open_narrow()
     seen: list[BatchRun] = []
     told = threading.Semaphore(0)
     engine.on_batch.append(seen.append)

@@ -44,7 +44,7 @@ def test_each_model_has_a_device_of_its_own_and_old_ones_are_forgotten() -> None
     assert devices["a"].tokens(1024, 0.0) == 500
     assert devices["b"].tokens(1024, 0.0) == 1024
     for number in range(MOST_DEVICES):
-        devices[number]  # noqa: B018
+        assert devices[number].tokens(1024, 0.0) == 1024
     assert devices["a"].tokens(1024, 0.0) == 1024
 
 

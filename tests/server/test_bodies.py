@@ -130,3 +130,14 @@ async def test_a_packed_body_gets_a_415_with_the_reason(serve):
 
     assert reply.status_code == 415
     assert "compressed" in reply.json()["error"]["message"]
+
+
+async def test_the_connection_of_half_a_body_is_closed_since_nothing_else_can_be_read_from_it(serve):
+    async def half():
+        yield b"half"
+        raise BodyTooSlow("the body stopped coming")
+
+    async with serve() as client:
+        reply = await client.post("/v1/embeddings", content=half())
+
+    assert (reply.status_code, reply.headers["connection"]) == (408, "close")

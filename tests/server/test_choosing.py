@@ -27,6 +27,13 @@ async def test_an_unknown_field_is_overlooked_where_the_first_overlooks_it_too(s
     assert (reply.status_code, type(reply.json())) == (200, kind)
 
 
+async def test_the_reason_is_of_the_dialect_whose_fields_the_body_has(serve):
+    async with serve() as client:
+        reply = await client.post("/", json={"inputs": ["a text", ["and", "a pair"]]})
+
+    assert "mixes texts with lists" in reply.json()["error"]
+
+
 async def test_what_another_dialects_clients_read_stands_beside_the_results(serve):
     async with serve() as client:
         reply = (await client.post("/v1/rerank", json={"query": "a", "documents": ["b", "a"]})).json()

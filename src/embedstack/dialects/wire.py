@@ -94,6 +94,8 @@ def decode(decoder: msgspec.json.Decoder[Shape], raw: bytes) -> Shape:
         Misfit: not JSON, not UTF-8, or of another shape.
     """
     try:
+        if not raw.isascii():
+            raw.decode()  # the decoder looks only at what it keeps, and a field in another encoding would be overlooked
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise Misfit(f"the body does not fit: {shortened(str(error))}", _field(str(error))) from error

@@ -8,6 +8,7 @@ import orjson
 
 from embedstack.dialects.dialect import AnyRoute, Page, Status, Wire
 from embedstack.dialects.wire import Misfit, dump
+from embedstack.errors import EmbedstackError
 from embedstack.server.table import Serving
 from embedstack.types import Answer, ModelSpec
 
@@ -92,14 +93,29 @@ def _keys(struct: type[msgspec.Struct]) -> frozenset[str]:
 
 
 def shown(servings: Sequence[Serving], status: Status, argument: str) -> Wire:
-    """The first one's page, with the top-level keys that other pages of its shape have beside its own."""
-    first = servings[0]
-    assert isinstance(first.what, Page)
-    wire = first.what.show(status, argument)
-    others = [one.what.show(status, argument) for one in alike(first, servings) if isinstance(one.what, Page)]
+    """The first one's page, with the top-level keys that other pages of its shape have beside its own.
+
+    Raises:
+        EmbedstackError: the page is alone, and has only an error to show.
+    """
+    others = list(alike(servings[0], servings))
     if not others:
-        return wire
+        return _page(servings[0]).show(status, argument)
+    wires = [_shown(one, status, argument) for one in (servings[0], *others)]
     body: Mapping[str, object] = {}
-    for one in (*reversed(others), wire):
-        body = {**body, **orjson.loads(one.body or b"{}")}
-    return Wire(wire.status, dump(body), wire.headers)
+    for wire in reversed(wires):
+        body = {**body, **orjson.loads(wire.body or b"{}")}
+    return Wire(wires[0].status, dump(body), wires[0].headers)
+
+
+def _shown(serving: Serving, status: Status, argument: str) -> Wire:
+    """One of several: an error in its own words stands beside what the others show."""
+    try:
+        return _page(serving).show(status, argument)
+    except EmbedstackError as error:
+        return serving.dialect.fail(error)
+
+
+def _page(serving: Serving) -> Page:
+    assert isinstance(serving.what, Page)
+    return serving.what
