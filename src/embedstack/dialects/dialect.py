@@ -141,6 +141,7 @@ class Route(Generic[Body, Asked, Answer]):
     overlooks_role: bool = False  # whether other servers of this dialect put no prompt in front, whatever is asked
     fail: Callable[[EmbedstackError], Wire] | None = None  # errors here have another envelope than the dialect's
     failure: type[msgspec.Struct] | None = None  # the type of that envelope
+    takes_query: bool = False  # whether `read` also takes a query string, for bodies that are empty
     refuses: bool = False  # whether `ask` always raises Unsupported: no model of any kind can give this yet
 
 

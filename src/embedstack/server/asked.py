@@ -18,6 +18,7 @@ from embedstack.server.tracing import Finished
 from embedstack.types import Answer, Encode, Encoded, Encoder, Image, Link, Request, Tokenized, answered
 
 BIG_BYTES = 256 * 1024  # about a millisecond of JSON; above it the loop stays free for others
+NO_BODY = (b"", b"null", b"{}")
 PIECE_BYTES = 64  # of JSON for one token
 Given = TypeVar("Given")
 
@@ -38,6 +39,7 @@ class Asked:
     def __init__(self, front: Front, place: Place) -> None:
         self._front = front
         self._place = place
+        self._takes_query = any(not isinstance(one.what, Page) and one.what.takes_query for one in place.servings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, whatever happens."""
@@ -70,10 +72,15 @@ class Asked:
 
     async def _answer(self, turn: Turn, scope: Scope, receive: Receive) -> Wire:
         began = time.perf_counter()
-        encoder = self._front.opening.encoder()
-        raw = await read_body(receive, turn.headers, self._front.max_bytes) or scope["query_string"]
+        front = self._front
+        encoder = front.opening.encoder()
+        raw = await read_body(receive, turn.headers, front.max_bytes)
+        if self._takes_query and raw in NO_BODY:
+            raw = scope["query_string"]
         models = encoder.models()
-        turn.serving, body = await _aside(len(raw), lambda: chosen(self._place.servings, raw, models))
+        turn.serving, body = await _aside(
+            len(raw), lambda: chosen(self._place.servings, raw, models, front.opening.find)
+        )
         route = turn.serving.what
         assert not isinstance(route, Page)
         request = await _aside(len(raw), lambda: route.ask(body, self._front.limits, models))

@@ -1,6 +1,6 @@
 """Several dialects at one path: which of them a body is for, and what the others' clients would miss in its reply."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 
 import msgspec
@@ -13,53 +13,88 @@ from embedstack.server.table import Serving
 from embedstack.types import Answer, ModelSpec
 
 
-def chosen(servings: Sequence[Serving], raw: bytes, models: Sequence[ModelSpec]) -> tuple[Serving, msgspec.Struct]:
-    """The first route that takes the body and whose task has a model, else the first that takes it; and the body.
+Find = Callable[[str], ModelSpec | None]
 
-    Where the first refuses it, another must know all its fields: one that overlooks some would take what is meant for
-    a third. Only behind a first that overlooks unknown fields itself may others do so too.
+
+def chosen(
+    servings: Sequence[Serving], raw: bytes, models: Sequence[ModelSpec], find: Find
+) -> tuple[Serving, msgspec.Struct]:
+    """The route that a body is for, and the body: the first that takes it and whose task its model has.
+
+    One that would overlook a field which another route here knows comes after it. Behind a first route that refuses
+    unknown fields nobody may overlook any. A field that a dialect's route knows and refuses, no later route of that
+    dialect may overlook: a wrong value is no wish for another task.
 
     Raises:
         Misfit: none takes it. The reason is of the first whose fields it has, else of the first.
     """
+    first = _route(servings[0])
     if len(servings) == 1:
-        return servings[0], _route(servings[0]).read(raw)
-    fitting: list[tuple[Serving, msgspec.Struct]] = []
-    overlooking: list[tuple[Serving, msgspec.Struct]] = []
+        return servings[0], first.read(raw)
+    taking: list[tuple[Serving, msgspec.Struct]] = []
     misfits: list[Misfit] = []
+    refused: dict[tuple[str, str | None], Misfit] = {}  # by dialect and field, where a route knew all fields
     for serving in servings:
-        route = _route(serving)
         try:
-            body = route.read(raw)
+            body = _route(serving).read(raw)
         except Misfit as error:
             misfits.append(error)
+            if not _overlooked(serving, raw):
+                refused.setdefault((serving.dialect.name, error.param), error)
             continue
-        if misfits and not _knows_all(route, raw):
-            overlooking.append((serving, body))
-        elif _has_model(route, models):
+        if not misfits and _is_strict(first) and _is_able(serving, body, models, find):
             return serving, body
-        else:
-            fitting.append((serving, body))
-    if not _route(servings[0]).body.__struct_config__.forbid_unknown_fields:
-        able = [one for one in overlooking if _has_model(_route(one[0]), models)]
-        fitting = [*able, *fitting, *overlooking]
+        if not any((serving.dialect.name, name) in refused for name in _overlooked(serving, raw)):
+            taking.append((serving, body))
+    fitting = _ranked(taking, servings, raw, models, find)
     if fitting:
         return fitting[0]
-    raise next((one for one in misfits if one.__cause__ is None), misfits[0])  # those of our own rules have no cause
+    of_our_own_rules = (one for one in misfits if one.__cause__ is None)
+    raise next(of_our_own_rules, None) or next(iter(refused.values()), misfits[0])
 
 
-def _knows_all(route: AnyRoute, raw: bytes) -> bool:
-    """Whether the body has no field that the route would overlook."""
-    return _names(route.body).issuperset(msgspec.json.decode(raw, type=dict[str, msgspec.Raw]))
+def _ranked(
+    taking: Sequence[tuple[Serving, msgspec.Struct]],
+    servings: Sequence[Serving],
+    raw: bytes,
+    models: Sequence[ModelSpec],
+    find: Find,
+) -> list[tuple[Serving, msgspec.Struct]]:
+    """Those that may answer, the best first."""
+    known = frozenset().union(*(_names(_route(one).body) for one in servings))
+    is_strict = _is_strict(_route(servings[0]))
+
+    def rank(one: tuple[Serving, msgspec.Struct]) -> tuple[bool, bool]:
+        serving, body = one
+        return bool(_overlooked(serving, raw) & known), not _is_able(serving, body, models, find)
+
+    return sorted((one for one in taking if not (is_strict and _overlooked(one[0], raw))), key=rank)
+
+
+def _overlooked(serving: Serving, raw: bytes) -> frozenset[str]:
+    """The body's fields that the route does not know."""
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return frozenset({"not an object"})
+    return frozenset(fields) - _names(_route(serving).body)
+
+
+def _is_strict(route: AnyRoute) -> bool:
+    return bool(route.body.__struct_config__.forbid_unknown_fields)
+
+
+def _is_able(serving: Serving, body: msgspec.Struct, models: Sequence[ModelSpec], find: Find) -> bool:
+    """Whether the model that the body names is of the route's task; if it names none, whether there is one."""
+    task = _route(serving).task
+    name = getattr(body, "model", None)
+    named = find(name) if isinstance(name, str) and name else None
+    return task is None or (named.task == task if named else any(spec.task == task for spec in models))
 
 
 def _route(serving: Serving) -> AnyRoute:
     assert not isinstance(serving.what, Page)
     return serving.what
-
-
-def _has_model(route: AnyRoute, models: Sequence[ModelSpec]) -> bool:
-    return route.task is None or any(spec.task == route.task for spec in models)
 
 
 def widened(wire: Wire, winner: Serving, servings: Sequence[Serving], answer: Answer | None) -> Wire:
@@ -101,19 +136,23 @@ def shown(servings: Sequence[Serving], status: Status, argument: str) -> Wire:
     others = list(alike(servings[0], servings))
     if not others:
         return _page(servings[0]).show(status, argument)
-    wires = [_shown(one, status, argument) for one in (servings[0], *others)]
+    first = _shown(servings[0], status, argument)
+    wires = [
+        wire for wire in (_shown(one, status, argument) for one in others) if not isinstance(wire, EmbedstackError)
+    ]
+    own = servings[0].dialect.fail(first) if isinstance(first, EmbedstackError) else first
     body: Mapping[str, object] = {}
-    for wire in reversed(wires):
+    for wire in (*reversed(wires), own):
         body = {**body, **orjson.loads(wire.body or b"{}")}
-    return Wire(wires[0].status, dump(body), wires[0].headers)
+    return Wire(own.status, dump(body), own.headers)
 
 
-def _shown(serving: Serving, status: Status, argument: str) -> Wire:
-    """One of several: an error in its own words stands beside what the others show."""
+def _shown(serving: Serving, status: Status, argument: str) -> Wire | EmbedstackError:
+    """One of several; who has only an error to show adds nothing to the others."""
     try:
         return _page(serving).show(status, argument)
     except EmbedstackError as error:
-        return serving.dialect.fail(error)
+        return error
 
 
 def _page(serving: Serving) -> Page:

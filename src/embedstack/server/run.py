@@ -1,5 +1,6 @@
 """Settings and a function that opens an encoder become a running server, until a signal or a failure ends it."""
 
+import gc
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from embedstack.settings import Settings
 
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection (60 s), so that they close it and not we
 BACKLOG = 2048
+YOUNG_OBJECTS = 10_000  # before Python looks for cycles; 64 requests in flight hold some 2,500, which are none
 LINGER_S = 1.0  # clients that send a request a second or faster hear that they must close
 
 
@@ -34,6 +36,7 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
         EmbedstackError: the encoder could not be opened, or is not what it should be.
     """
     set_up_logs(settings.log_level, settings.log_format)
+    gc.set_threshold(YOUNG_OBJECTS)
     tls = tls_of(settings)
     listener = listen(settings.host, settings.port)
     url = url_of(listener, settings.host, "https" if tls else "http")
