@@ -40,16 +40,21 @@ class Client:
     lines: str  # what a user writes
     calls: str  # what the program calls
     expects: Mapping[str, str]  # of each check; see judge.py
-    packages: tuple[str, ...] = ()  # pinned, the client first; none: the tests' own interpreter
+    packages: tuple[str, ...] = ()  # the client, pinned; none: the tests' own interpreter
+    beside: tuple[str, ...] = ()  # what else is in its environment
     language: Literal["python", "node"] = "python"
     environment: str = ""  # the client whose environment this one shares
     note: str = ""
     limits: tuple[str, ...] = field(default=())  # what the client itself cannot do, whatever the server
 
     @property
+    def all_packages(self) -> tuple[str, ...]:
+        return self.packages + self.beside
+
+    @property
     def folder(self) -> Path:
         kept = Path(os.environ.get(VARIABLE) or Path.home() / ".cache/embedstack-clients")
-        pins = "\n".join([self.language, *sorted(self.packages)])
+        pins = "\n".join([self.language, *sorted(self.all_packages)])
         return kept / f"{self.environment or self.name}-{hashlib.sha256(pins.encode()).hexdigest()[:10]}"
 
     @property
@@ -70,7 +75,7 @@ class Client:
 def clients() -> dict[str, Client]:
     """All of them, by name."""
     table = tomllib.loads((HERE / "environments.toml").read_text())
-    lists = ("packages", "limits")
+    lists = ("packages", "beside", "limits")
     return {
         name: Client(name=name, **{key: tuple(value) if key in lists else value for key, value in row.items()})
         for name, row in table.items()
@@ -84,10 +89,11 @@ def make(client: Client) -> None:
     shutil.rmtree(client.folder, ignore_errors=True)
     client.folder.mkdir(parents=True)
     if client.language == "node":
-        _run("npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix", str(client.folder), *client.packages)
+        quietly = ("--silent", "--no-fund", "--no-audit")
+        _run("npm", "install", *quietly, "--prefix", str(client.folder), *client.all_packages)
     else:
         _run(sys.executable, "-m", "venv", str(client.folder))
-        _run(str(client.folder / "bin/python"), "-m", "pip", "install", "--quiet", *client.packages)
+        _run(str(client.folder / "bin/python"), "-m", "pip", "install", "--quiet", *client.all_packages)
     (client.folder / READY).touch()
 
 

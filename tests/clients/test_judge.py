@@ -88,4 +88,4 @@ def test_a_check_that_the_program_left_out_is_a_fault():
 @pytest.mark.parametrize("client", clients().values(), ids=lambda client: client.name)
 def test_every_client_has_a_program_and_a_pinned_version(client):
     assert client.program.is_file()
-    assert not client.packages or re.search("(==|.@)[0-9.]+$", client.packages[0])
+    assert all(re.search("(==|.@)[0-9.]+$", one) for one in client.packages)

@@ -4,6 +4,7 @@ python tests/support/reference.py      # writes them; a test says when they are 
 """
 
 import json
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -203,9 +204,9 @@ def with_clients(page: str) -> str:
 
 
 def _client(row: dict, result: dict | None) -> str:
-    versions = [name.replace("==", " ") for name in row.get("packages", ()) if name[1:].count("=") or "@" in name[1:]]
+    versions = [re.sub("==|(?<=.)@", " ", name) for name in row.get("packages", ())]
     base = ", ".join(f"`{one}`" for one in row["base"].split(", "))
-    return f"| {row['shown']} | {', '.join(versions).replace('@', ' ')} | {base} | {'no' if row.get('limits') else 'yes'} | {row['calls']} | {_proof(result)} |"
+    return f"| {row['shown']} | {', '.join(versions)} | {base} | {'no' if row.get('limits') else 'yes'} | {row['calls']} | {_proof(result)} |"
 
 
 def _proof(result: dict | None) -> str:
