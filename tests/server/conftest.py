@@ -68,6 +68,14 @@ class Live:
         raise AssertionError(f"{line} never became {value}")
 
 
+    def wait_for_draining(self) -> None:
+        """Ask until it says that it leaves."""
+        for _ in range(2000):
+            if httpx.get(f"{self.url}/ready").status_code == 503:
+                return
+        raise AssertionError("it never said that it leaves")
+
+
 @contextlib.contextmanager
 def started(*arguments: str, program: tuple[str, ...] = (str(PROGRAM),)) -> Iterator[Live]:
     command = [sys.executable, *program, *arguments]

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from embedstack.dialects.dialect import Page, Wire
 from embedstack.dialects.wire import identity
+from embedstack.errors import NotReady
 from embedstack.server.front import Front, peer_of
 from embedstack.server.guard import check_terms, read_body, send_wire, unless_hung_up, with_terms
 from embedstack.server.merged import chosen, widened
@@ -57,10 +58,14 @@ class Asked:
         try:
             turn.key_name = self._front.admitted(scope)
             return await self._answer(turn, scope, receive)
-        except Exception as error:
-            wire = self._front.failed(turn.serving, error, scope["embedstack.request_id"])
-            self._front.failure_of(scope, turn.key_name)
-            return wire
+        except asyncio.CancelledError:
+            if not self._front.opening.is_draining:
+                raise
+            error: Exception = NotReady("the server stops and had no more time for the request; send it again")
+        except Exception as caught:
+            error = caught
+        self._front.failure_of(scope, turn.key_name)
+        return self._front.failed(turn.serving, error, scope["embedstack.request_id"])
 
     def _note(self, turn: Turn, scope: Scope, status: int, took_s: float) -> None:
         path, dialect = self._place.path, turn.serving.dialect.name

@@ -50,6 +50,7 @@ class Front:
             token_ids=settings.token_ids,
             max_body_bytes=self.max_bytes,
             image_links=settings.image_links,
+            find=opening.find,
         )
         self._refusals = Refusals()
 

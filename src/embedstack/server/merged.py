@@ -12,7 +12,6 @@ from embedstack.errors import EmbedstackError
 from embedstack.server.table import Serving
 from embedstack.types import Answer, ModelSpec
 
-
 Find = Callable[[str], ModelSpec | None]
 
 

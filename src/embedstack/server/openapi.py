@@ -18,7 +18,8 @@ from embedstack.server.table import Place, Serving
 Json = dict[str, object]
 ABOUT = (
     "Vectors and relevance scores of open models, in several dialects over one engine. "
-    "A slash at the end of a path changes nothing."
+    "A slash at the end of a path changes nothing. "
+    "Where a body may have several forms, a field that one of them knows and refuses is not overlooked by another."
 )
 REF = "#/components/schemas/{name}"
 
@@ -124,7 +125,8 @@ def _operation(place: Place, known: Known, *, needs_key: bool) -> Json:
     if routes:
         examples = {route.summary: {"value": example(route)} for route in routes}
         content = {"schema": _any_of(known.body_of(one, place) for one in servings), "examples": examples}
-        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        is_needed = not any(route.takes_query for route in routes)
+        operation["requestBody"] = {"required": is_needed, "content": {"application/json": content}}
     return operation
 
 
@@ -174,7 +176,14 @@ def _parameters(place: Place) -> list[Json]:
     if isinstance(place.first.what, Page):
         names = {"id": ("the model's name", TEXT)} if "{id}" in place.path else {}
         return [_parameter(name, *about, "path") for name, about in names.items()]
-    return [_parameter(name, *about, "header") for name, about in ASK.items()]
+    headers = [_parameter(name, *about, "header") for name, about in ASK.items()]
+    queries = [field for one in place.servings if _route(one).takes_query for field in _fields(one)]
+    about = "as in the body, where the body is empty"
+    return [*headers, *(_parameter(name, about, TEXT, "query") for name in dict.fromkeys(queries))]
+
+
+def _fields(serving: Serving) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(_route(serving).body)]
 
 
 def _parameter(name: str, text: str, schema: Json, where: str) -> Json:

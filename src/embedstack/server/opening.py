@@ -53,6 +53,7 @@ class Opening:
         self._doing = doing
         self._on_settled = on_settled
         self._encoder: Encoder | None = None
+        self._spec_of: Callable[[str], ModelSpec | None] | None = None
         self._error: EmbedstackError | None = None
         self._proof: Proof = "unproven"
         self.is_draining = False
@@ -73,6 +74,7 @@ class Opening:
             except BaseException:
                 asyncio.run(_close(encoder))
                 raise
+            self._spec_of = encoder.spec_of if isinstance(encoder, KnowsAliases) else None
             self._encoder = encoder
         except EmbedstackError as error:
             self._error = error
@@ -139,9 +141,10 @@ class Opening:
 
     def find(self, name: str) -> ModelSpec | None:
         """The model that a request with this name would get, if there is one."""
+        if self._spec_of is not None:
+            return self._spec_of(name)
         models = self._encoder.models() if self._encoder else ()
-        named = {spec.name: spec for spec in models}
-        return self._encoder.spec_of(name) if isinstance(self._encoder, KnowsAliases) else named.get(name)
+        return next((spec for spec in models if spec.name == name), None)
 
     def drain(self) -> None:
         """Tell load balancers and clients to go elsewhere; what still comes is answered."""

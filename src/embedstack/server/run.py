@@ -1,12 +1,11 @@
 """Settings and a function that opens an encoder become a running server, until a signal or a failure ends it."""
 
+import asyncio
 import gc
-import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -14,7 +13,7 @@ from starlette.applications import Starlette
 
 from embedstack.errors import ConfigError, EmbedstackError
 from embedstack.server.app import create_app
-from embedstack.server.heads import ShortHeads
+from embedstack.server.connection import Connection
 from embedstack.server.logs import log, quoted, set_up_logs
 from embedstack.server.opening import Check, OpenEncoder, unproven
 from embedstack.server.tls import Tls, tls_of
@@ -23,6 +22,7 @@ from embedstack.settings import Settings
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection (60 s), so that they close it and not we
 BACKLOG = 2048
 YOUNG_OBJECTS = 10_000  # before Python looks for cycles; 64 requests in flight hold some 2,500, which are none
+LOOK_S = 0.1  # as often as uvicorn looks
 LINGER_S = 1.0  # clients that send a request a second or faster hear that they must close
 
 
@@ -38,9 +38,6 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
     set_up_logs(settings.log_level, settings.log_format)
     gc.set_threshold(YOUNG_OBJECTS)
     tls = tls_of(settings)
-    listener = listen(settings.host, settings.port)
-    url = url_of(listener, settings.host, "https" if tls else "http")
-    log.info("event=starting url=%s models=%s", url, quoted(settings.models))
     failures: list[EmbedstackError] = []
 
     def settled(error: EmbedstackError | None) -> None:
@@ -51,9 +48,11 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
             server.should_exit = True
 
     app = create_app(open_encoder, settings, on_settled=settled, check=check)
-    server = uvicorn.Server(_config(app, settings, tls))
-    with _signals_end(server, app.state.drain):
-        server.run(sockets=[listener])
+    listener = listen(settings.host, settings.port)
+    url = url_of(listener, settings.host, "https" if tls else "http")
+    log.info("event=starting url=%s models=%s", url, quoted(settings.models))
+    server = Server(_config(app, settings, tls), app.state.drain)
+    server.run(sockets=[listener])
     log.info("event=stopped")
     if failures:
         raise failures[0]
@@ -63,7 +62,7 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
 def _config(app: Starlette, settings: Settings, tls: Tls | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=ShortHeads,
+        http=Connection,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -100,37 +99,48 @@ def url_of(listener: socket.socket, host: str, scheme: str = "http") -> str:
     return f"{scheme}://{shown}:{listener.getsockname()[1]}"
 
 
-@contextmanager
-def _signals_end(server: uvicorn.Server, drain: Callable[[], None]) -> Iterator[None]:
-    """A signal ends the server and not the process: first what is open drains, then the sockets close.
+class Server(uvicorn.Server):
+    """Drains before it closes: a signal ends the server and not the process.
 
     uvicorn closes idle connections at once, and a request that travels on one of them would be lost. So for a moment
-    every reply tells its client to close, and /ready tells load balancers to stay away. A second signal ends that.
-    uvicorn also sends itself the signal again once it has stopped, which would turn a clean end into an exit by signal.
+    every reply tells its client to close, and /ready tells load balancers to stay away. A second signal ends at once
+    whatever still runs. uvicorn would also send itself the signal again once it has stopped, which would turn a clean
+    end into an exit by signal: it does so for the signals that its own `handle_exit` notes.
     https://github.com/encode/uvicorn/blob/0.30.0/uvicorn/server.py
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def leave() -> None:
-        server.should_exit = True
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._is_draining = False
 
-    def end(number: int, frame: FrameType | None) -> None:
-        is_second = draining.is_set()
-        draining.set()
-        if is_second or not server.server_state.connections:
-            leave()
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM or SIGINT came."""
+        if self._is_draining:
+            self.should_exit = self.force_exit = True
             return
-        drain()
-        lingering = threading.Timer(LINGER_S, leave)
+        self._is_draining = True
+        self._drain()
+        if not self.server_state.connections:
+            self.should_exit = True
+            return
+        lingering = threading.Timer(LINGER_S, self._leave)
         lingering.daemon = True
         lingering.start()
 
-    draining = threading.Event()
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def _leave(self) -> None:
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close, at once if a second signal comes: uvicorn would wait for the connections even then."""
+        watching = asyncio.ensure_future(self._cut_when_forced())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            watching.cancel()
+
+    async def _cut_when_forced(self) -> None:
+        while not self.force_exit:
+            await asyncio.sleep(LOOK_S)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
