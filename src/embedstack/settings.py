@@ -105,7 +105,7 @@ class Settings:
     image_links: bool = knob(False, "follow links to images, never to a private address")
     max_image_mb: int = knob(10, "largest image file", least=1)
     max_image_pixels: int = knob(50_000_000, "most pixels in one image", least=1)
-    drain_s: int = knob(30, "seconds that running requests get after SIGTERM")
+    drain_s: int = knob(60, "seconds that requests get after SIGTERM; bulk may have waited max_bulk_wait_s already")
     log_level: Literal["debug", "info", "warning", "error"] = knob("info", "how much is written to stderr")
     log_format: Literal["line", "json"] = knob("line", "a log line as key=value or as a JSON object")
     traces: bool = knob(False, "send OpenTelemetry spans (embedstack[otel]); OTEL_* variables say where")

@@ -4,8 +4,9 @@ import asyncio
 import gc
 import socket
 import sys
-import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 import uvicorn
@@ -22,7 +23,8 @@ from embedstack.settings import Settings
 KEEP_ALIVE_S = 75  # longer than load balancers keep an idle connection (60 s), so that they close it and not we
 BACKLOG = 2048
 YOUNG_OBJECTS = 10_000  # before Python looks for cycles; 64 requests in flight hold some 2,500, which are none
-LOOK_S = 0.1  # as often as uvicorn looks
+LOOK_S = 0.05  # as often as it is seen whether there is still somebody to wait for
+READ_S = 0.2  # in which those let in last are read
 LINGER_S = 1.0  # clients that send a request a second or faster hear that they must close
 
 
@@ -51,7 +53,7 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
     listener = listen(settings.host, settings.port)
     url = url_of(listener, settings.host, "https" if tls else "http")
     log.info("event=starting url=%s models=%s", url, quoted(settings.models))
-    server = Server(_config(app, settings, tls), app.state.drain)
+    server = Server(_config(app, settings, tls), listener, app.state.drain)
     server.run(sockets=[listener])
     log.info("event=stopped")
     if failures:
@@ -100,47 +102,66 @@ def url_of(listener: socket.socket, host: str, scheme: str = "http") -> str:
 
 
 class Server(uvicorn.Server):
-    """Drains before it closes: a signal ends the server and not the process.
+    """Drains before it closes: a signal ends the server and not the process, and nothing that came stays unanswered.
 
-    uvicorn closes idle connections at once, and a request that travels on one of them would be lost. So for a moment
-    every reply tells its client to close, and /ready tells load balancers to stay away. A second signal ends at once
-    whatever still runs. uvicorn would also send itself the signal again once it has stopped, which would turn a clean
-    end into an exit by signal: it does so for the signals that its own `handle_exit` notes.
+    uvicorn closes idle connections at once, and with them requests that travel, or that it has not read yet. So for a
+    moment every reply tells its client to close, and /ready tells load balancers to stay away; then nobody new is let
+    in; then what is under way ends. A second signal cuts it off. uvicorn would also send itself the signal again once
+    it has stopped, which would turn a clean end into an exit by signal: those that its own `handle_exit` notes.
     https://github.com/encode/uvicorn/blob/0.30.0/uvicorn/server.py
+
+    Args:
+        listener: the socket that is served.
+        drain: called when the first signal comes.
     """
 
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, drain: Callable[[], None]) -> None:
         super().__init__(config)
+        self._door = listener.dup()
         self._drain = drain
         self._is_draining = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """SIGTERM or SIGINT came."""
-        if self._is_draining:
-            self.should_exit = self.force_exit = True
-            return
-        self._is_draining = True
+        self.force_exit = self._is_draining
+        self._is_draining = self.should_exit = True
         self._drain()
-        if not self.server_state.connections:
-            self.should_exit = True
-            return
-        lingering = threading.Timer(LINGER_S, self._leave)
-        lingering.daemon = True
-        lingering.start()
-
-    def _leave(self) -> None:
-        self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close, at once if a second signal comes: uvicorn would wait for the connections even then."""
-        watching = asyncio.ensure_future(self._cut_when_forced())
+        """Called by uvicorn once `should_exit` is seen."""
+        cutting = asyncio.ensure_future(self._cut_when_forced())
         try:
+            if self._is_draining:
+                await self._linger(LINGER_S)
+                await self._let_in_the_last()
+                await self._linger(READ_S)
+            self._door.close()
             await super().shutdown(sockets)
         finally:
-            watching.cancel()
+            cutting.cancel()
+
+    async def _linger(self, seconds: float) -> None:
+        """As long as there is somebody to linger for."""
+        end = time.monotonic() + seconds
+        while self.server_state.connections and time.monotonic() < end and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)
+
+    async def _let_in_the_last(self) -> None:
+        """Stop listening; who the system has let in by then would be reset, and is taken first."""
+        for server in self.servers:
+            server.close()
+        self._door.setblocking(False)
+        loop, config = asyncio.get_running_loop(), self.config
+        with suppress(BlockingIOError):
+            while True:
+                came, _ = self._door.accept()
+                await loop.connect_accepted_socket(
+                    lambda: Connection(config, self.server_state, self.lifespan.state), came, ssl=config.ssl
+                )
 
     async def _cut_when_forced(self) -> None:
-        while not self.force_exit:
+        """uvicorn waits for the connections even after a second signal."""
+        while not self.force_exit:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
