@@ -97,6 +97,7 @@ class ModelSpec:
         normalize: bool | None = None,
         max_tokens: int | None = None,
         truncate: Truncate = "right",
+        document_tokens: int | None = None,
         calibration: str = "",
     ) -> str:
         """32 hex digits for vectors that agree within the stated fidelity: space, precision, and how a request cut.
@@ -104,7 +105,8 @@ class ModelSpec:
         Args:
             dim: the width after cutting; the model's own if None.
             normalize: whether rows were brought to length 1; the model's own rule if None.
-            max_tokens, truncate: what a request asked for; part of it where they can give a long text another vector.
+            max_tokens, truncate, document_tokens: what a request asked for; part of it where they can give a long text
+                another vector, or a long document another score.
             calibration: how a runtime rounds to few bits, or which unproven provider computes; empty for all others.
         """
         unit = self.normalize if normalize is None else normalize
@@ -118,6 +120,8 @@ class ModelSpec:
             made["max_tokens"] = max_tokens
         if truncate == "left":
             made["truncate"] = truncate
+        if document_tokens is not None and document_tokens < self.max_tokens:
+            made["document_tokens"] = document_tokens
         if calibration:
             made["calibration"] = calibration
         return _digest(made)
@@ -239,6 +243,7 @@ class Score(_Request):
 
     items: tuple[Pair, ...]
     raw_scores: bool = False  # logits instead of the model's activation
+    document_tokens: int | None = None  # of each document, before it meets the query; None: no limit of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,21 +42,53 @@ def test_ids_may_be_parts_of_a_character():
     assert cl100k.text_of([A, *EMOJI, A]) == "a🎉a"
 
 
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_character_that_was_cut_between_two_arrays_stands_whole_in_the_first(cut):
+    assert cl100k.texts_of([[A, *EMOJI[:cut]], [*EMOJI[cut:], A]]) == ["a🎉", "a"]
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_what_another_request_may_complete_is_left_out_at_the_ends_of_several_arrays(cut):
+    assert cl100k.texts_of([[*EMOJI[cut:], A], [A], [A, *EMOJI[:cut]]]) == ["a", "a", "a"]
+
+
+@pytest.mark.parametrize("end", ["begin", "end"])
+def test_an_array_as_long_as_langchain_cuts_them_may_be_one_of_several(end):
+    cut = cl100k.CUT_IDS - 1
+    ids = [*EMOJI[2:], *[A] * cut] if end == "begin" else [*[A] * cut, EMOJI[0]]
+
+    assert cl100k.text_of(ids) == "a" * cut
+
+
 @pytest.mark.parametrize("ids", [[A, *EMOJI[:1]], [A, *EMOJI[:2]], [*EMOJI[1:], A], [*EMOJI[2:], A]])
-def test_a_character_that_was_cut_off_at_an_end_is_left_out(ids):
-    assert cl100k.text_of(ids) == "a"
+def test_a_short_array_alone_with_part_of_a_character_is_refused(ids):
+    with pytest.raises(BadRequest, match="part of a character"):
+        cl100k.text_of(ids)
+
+
+@pytest.mark.parametrize("arrays", [[[A, EMOJI[0]], [A]], [[A], [*EMOJI[1:], A]], [[A, *EMOJI[:2]], [*EMOJI[1:], A]]])
+def test_a_part_that_the_array_beside_it_does_not_continue_is_refused(arrays):
+    with pytest.raises(BadRequest, match="part of a character"):
+        cl100k.texts_of(arrays)
 
 
 @pytest.mark.parametrize("ids", [[A, EMOJI[0], A], [A, EMOJI[1], A], EMOJI[:2], EMOJI[1:]])
 def test_half_a_character_in_the_middle_or_alone_is_refused_and_not_replaced(ids):
-    with pytest.raises(BadRequest, match="part of a character"):
-        cl100k.text_of(ids)
+    for arrays in ([ids], [[A], ids], [ids, [A]]):
+        with pytest.raises(BadRequest, match="part of a character"):
+            cl100k.texts_of(arrays)
 
 
 def test_inputs_of_ids_become_texts_of_the_role():
     ids = list(PUBLISHED.values())[:2]
 
     assert items_of(ids, "query", LIMITS, "input") == tuple(Text(text, "query") for text in list(PUBLISHED)[:2])
+
+
+def test_arrays_of_one_request_complete_each_other():
+    inputs = [[A, EMOJI[0]], [*EMOJI[1:], A]]
+
+    assert items_of(inputs, None, LIMITS, "input") == (Text("a🎉"), Text("a"))
 
 
 def test_one_list_of_ids_is_one_text():

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,19 +104,23 @@ def test_the_input_type_is_a_role(word, role):
 
 def test_a_prompt_of_the_models_own_is_used_by_its_name():
     spec = hash_spec()
-    tasked = type(spec)(**{**vars_of(spec), "prompts": {"clustering": "cluster: ", "search_query": "q: "}})
+    tasked = replace(spec, prompts={"clustering": "cluster: ", "search_query": "q: "})
 
     asked = [ask(V2_EMBED, models=[tasked], texts=["a"], input_type=word) for word in ("clustering", "search_query")]
 
     assert [request.items[0].role for request in asked] == ["clustering", "search_query"]
 
 
-def vars_of(spec):
-    return {name: getattr(spec, name) for name in spec.__dataclass_fields__}
+@pytest.mark.parametrize("word", ["clustering", "search_query", "classification"])
+def test_the_role_does_not_depend_on_how_the_models_name_is_spelled(word):
+    spec = replace(hash_spec(), prompts={"clustering": "cluster: "})
+    limits = replace(LIMITS, find={"alias": spec}.get)
 
+    own, alias = [
+        ask(V2_EMBED, limits, [spec], texts=["a"], model=name, input_type=word).items for name in ("hash", "alias")
+    ]
 
-def test_a_word_for_a_model_that_is_named_by_an_alias_is_left_to_the_engine():
-    assert ask(V2_EMBED, texts=["a"], model="alias", input_type="clustering").items[0].role == "clustering"
+    assert own == alias
 
 
 @pytest.mark.parametrize(
@@ -132,6 +137,23 @@ def test_images_go_to_the_model_that_takes_them(body):
 def test_images_without_a_model_for_them_are_refused_by_name():
     with pytest.raises(Unsupported, match="images"):
         ask(V1_EMBED, models=[hash_spec()], images=[PICTURE])
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("images", [PICTURE, "no picture"]),
+        (
+            "inputs",
+            [{"content": [{"type": "image_url", "image_url": {"url": url}}]} for url in (PICTURE, "no picture")],
+        ),
+    ],
+)
+def test_a_wrong_image_is_refused_by_its_place(field, values):
+    with pytest.raises(Misfit, match=f"^{field} 1: ") as caught:
+        ask(V2_EMBED, **{field: values})
+
+    assert caught.value.param == field
 
 
 def test_an_input_of_several_parts_is_refused_with_its_place():
@@ -228,11 +250,11 @@ def test_a_document_that_would_need_several_chunks_is_refused_and_not_cut(chunks
     assert ask(V1_RERANK, query="q", documents=["a"], max_chunks_per_doc=chunks).truncate == end
 
 
-def test_tokens_of_a_document_leave_room_for_the_query():
-    query = "what is the capital of the United States?"  # 41 bytes, 9 tokens of BERT
+def test_a_limit_of_a_documents_tokens_is_not_one_of_the_pair():
+    asked, silent = [ask(V2_RERANK, query="q", documents=["a"], **more) for more in ({"max_tokens_per_doc": 9}, {})]
 
-    assert ask(V2_RERANK, query=query, documents=["a"], max_tokens_per_doc=100).max_tokens == 100 + 11 + 4
-    assert ask(V2_RERANK, query=query, documents=["a"]).max_tokens is None
+    assert (asked.document_tokens, asked.max_tokens) == (9, None)
+    assert silent.document_tokens is None
 
 
 def test_a_relevance_is_between_0_and_1_whatever_the_model_says():

@@ -71,6 +71,18 @@ def test_images_are_data_urls_base64_or_links():
     assert request.model == "hash"
 
 
+def test_a_wrong_image_is_refused_by_its_place():
+    with pytest.raises(Misfit, match=r"^input 1: ") as caught:
+        ask(EMBED, input=[PICTURE, "no picture"], modality="image")
+
+    assert caught.value.param == "input"
+
+
+@pytest.mark.parametrize("body", [{"input": "a"}, {"input": PICTURE, "modality": "image"}])
+def test_vectors_are_brought_to_length_1_whatever_the_models_rule(body):
+    assert ask(EMBED, **body).normalize is True
+
+
 def test_as_many_images_as_in_the_original_are_taken():
     with pytest.raises(Misfit, match="33 images, the limit is 32"):
         ask(EMBED, input=[PICTURE] * 33, modality="image")

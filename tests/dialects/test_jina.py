@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +150,31 @@ def test_what_cannot_be_given_of_multi_vectors_is_refused_before_it_is_reckoned(
         ask(EMBED, input="a", **more)
 
 
+def test_the_width_of_multi_vectors_is_refused_by_name():
+    with pytest.raises(Unsupported, match="leave dimensions out"):
+        ask(EMBED, input="a", return_multivector=True, dimensions=8)
+
+
+@pytest.mark.parametrize(("said", "unit"), [(None, True), (True, True), (False, False)])
+def test_vectors_are_brought_to_length_1_unless_they_are_not_to_be(said, unit):
+    assert ask(EMBED, input="a", normalized=said).normalize is unit
+
+
+def test_a_wrong_image_is_refused_by_its_place():
+    with pytest.raises(Misfit, match=r"^input 1: ") as caught:
+        ask(EMBED, input=["a", {"image": "no picture"}])
+
+    assert caught.value.param == "input"
+
+
+def test_a_task_does_not_depend_on_how_the_models_name_is_spelled():
+    spec = replace(hash_spec(), prompts={"text-matching": "match: "})
+    limits = replace(LIMITS, find={"alias": spec}.get)
+    body = EMBED.read(b'{"input": "a", "model": "alias", "task": "text-matching"}')
+
+    assert EMBED.ask(body, limits, [spec]).items[0].role == "text-matching"
+
+
 def test_an_unknown_field_is_refused_by_name():
     with pytest.raises(Misfit) as caught:
         ask(EMBED, input="a", tasks="x")
@@ -186,8 +212,10 @@ def test_the_best_few_and_the_tokens_of_all():
     assert reply["usage"]["total_tokens"] == 9
 
 
-def test_a_documents_limit_leaves_room_for_the_query():
-    assert ask(RERANK, query="abcdefgh", documents=["a"], max_doc_length=50).max_tokens == 50 + 2 + 4
+def test_a_documents_limit_is_not_one_of_the_pair():
+    request = ask(RERANK, query="q", documents=["a"], max_doc_length=50)
+
+    assert (request.document_tokens, request.max_tokens) == (50, None)
 
 
 def test_vectors_of_documents_are_refused():

@@ -65,6 +65,14 @@ def test_a_model_that_is_served_under_the_types_name_wins():
     assert ask(GENERATE, (BGE, CODE), content="a", type="code").model == "code"
 
 
+def test_a_batch_may_call_its_one_model_by_several_names():
+    limits = Limits(max_items=8, truncate="right", find={"bge": BGE, "code": BGE}.get)
+    rows = [{"content": "a", "type": "intent", "model": name} for name in (BGE.name, "bge")]
+    raw = json.dumps({"requests": [*rows, {"content": "a", "type": "code"}]}).encode()
+
+    assert BATCH.ask(BATCH.read(raw), limits, (BGE,)).model == BGE.name
+
+
 def test_several_models_without_one_for_the_type_must_be_told_apart():
     with pytest.raises(Misfit, match="name one of"):
         ask(GENERATE, (BGE, CODE), content="a", type="intent")

@@ -72,7 +72,22 @@ def test_health_says_which_kinds_of_model_can_be_used():
 
 @pytest.mark.parametrize("sent", [PICTURE, f"data:image/png;base64,{PICTURE}"])
 def test_images_go_to_the_image_model(sent):
-    assert ask(IMAGES, [TEXT_MODEL, IMAGE_MODEL], images=[sent]) == Encode(model="image", items=(Image(b"picture"),))
+    assert ask(IMAGES, [TEXT_MODEL, IMAGE_MODEL], images=[sent]) == Encode(
+        model="image", items=(Image(b"picture"),), normalize=True
+    )
+
+
+def test_texts_and_batches_are_brought_to_length_1_whatever_the_models_rule():
+    requests = [ask(TEXTS, [TEXT_MODEL], texts=["a"]), ask(BATCH, [TEXT_MODEL], items=batch("text"))]
+
+    assert [request.normalize for request in requests] == [True, True]
+
+
+def test_a_wrong_picture_of_a_batch_is_refused_by_its_place():
+    items = [*batch("image"), {"id": "b", "type": "image", "content": "no picture"}]
+
+    with pytest.raises(Misfit, match=r"^items 1: "):
+        ask(BATCH, [IMAGE_MODEL], items=items)
 
 
 def test_images_without_an_image_model_say_what_is_missing():

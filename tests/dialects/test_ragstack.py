@@ -32,7 +32,7 @@ def reranked(*logits, **body):
 
 @pytest.mark.parametrize("texts", ["a", ["a"]])
 def test_one_text_needs_no_list(texts):
-    assert ask(EMBED, input=texts) == Encode(model="dense", items=(Text("a"),))
+    assert ask(EMBED, input=texts) == Encode(model="dense", items=(Text("a"),), normalize=True)
 
 
 def test_no_text_at_all_is_refused():

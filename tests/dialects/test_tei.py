@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -282,3 +283,16 @@ def test_the_first_route_that_a_client_can_use_is_the_one_by_name(task, path):
 
 def test_a_classifier_is_not_asked_for_vectors():
     assert refused("/embed", (hash_spec(), labels_spec()), inputs="a", model="labels") == (424, "Backend")
+
+
+def test_a_model_of_another_kind_is_refused_by_any_of_its_names():
+    limits = replace(limited(), find={"alias": RANKS[0]}.get)
+
+    assert refused("/embed", BOTH, limits, inputs="a", model="alias") == (424, "Backend")
+
+
+def test_sparse_vectors_at_the_root_are_given_by_any_name_of_their_model():
+    sparse = hash_spec("sparse", outputs=("sparse",))
+    limits = replace(limited(), find={"alias": sparse}.get)
+
+    assert asked("/", (*EMBEDS, sparse), limits, inputs="a", model="alias").outputs == {"sparse"}

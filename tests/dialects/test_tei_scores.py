@@ -143,10 +143,6 @@ def test_logits_too_large_for_a_softmax_stay_finite():
     assert [row["score"] for row in predicted(labels_spec(), 1000.0, -1000.0, 0.0)] == [1.0, 0.0, 0.0]
 
 
-def test_a_model_without_names_for_its_labels_numbers_them():
-    assert predicted(replace(overlap_spec(), label_names=()), 0.0) == [{"score": 0.5, "label": "LABEL_0"}]
-
-
 def test_a_reranker_is_a_classifier_with_one_label_as_in_the_original():
     rows = told("/predict", RANKS, inputs=["a cat", "a cat"])
 

@@ -46,7 +46,13 @@ def test_the_prompt_is_tokenised_too_and_places_count_from_its_start():
 
 
 def test_a_prompt_that_the_model_has_not_is_refused():
-    assert refused("/tokenize", PROMPTED, inputs="a", prompt_name="document") == (422, "Validation")
+    assert refused("/tokenize", PROMPTED, inputs="a", prompt_name="clustering") == (422, "Validation")
+
+
+@pytest.mark.parametrize("role", ["document", "none"])
+def test_the_roles_of_every_model_have_tokens_too(role):
+    assert told("/tokenize", PROMPTED, inputs="a", prompt_name=role) == told("/tokenize", PROMPTED, inputs="a")
+    assert told("/tokenize", inputs="a", prompt_name="query") == told("/tokenize", inputs="a")
 
 
 def test_no_prompt_is_put_in_front_unasked():
@@ -83,8 +89,15 @@ def test_beside_a_reranker_the_model_that_is_described_is_meant(path, body):
     assert asked(path, RANKS, **body).model == "overlap"
 
 
-def test_a_prompt_of_a_model_by_another_name_is_refused_rather_than_left_out():
-    assert refused("/tokenize", PROMPTED, inputs="a", prompt_name="query", model="alias") == (422, "Validation")
+def test_a_prompt_is_found_by_any_name_of_its_model():
+    limits = replace(limited(), find={"alias": PROMPTED[0]}.get)
+    request = asked("/tokenize", PROMPTED, limits, inputs="a", prompt_name="query", model="alias")
+
+    assert request.items == (Text("find: a", "none"),)
+
+
+def test_a_prompt_of_a_model_that_is_not_served_is_refused_rather_than_left_out():
+    assert refused("/tokenize", PROMPTED, inputs="a", prompt_name="query", model="other") == (424, "Backend")
 
 
 # ------------------------------------------------------------------------------------------------ decode

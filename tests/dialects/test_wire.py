@@ -88,17 +88,28 @@ def test_texts_keep_their_order():
 
 
 def test_a_flat_list_of_ids_is_one_item_however_long():
-    assert items_of([5, 6, 7, 8], "document", WITH_IDS, "input") == (Tokens((5, 6, 7, 8)),)
+    assert items_of([5, 6, 7, 8], None, WITH_IDS, "input") == (Tokens((5, 6, 7, 8)),)
 
 
 def test_lists_of_ids_are_an_item_each():
-    assert items_of([[5], [6, 7]], "document", WITH_IDS, "input") == (Tokens((5,)), Tokens((6, 7)))
+    assert items_of([[5], [6, 7]], None, WITH_IDS, "input") == (Tokens((5,)), Tokens((6, 7)))
 
 
 @pytest.mark.parametrize("inputs", [[5, 6], [[5, 6]]])
 def test_token_ids_are_refused_with_the_reason_unless_a_setting_allows_them(inputs):
     with pytest.raises(Unsupported, match=r"another vocabulary.*EMBEDSTACK_TOKEN_IDS"):
         items_of(inputs, "document", LIMITS, "input")
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_a_prompt_in_front_of_token_ids_is_refused_and_not_left_out(role):
+    with pytest.raises(Unsupported, match=f"no prompt for '{role}'"):
+        items_of([[5]], role, WITH_IDS, "input")
+
+
+@pytest.mark.parametrize("role", [None, "none"])
+def test_token_ids_are_taken_where_no_prompt_is_asked_for(role):
+    assert items_of([[5]], role, WITH_IDS, "input") == (Tokens((5,)),)
 
 
 def test_ids_beside_texts_are_refused():
@@ -132,6 +143,11 @@ def test_without_a_name_several_models_are_named():
 def test_without_a_model_of_the_task_the_request_is_refused():
     with pytest.raises(UnknownModel, match="'rerank'"):
         model_for("rerank", None, [hash_spec()])
+
+
+def test_without_any_model_the_refusal_names_no_task():
+    with pytest.raises(UnknownModel, match=r"^no model is served here"):
+        model_for(None, None, [])
 
 
 def test_floats_come_back_to_the_last_bit():

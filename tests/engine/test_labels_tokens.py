@@ -102,6 +102,16 @@ def test_a_reranker_is_a_classifier_of_one_label(engine: Engine) -> None:
     assert (made.spec.label_names, made.fingerprint) == (("LABEL_0",), scored.fingerprint)
 
 
+def test_a_documents_own_limit_cuts_it_and_stands_in_the_fingerprint(engine: Engine) -> None:
+    long, short = Pair("sun star", "moon tree sun"), Pair("sun star", "moon")
+
+    cut = asyncio.run(engine.score(Score(model="bert-classifier", items=(long,), document_tokens=1)))
+    whole = asyncio.run(engine.score(Score(model="bert-classifier", items=(short,))))
+
+    assert (cut.scores.tolist(), cut.usage.dropped) == (whole.scores.tolist(), 2)
+    assert cut.fingerprint != whole.fingerprint
+
+
 def test_a_reranker_classifies_where_there_is_no_classifier(models: dict[str, Loaded]) -> None:
     (engine,) = opened([models["bert-mean"], models["bert-classifier"]])
 
@@ -160,6 +170,7 @@ def test_an_item_is_called_by_its_place_in_the_request(
 
 
 def test_a_deadline_ends_the_tokenising_of_many(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "INLINE_CHARS", 0)
     monkeypatch.setattr(reading, "GROUP_CHARS", 4)
 
     with pytest.raises(DeadlineExceeded):

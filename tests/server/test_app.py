@@ -14,7 +14,9 @@ from embedstack.types import Encode, Encoded, ModelSpec, Text
 
 pytestmark = pytest.mark.anyio
 PAIRS = sorted((Path(__file__).parent.parent / "wire").glob("*.json"))
-ROOTED = [path for path in PAIRS if json.loads(path.read_text()).get("root", True)]  # where no other dialect wins
+ROOTED = [
+    path for path in PAIRS if json.loads(path.read_text()).get("root", True)
+]  # others differ there, see serving.md
 CASES = [*((path, False) for path in ROOTED), *((path, True) for path in PAIRS)]
 
 
@@ -56,6 +58,32 @@ async def test_the_reply_has_the_shape_of_the_original(serve, path, prefixed):
     assert reply.status_code == pair["status"]
     assert pair["origin"]
     assert_shape(reply.json(), pair["reply"])
+
+
+CHANGING = {"id", "created", "timestamp", "lastChecked", "duration", "latencyMs", "uptime"}  # with every reply
+
+
+def lasting(value: object, shape: object) -> object:
+    """What must be the same in two replies of a shape: all but the values under the names above that have no value."""
+    match shape:
+        case dict():
+            kept = [name for name in shape if name not in CHANGING or shape[name] not in ("<string>", "<integer>")]
+            return {name: lasting(value[name], shape[name]) for name in kept}
+        case list():
+            return [lasting(*one) for one in zip(value, shape, strict=True)]
+        case _:
+            return value
+
+
+@pytest.mark.parametrize("path", ROOTED, ids=lambda path: path.stem)
+async def test_the_root_gives_the_very_rows_of_the_prefix(serve, path):
+    pair = json.loads(path.read_text())
+    async with serve() as client:
+        urls = pair["path"], f"/{pair['dialect']}{pair['path']}"
+        replies = [(await client.request(pair["method"], url, json=pair["body"])).json() for url in urls]
+
+    root, prefixed = (lasting(reply, pair["reply"]) for reply in replies)
+    assert root == prefixed
 
 
 @pytest.mark.parametrize(
@@ -105,6 +133,22 @@ async def test_a_big_reply_is_written_aside_and_is_whole(serve):
         reply = await client.post("/embed", json={"inputs": ["a"] * 100})
 
     assert np.array(reply.json()).shape == (100, 1024)
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        ("/cohere/v2/embed", {"texts": ["a cat"], "input_type": "clustering"}),
+        ("/jina/v1/embeddings", {"input": "a cat", "task": "text-matching"}),
+        ("/tei/embed", {"inputs": "a cat", "prompt_name": "query"}),
+    ],
+)
+async def test_vectors_do_not_depend_on_how_the_models_name_is_spelled(serve, url, body):
+    async with serve(Aliased) as client:
+        replies = [await client.post(url, json={**body, "model": name}) for name in ("hash", "other")]
+
+    own, alias = (re.search(r"\[-?\d[^\]]*", reply.text)[0] for reply in replies)
+    assert own == alias
 
 
 async def test_an_alias_names_its_model_on_its_page_too(serve):

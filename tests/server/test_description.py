@@ -46,6 +46,14 @@ def test_each_status_says_why():
     assert "too much is waiting" in failures(serving)[429]
 
 
+def test_a_route_that_may_have_its_body_in_the_query_says_so():
+    single, several = (DESCRIPTION["paths"][f"/embeddings/{path}text"]["post"] for path in ("single/", ""))
+
+    queries = [[one["name"] for one in route["parameters"] if one["in"] == "query"] for route in (single, several)]
+    assert queries == [["text", "model"], []]
+    assert [route["requestBody"]["required"] for route in (single, several)] == [False, True]
+
+
 def test_a_field_that_the_first_refuses_is_refused_by_the_others_in_the_description_too():
     taken = {"input": "a", "embedding_type": "ubinary"}  # Jina's
 

@@ -1,10 +1,13 @@
 """What stands between the network and the door."""
 
+import asyncio
+import sys
+
 import pytest
 
 from embedstack.dialects.wire import BodyTooLong
-from embedstack.errors import BadRequest
-from embedstack.server.guard import HungUp, read_body, with_terms
+from embedstack.errors import BadRequest, NotReady
+from embedstack.server.guard import HungUp, read_body, unless_hung_up, with_terms
 from embedstack.testing.fake import HashEncoder
 from embedstack.types import Encode, Encoded
 
@@ -122,3 +125,96 @@ async def test_a_wrong_header_is_refused_also_where_no_model_is_needed(serve):
 async def test_a_priority_unheard_of_is_refused():
     with pytest.raises(BadRequest, match="interactive or bulk"):
         with_terms(Encode(model="m", items=()), {b"x-embedstack-priority": b"urgent"}, "", now=0.0)
+
+
+# ------------------------------------------------------------------------------------------------ callers who leave
+
+
+async def left():
+    return {"type": "http.disconnect"}
+
+
+async def never():
+    await asyncio.Event().wait()
+
+
+async def test_short_work_is_done_without_a_look_at_the_caller():
+    looks = []
+
+    async def receive():
+        looks.append(1)
+        return {"type": "http.disconnect"}
+
+    async def work():
+        await asyncio.sleep(0)
+        return 7
+
+    assert await unless_hung_up(work(), receive) == 7
+    assert looks == []
+
+
+async def test_long_work_ends_when_the_caller_is_gone():
+    ended = []
+
+    async def work():
+        try:
+            await never()
+        finally:
+            ended.append(1)
+
+    with pytest.raises(HungUp):
+        await unless_hung_up(work(), left, watch_s=0)
+
+    assert ended == [1]
+
+
+async def test_a_caller_who_stays_gets_the_answer_of_long_work():
+    is_watched = asyncio.Event()
+
+    async def receive():
+        is_watched.set()
+        await never()
+
+    async def work():
+        await is_watched.wait()
+        return 7
+
+    assert await unless_hung_up(work(), receive, watch_s=0) == 7
+
+
+async def test_an_answer_that_comes_after_the_caller_left_is_for_nobody():
+    async def work():
+        try:
+            await never()
+        except asyncio.CancelledError:
+            return 7
+
+    with pytest.raises(HungUp):
+        await unless_hung_up(work(), left, watch_s=0)
+
+
+async def test_the_task_goes_on_after_a_caller_left():
+    with pytest.raises(HungUp):
+        await unless_hung_up(never(), left, watch_s=0)
+
+    await asyncio.wait_for(asyncio.sleep(0), 1)
+    assert sys.version_info < (3, 11) or not asyncio.current_task().cancelling()
+
+
+async def test_work_that_cancels_itself_is_a_server_that_stops():
+    async def work():
+        raise asyncio.CancelledError
+
+    with pytest.raises(NotReady):
+        await unless_hung_up(work(), left)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a task does not know who cancelled it")
+async def test_a_server_that_cancels_the_request_is_obeyed():
+    task = asyncio.create_task(unless_hung_up(never(), never))
+    await asyncio.sleep(0)
+
+    task.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task

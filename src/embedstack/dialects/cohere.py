@@ -167,6 +167,7 @@ def _token_routes() -> tuple[AnyRoute, ...]:
 
 
 def _models(status: Status, _: str) -> Wire:
+    """All of them: pages cannot see the query, so `endpoint`, `page_size` and the like are overlooked."""
     must_be_ready(status)
     return Wire(200, dump({"models": [_row(spec) for spec in status.models]}))
 

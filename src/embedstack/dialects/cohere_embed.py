@@ -12,13 +12,12 @@ import msgspec
 
 from embedstack.dialects.cohere_shape import Cut, Meta, Version, cut_of, meta, new_id, truncate
 from embedstack.dialects.dialect import Field, Heard, Limits, Wire
-from embedstack.dialects.ranking import Count
+from embedstack.dialects.pictures import picture, pictures
 from embedstack.dialects.reply import must_carry, one_role, texts_of, understood, vectors
 from embedstack.dialects.roles import role_for, word_for
 from embedstack.dialects.typed import TypeName, typed
-from embedstack.dialects.wire import Misfit, Name, check_count, decode, dump, model_for
+from embedstack.dialects.wire import Count, Misfit, Name, check_count, decode, dump, model_for
 from embedstack.errors import Unsupported
-from embedstack.inputs.picture import picture_from
 from embedstack.types import Encode, Encoded, Image, Input, Link, ModelSpec, Text
 
 ROLES = {"search_query": "query", "search_document": "document", "image": "document"}
@@ -158,7 +157,7 @@ def _asked(
     parts = _parts(body, inputs, limits)
     kind: Input = "text" if all(isinstance(part, str) for part in parts) else "image"
     model = model_for("embed", body.model, models, kind)
-    role = role_for(body.input_type, ROLES, model, models)
+    role = role_for(body.input_type, ROLES, limits.spec_of(model, models))
     return Encode(
         model=model,
         items=tuple(Text(part, role) if isinstance(part, str) else part for part in parts),
@@ -177,7 +176,7 @@ def _parts(body: EmbedV1Body, inputs: Sequence[EmbedInput] | None, limits: Limit
     if body.texts is not None:
         return list(body.texts)
     if body.images is not None:
-        return [picture_from(text) for text in body.images]
+        return list(pictures(body.images, name))
     return [_part(one, place) for place, one in enumerate(inputs or ())]
 
 
@@ -185,7 +184,7 @@ def _part(one: EmbedInput, place: int) -> str | Image | Link:
     if len(one.content) != 1:
         raise Unsupported(MIXED.format(place=place, count=len(one.content)))
     part = one.content[0]
-    return part.text if isinstance(part, TextPart) else picture_from(part.image_url.url)
+    return part.text if isinstance(part, TextPart) else picture(part.image_url.url, "inputs", place)
 
 
 def write_v1(body: EmbedV1Body, answer: Encoded) -> Wire:
@@ -223,7 +222,7 @@ def say_v2(request: Encode) -> EmbedV2Body:
     """What a client says."""
     must_carry(request, CARRIES, "cohere")
     return EmbedV2Body(
-        texts=[text for text in texts_of(request) if isinstance(text, str)],
+        texts=texts_of(request),
         model=request.model or None,
         input_type=word_for(one_role(request), ROLES),
         embedding_types=["float"],  # older models of the original have no base64

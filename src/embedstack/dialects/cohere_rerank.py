@@ -12,12 +12,12 @@ import msgspec
 
 from embedstack.dialects.cohere_shape import Meta, Version, meta, new_id
 from embedstack.dialects.dialect import Field, Limits, Wire
-from embedstack.dialects.ranking import Count, pair_tokens, results
+from embedstack.dialects.ranking import results
 from embedstack.dialects.reply import must_carry, one_query
-from embedstack.dialects.wire import Misfit, Name, check_count, decode, dump, model_for
+from embedstack.dialects.wire import Count, Misfit, Name, check_count, decode, dump, model_for
 from embedstack.types import ModelSpec, Pair, Score, Scored
 
-CARRIES: frozenset[Field] = frozenset()
+CARRIES: frozenset[Field] = frozenset({"document_tokens"})
 PAIRS_IN_UNIT = 100  # https://docs.cohere.com/docs/how-does-cohere-pricing-work, "search unit"
 
 Document = str | dict[str, str]
@@ -68,7 +68,7 @@ def ask(body: RerankBody, limits: Limits, models: Sequence[ModelSpec]) -> Score:
         model=model_for("rerank", body.model, models),
         items=tuple(Pair(body.query, _text(one, body, place)) for place, one in enumerate(body.documents)),
         raw_scores=True,
-        max_tokens=pair_tokens(body.query, body.max_tokens_per_doc),
+        document_tokens=body.max_tokens_per_doc,
         truncate="refuse" if (body.max_chunks_per_doc or 1) > 1 else limits.truncate,
         priority="bulk" if body.priority else "interactive",
     )
@@ -121,4 +121,5 @@ def say(request: Score) -> RerankBody:
         query=one_query(request),
         documents=[pair.document for pair in request.items],
         model=request.model or None,
+        max_tokens_per_doc=request.document_tokens,
     )

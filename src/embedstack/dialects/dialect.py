@@ -27,8 +27,11 @@ from embedstack.types import (
 )
 
 State = Literal["loading", "ready", "draining", "failed", "dead"]
+Standing = Literal["available", "loading", "loaded", "unloading", "failed"]  # of one model; available: not in memory
 TokenIds = Literal["cl100k", "model", "refuse"]
-Field = Literal["role", "tokens", "outputs", "dim", "normalize", "max_tokens", "truncate", "raw_scores", "whole"]
+Field = Literal[
+    "role", "tokens", "outputs", "dim", "normalize", "max_tokens", "truncate", "raw_scores", "document_tokens", "whole"
+]
 """What a request may ask for beside its model and its texts; `role` and `tokens` are of its items."""
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -45,6 +48,12 @@ class Limits:
     token_ids: TokenIds = "refuse"  # how arrays of token ids are read where the dialect does not say whose they are
     max_body_bytes: int = 0  # for those who show it
     image_links: bool = False
+    find: Callable[[str], ModelSpec | None] | None = None  # by name or alias, as requests are answered
+
+    def spec_of(self, name: str, models: Sequence[ModelSpec]) -> ModelSpec | None:
+        """The model that a body names, if it is served; without `find` only by its own name."""
+        own = next((spec for spec in models if spec.name == name), None)
+        return own or (self.find(name) if self.find else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,26 @@ class Status:
     limits: Limits = DEFAULT_LIMITS
     load: Load = field(default_factory=Load)
     callers: Mapping[str, CallerTotals] = field(default_factory=dict)  # since the start, the most recent ones
+    states: Mapping[str, Standing] = field(default_factory=dict)  # of the models by name; empty: as the server
     version: str = ""
+
+    def answers(self, name: str) -> bool:
+        """Whether requests for a model are answered, perhaps after it was loaded: another may have failed."""
+        return self._stands(name) in ("available", "loading", "loaded")
+
+    def holds(self, name: str) -> bool:
+        """Whether a model is in memory and answers."""
+        return self._stands(name) == "loaded"
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether some model answers."""
+        return self.state == "ready" or any(self.answers(spec.name) for spec in self.models)
+
+    def _stands(self, name: str) -> Standing | None:
+        """None where the server as a whole does not answer."""
+        unsaid: Standing | None = "loaded" if self.state == "ready" else None
+        return self.states.get(name, unsaid) if self.state in ("ready", "failed") else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

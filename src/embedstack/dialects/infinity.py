@@ -2,10 +2,10 @@
 
 Source: https://github.com/michaelfeil/infinity, libs/infinity_emb at fcb951c: fastapi_schemas/pymodels.py and
 infinity_server.py. As there, an unknown field is ignored, texts are stripped of white space at both ends and get no
-prompt, a score is the sigmoid of the logit unless `raw_scores`, and `dimensions` 0 is the model's own width. Other than
-there, usage counts tokens and not characters, cut vectors are brought to length 1 again, `raw_scores` of a classifier
-are raw, a health page says 503 when nothing can be had, and an unknown model is refused also where only one is served.
-`input_type`, the role of the texts, is more.
+prompt, vectors are brought to length 1, a score is the sigmoid of the logit unless `raw_scores`, and `dimensions` 0 is
+the model's own width. Other than there, usage counts tokens and not characters, cut vectors are brought to length 1
+again, `raw_scores` of a classifier are raw, a health page says 503 when nothing can be had, and an unknown model is
+refused also where only one is served. `input_type`, the role of the texts, is more.
 """
 
 from collections.abc import Sequence
@@ -33,6 +33,7 @@ from embedstack.dialects.infinity_scores import (
     write_rerank,
 )
 from embedstack.dialects.openai_shape import ROLES, EmbeddingsReply, Format, embeddings, hear_embeddings
+from embedstack.dialects.pictures import pictures
 from embedstack.dialects.ranking import hear_results
 from embedstack.dialects.reply import must_carry, one_role, texts_of
 from embedstack.dialects.wire import (
@@ -56,7 +57,6 @@ from embedstack.errors import (
     UnknownModel,
     Unsupported,
 )
-from embedstack.inputs.picture import picture_from
 from embedstack.types import Encode, Encoded, Image, Link, ModelSpec, Text
 
 MAX_PICTURES = 32  # ITEMS_LIMIT_SMALL of fastapi_schemas/pydantic_v2.py
@@ -218,6 +218,7 @@ def _ask_embeddings(body: EmbeddingsBody, limits: Limits, models: Sequence[Model
         model=model_for("embed", named(body.model), models, body.modality),
         items=_pictures(inputs) if body.modality == "image" else _texts(inputs, body.input_type or "none"),
         dim=body.dimensions or None,
+        normalize=True,
         truncate=limits.truncate,
         caller=body.user or "",
     )
@@ -230,7 +231,7 @@ def _texts(inputs: Sequence[str], role: str) -> tuple[Text, ...]:
 def _pictures(inputs: Sequence[str]) -> tuple[Image | Link, ...]:
     if len(inputs) > MAX_PICTURES:
         raise Misfit(f"input holds {len(inputs)} images, the limit is {MAX_PICTURES}; send several requests", "input")
-    return tuple(picture_from(text) for text in inputs)
+    return pictures(inputs, "input")
 
 
 def _write_embeddings(body: EmbeddingsBody, answer: Encoded) -> Wire:
@@ -241,7 +242,7 @@ def _say_embeddings(request: Encode) -> EmbeddingsBody:
     must_carry(request, EMBED_CARRIES, "infinity")
     role = one_role(request)
     return EmbeddingsBody(
-        input=[text for text in texts_of(request) if isinstance(text, str)],
+        input=[*texts_of(request)],
         model=request.model or None,
         encoding_format="base64",
         dimensions=request.dim or 0,

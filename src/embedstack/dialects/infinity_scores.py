@@ -9,9 +9,9 @@ import msgspec
 
 from embedstack.dialects.dialect import Field, Limits, Wire
 from embedstack.dialects.openai_shape import TokenUsage, token_usage
-from embedstack.dialects.ranking import Count, results
+from embedstack.dialects.ranking import results
 from embedstack.dialects.reply import must_carry, one_query
-from embedstack.dialects.wire import Name, check_count, decode, dump, model_for
+from embedstack.dialects.wire import Count, Name, check_count, decode, dump, model_for
 from embedstack.types import Classified, Classify, ModelSpec, Pair, Score, Scored, Text
 
 ANY_MODEL = "default/not-specified"  # what the original's clients send where they name none

@@ -7,13 +7,12 @@ import msgspec
 
 from embedstack.dialects.dialect import Field, Limits, Wire
 from embedstack.dialects.openai_shape import TokenUsage, token_usage
-from embedstack.dialects.ranking import Count
+from embedstack.dialects.pictures import picture
 from embedstack.dialects.reply import must_carry, one_role, texts_of
 from embedstack.dialects.roles import role_for, word_for
 from embedstack.dialects.typed import typed
-from embedstack.dialects.wire import Misfit, Name, as_floats, check_count, decode, dump, model_for
+from embedstack.dialects.wire import Count, Misfit, Name, as_floats, check_count, decode, dump, model_for
 from embedstack.errors import Unsupported
-from embedstack.inputs.picture import picture_from
 from embedstack.types import DENSE, Encode, Encoded, Image, Input, Link, ModelSpec, Output, Text, Truncate
 
 ROLES = {"retrieval.query": "query", "retrieval.passage": "document"}
@@ -21,6 +20,7 @@ CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize"})
 MULTI: frozenset[Output] = frozenset({"multi"})
 NO_PDF = "no model for PDF is served here; send its pages as texts or images"
 NO_TOKENS = "the tokens of multi-vectors are not shown here; leave return_tokenized_input out"
+OWN_WIDTH = "multi-vectors have the model's own width; leave dimensions out, or return_multivector"
 FLOATS_ONLY = "multi-vectors are given as floats; leave embedding_type out, or return_multivector"
 
 VectorName = Literal["float", "base64", "binary", "ubinary"]
@@ -49,7 +49,7 @@ class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, o
     encoding_type: VectorName | None = None  # LlamaIndex' word for it
     late_chunking: bool | None = None
     truncate: bool | None = None
-    normalized: bool | None = None  # the model's own rule if null
+    normalized: bool | None = None  # to length 1, unless it is false
     return_multivector: bool | None = None
     return_tokenized_input: bool | None = None
 
@@ -97,13 +97,13 @@ def ask(body: EmbeddingsBody, limits: Limits, models: Sequence[ModelSpec]) -> En
     parts = [_part(one, place) for place, one in enumerate(inputs)]
     kind: Input = "text" if all(isinstance(part, str) for part in parts) else "image"
     model = model_for("embed", body.model, models, kind)
-    role = role_for(body.task or body.input_type, ROLES, model, models)
+    role = role_for(body.task or body.input_type, ROLES, limits.spec_of(model, models))
     return Encode(
         model=model,
         items=tuple(Text(part, role) if isinstance(part, str) else part for part in parts),
         outputs=MULTI if body.return_multivector else DENSE,
         dim=body.dimensions,
-        normalize=body.normalized,
+        normalize=body.normalized is not False,
         late_chunking=bool(body.late_chunking),
         truncate=truncation(body.truncate, limits),
     )
@@ -124,6 +124,8 @@ def _check(body: EmbeddingsBody) -> None:
         raise Unsupported(NO_TOKENS)
     if body.return_multivector and _types(body) != ["float"]:
         raise Unsupported(FLOATS_ONLY)
+    if body.return_multivector and body.dimensions is not None:
+        raise Unsupported(OWN_WIDTH)
 
 
 def _part(one: str | Doc, place: int) -> str | Image | Link:
@@ -134,7 +136,7 @@ def _part(one: str | Doc, place: int) -> str | Image | Link:
     pictures = [value for value in (one.image, one.url, one.bytes) if value is not None]
     if len(pictures) + (one.text is not None) != 1:
         raise Misfit(f"input[{place}] is neither a text nor an image; send one of: text, image", "input")
-    return picture_from(pictures[0]) if one.text is None else one.text
+    return picture(pictures[0], "input", place) if one.text is None else one.text
 
 
 def _types(body: EmbeddingsBody) -> list[VectorName]:
@@ -172,7 +174,7 @@ def say(request: Encode) -> EmbeddingsBody:
     """What a client says."""
     must_carry(request, CARRIES, "jina")
     return EmbeddingsBody(
-        input=[text for text in texts_of(request) if isinstance(text, str)],
+        input=[*texts_of(request)],
         model=request.model or None,
         task=word_for(one_role(request), ROLES),
         dimensions=request.dim,

@@ -8,13 +8,13 @@ import msgspec
 from embedstack.dialects.dialect import Field, Limits, Wire
 from embedstack.dialects.jina_embed import truncation
 from embedstack.dialects.openai_shape import TokenUsage, token_usage
-from embedstack.dialects.ranking import Count, pair_tokens, results
+from embedstack.dialects.ranking import results
 from embedstack.dialects.reply import must_carry, one_query
-from embedstack.dialects.wire import Misfit, Name, check_count, decode, dump, model_for
+from embedstack.dialects.wire import Count, Misfit, Name, check_count, decode, dump, model_for
 from embedstack.errors import Unsupported
 from embedstack.types import ModelSpec, Pair, Score, Scored
 
-CARRIES: frozenset[Field] = frozenset()
+CARRIES: frozenset[Field] = frozenset({"document_tokens"})
 NO_IMAGES = "no reranker for images is served here; send documents as texts"
 NO_VECTORS = "a reranker has no vectors of its documents here; leave return_embeddings out"
 
@@ -77,11 +77,15 @@ def ask(body: RerankBody, limits: Limits, models: Sequence[ModelSpec]) -> Score:
     check_count(len(body.documents), limits, "documents")
     return Score(
         model=model_for("rerank", body.model, models),
-        items=tuple(Pair(body.query, _text(one, place)) for place, one in enumerate(body.documents)),
+        items=tuple(Pair(body.query, text) for text in _texts(body)),
         raw_scores=True,
-        max_tokens=pair_tokens(body.query, body.max_doc_length),
+        document_tokens=body.max_doc_length,
         truncate=truncation(body.truncation, limits),
     )
+
+
+def _texts(body: RerankBody) -> list[str]:
+    return [_text(one, place) for place, one in enumerate(body.documents)]
 
 
 def _text(document: str | Doc, place: int) -> str:
@@ -96,7 +100,7 @@ def _text(document: str | Doc, place: int) -> str:
 
 def write(body: RerankBody, answer: Scored) -> Wire:
     """The best `top_n`, with their texts unless they are not wanted."""
-    documents = None if body.return_documents is False else [{"text": _text(one, 0)} for one in body.documents]
+    documents = None if body.return_documents is False else [{"text": text} for text in _texts(body)]
     return Wire(200, dump({**adds(answer), "results": results(answer, body.top_n, documents=documents)}))
 
 
@@ -114,4 +118,5 @@ def say(request: Score) -> RerankBody:
         model=request.model or None,
         return_documents=False,
         truncation=True,
+        max_doc_length=request.document_tokens,
     )

@@ -9,12 +9,11 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-from embedstack.dialects.wire import Name
+from embedstack.dialects.wire import Count, Name
 
 EmbeddingType = Literal["intent", "code", "visual", "error", "reasoning"]
 Method = Literal["cosine", "dot", "euclidean"]
 Quantization = Literal["float32", "int8", "binary"]
-Width = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 Content: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)] | Annotated[list[str], msgspec.Meta(min_length=1)]
 Numbers: TypeAlias = Annotated[list[float], msgspec.Meta(min_length=1)]
 
@@ -24,7 +23,7 @@ Numbers: TypeAlias = Annotated[list[float], msgspec.Meta(min_length=1)]
 class Options(msgspec.Struct, rename="camel", forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """How vectors are made and sent."""
 
-    dimensions: Width | None = None
+    dimensions: Count | None = None
     quantization: Quantization | None = None
     image_url: str | None = None
     image_base64: str | None = None

@@ -116,14 +116,20 @@ def show_health(status: Status, now: Callable[[], str]) -> Wire:
     without a key keep the device busy.
     """
     is_healthy, moment = status.state == "ready", now()
-    why = {} if is_healthy else {"error": status.reason}
     names = [spec.name for spec in status.models] or [PROVIDER]
     data = {
         "status": "healthy" if is_healthy else "degraded",
-        "providers": [{"name": name, "healthy": is_healthy, "lastChecked": moment, **why} for name in names],
+        "providers": [_provider(status, name, moment) for name in names],
         "cache": {"healthy": is_healthy, "entries": status.load.cache_entries, "hitRate": _rate(status.load, "N/A")},
     }
     return Wire(200 if is_healthy else 503, dump({"success": is_healthy, "data": data, "timestamp": moment}))
+
+
+def _provider(status: Status, name: str, moment: str) -> dict[str, object]:
+    """One model; another's failure is not its own."""
+    is_healthy = status.answers(name)
+    why = {} if is_healthy else {"error": status.reason or "the model could not be loaded"}
+    return {"name": name, "healthy": is_healthy, "lastChecked": moment, **why}
 
 
 def _rate(load: Load, none_yet: str) -> str:

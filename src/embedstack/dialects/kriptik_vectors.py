@@ -11,7 +11,7 @@ from embedstack.dialects.dialect import Limits
 from embedstack.dialects.kriptik_shapes import BatchBody, EstimateBody, GenerateBody, Options, Quantization
 from embedstack.dialects.kriptik_status import PROVIDER
 from embedstack.dialects.pictures import pictures
-from embedstack.dialects.wire import Misfit, TooManyItems, check_count, dump, model_for
+from embedstack.dialects.wire import Misfit, TooManyItems, check_count, dump, milliseconds, model_for
 from embedstack.errors import Unsupported
 from embedstack.quantize import quantized
 from embedstack.types import Encode, Encoded, Floats, Image, Link, ModelSpec, Text, Tokenize, Tokenized, VectorType
@@ -25,7 +25,7 @@ Json = dict[str, object]
 
 
 def ask_generate(body: GenerateBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    model = _model(body, models)
+    model = _model(body, limits, models)
     items = _items(body)
     check_count(len(items), limits, "content")
     return Encode(
@@ -53,9 +53,10 @@ def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> E
     return replace(asked[0], items=items)
 
 
-def _model(body: GenerateBody | EstimateBody, models: Sequence[ModelSpec]) -> str:
+def _model(body: GenerateBody | EstimateBody, limits: Limits, models: Sequence[ModelSpec]) -> str:
     """The body's model, else one that is served under the type's name, else the only one that fits the type."""
-    named = body.model or next((spec.name for spec in models if spec.name == body.type), None)
+    spec = limits.spec_of(body.model or body.type, models)
+    named = spec.name if spec else body.model  # one name for all of a batch, however they call it
     return model_for("embed", named, models, "image" if body.type == "visual" else "text")
 
 
@@ -86,7 +87,7 @@ def _picture_count(body: GenerateBody) -> int:
 def generated(body: GenerateBody, answer: Encoded) -> Json:
     assert answer.dense is not None
     data = _result(body, answer, answer.dense, answer.usage.tokens)
-    return {**data, "provider": PROVIDER, "latencyMs": _milliseconds(answer)}
+    return {**data, "provider": PROVIDER, "latencyMs": milliseconds(answer.usage)}
 
 
 def batched(body: BatchBody, answer: Encoded) -> Json:
@@ -101,7 +102,7 @@ def batched(body: BatchBody, answer: Encoded) -> Json:
     ]
     totals = {
         "tokensUsed": answer.usage.tokens,
-        "latencyMs": _milliseconds(answer),
+        "latencyMs": milliseconds(answer.usage),
         "creditsCost": sum(_cost(one, answer, share) for one, share in zip(body.requests, tokens, strict=True)),
         "requestsProcessed": len(results),
     }
@@ -125,14 +126,12 @@ def _cost(body: GenerateBody, answer: Encoded, tokens: int) -> float:
     return cost(answer.spec, 0 if count else tokens, count)
 
 
-def _milliseconds(answer: Encoded) -> int:
-    return round((answer.usage.wait_s + answer.usage.run_s) * 1000)
-
-
 def ask_estimate(body: EstimateBody, limits: Limits, models: Sequence[ModelSpec]) -> Tokenize:
     texts = _texts(body)
     check_count(len(texts), limits, "content")
-    return Tokenize(model=_model(body, models), items=tuple(Text(text) for text in texts), truncate=limits.truncate)
+    return Tokenize(
+        model=_model(body, limits, models), items=tuple(Text(text) for text in texts), truncate=limits.truncate
+    )
 
 
 def estimated(body: EstimateBody, answer: Tokenized) -> Json:

@@ -11,24 +11,32 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from embedstack.dialects.dialect import Field, Heard, Info, Limits, Page, Route, State, Status, Wire
+from embedstack.dialects.dialect import Info, Limits, Page, Route, State, Status, Wire
 from embedstack.dialects.failure import failure
-from embedstack.dialects.pictures import DARK, LIGHT, pictures
-from embedstack.dialects.reply import must_carry, texts_of, understood, vectors
+from embedstack.dialects.filecleanup import (
+    CARRIES,
+    ImagesBody,
+    TextsBody,
+    ask_images,
+    ask_texts,
+    hear,
+    read_images,
+    read_texts,
+    say,
+)
+from embedstack.dialects.pictures import DARK, LIGHT
 from embedstack.dialects.wire import (
     EmptyList,
     Misfit,
     Name,
     TooManyItems,
     as_floats,
-    check_count,
     decode,
     dump,
-    model_for,
     retry_after,
 )
 from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError, Unsupported
-from embedstack.types import Encode, Encoded, ModelSpec, Text
+from embedstack.types import Encode, Encoded, ModelSpec
 
 HealthWord = Literal["healthy", "initializing", "unhealthy"]
 WORDS: dict[State, HealthWord] = {
@@ -38,23 +46,8 @@ WORDS: dict[State, HealthWord] = {
     "failed": "unhealthy",
     "dead": "unhealthy",
 }
-CARRIES: frozenset[Field] = frozenset()
 
 Body = TypeVar("Body", bound=msgspec.Struct)
-
-
-class TextsBody(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What is asked for."""
-
-    texts: list[str]
-    model: Name | None = None
-
-
-class ImagesBody(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Pictures as base64 or data URLs."""
-
-    images: list[str]
-    model: Name | None = None
 
 
 class TextBody(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -115,17 +108,8 @@ class ServiceFailure(msgspec.Struct, forbid_unknown_fields=True):
     detail: list[WrongField] | str
 
 
-class HeardVectors(msgspec.Struct):
-    """What a client needs of a reply."""
-
-    embeddings: list[list[float]]
-
-
-_TEXTS = msgspec.json.Decoder(TextsBody)
-_IMAGES = msgspec.json.Decoder(ImagesBody)
 _TEXT = msgspec.json.Decoder(TextBody)
 _IMAGE = msgspec.json.Decoder(ImageBody)
-_HEARD = msgspec.json.Decoder(HeardVectors)
 
 
 class MlService:
@@ -146,12 +130,12 @@ class MlService:
                 body=TextsBody,
                 reply=VectorsReply,
                 example=TextsBody(texts=["a cat is a small animal", "rain falls"]),
-                read=lambda raw: decode(_TEXTS, raw),
-                ask=_ask_texts,
+                read=read_texts,
+                ask=ask_texts,
                 write=_write_vectors,
                 carries=CARRIES,
-                say=_say,
-                hear=_hear,
+                say=lambda request: say(request, "ml-service"),
+                hear=hear,
                 overlooks_role=True,
             ),
             Route(
@@ -161,8 +145,8 @@ class MlService:
                 body=ImagesBody,
                 reply=VectorsReply,
                 example=ImagesBody(images=[DARK, LIGHT]),
-                read=lambda raw: decode(_IMAGES, raw),
-                ask=_ask_images,
+                read=read_images,
+                ask=ask_images,
                 write=_write_vectors,
                 input="image",
             ),
@@ -176,6 +160,7 @@ class MlService:
                 read=lambda raw: _read_one(_TEXT, raw),
                 ask=_ask_text,
                 write=_write_vector,
+                takes_query=True,
             ),
             Route(
                 path="/embeddings/single/image",
@@ -187,6 +172,7 @@ class MlService:
                 read=lambda raw: _read_one(_IMAGE, raw),
                 ask=_ask_image,
                 write=_write_vector,
+                takes_query=True,
                 input="image",
             ),
         )
@@ -236,27 +222,12 @@ def _read_one(decoder: msgspec.json.Decoder[Body], raw: bytes) -> Body:
         raise Misfit(f"the query cannot be read ({type(error).__name__}); send it percent-encoded in UTF-8") from error
 
 
-def _ask_texts(body: TextsBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    check_count(len(body.texts), limits, "texts")
-    return Encode(
-        model=model_for("embed", body.model, models),
-        items=tuple(Text(text) for text in body.texts),
-        truncate=limits.truncate,
-    )
-
-
-def _ask_images(body: ImagesBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    check_count(len(body.images), limits, "images")
-    model = model_for("embed", body.model, models, "image")
-    return Encode(model=model, items=pictures(body.images, "images"))
-
-
 def _ask_text(body: TextBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    return _ask_texts(TextsBody(texts=[body.text], model=body.model), limits, models)
+    return ask_texts(TextsBody(texts=[body.text], model=body.model), limits, models)
 
 
 def _ask_image(body: ImageBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    return _ask_images(ImagesBody(images=[body.image], model=body.model), limits, models)
+    return ask_images(ImagesBody(images=[body.image], model=body.model), limits, models)
 
 
 def _write_vectors(_: TextsBody | ImagesBody, answer: Encoded) -> Wire:
@@ -272,18 +243,9 @@ def _write_vector(_: TextBody | ImageBody, answer: Encoded) -> Wire:
     return Wire(200, dump({"embedding": as_floats(answer.dense[0]), "dimension": answer.dense.shape[1]}))
 
 
-def _say(request: Encode) -> TextsBody:
-    must_carry(request, CARRIES, "ml-service")
-    return TextsBody(texts=[text for text in texts_of(request) if isinstance(text, str)], model=request.model or None)
-
-
-def _hear(wire: Wire, request: Encode) -> Heard:
-    return Heard(vectors(understood(_HEARD, wire).embeddings, len(request.items)))
-
-
 def _health(status: Status, _: str) -> Wire:
     """The original answers 200 while it loads; an orchestrator that asks here must not restart a server for that."""
-    body = {"status": WORDS[status.state], "models_loaded": _is_ready(status), "service": "ml-service"}
+    body = {"status": WORDS[status.state], "models_loaded": _is_loaded(status), "service": "ml-service"}
     return Wire(200 if status.state in ("loading", "ready") else 503, dump(body))
 
 
@@ -294,4 +256,9 @@ def _ready(status: Status, _: str) -> Wire:
 
 
 def _is_ready(status: Status) -> bool:
-    return status.state == "ready" and any(spec.task == "embed" for spec in status.models)
+    return status.state == "ready" and any(status.answers(spec.name) for spec in status.models if spec.task == "embed")
+
+
+def _is_loaded(status: Status) -> bool:
+    """Whether a model for vectors is in memory; one that is loaded at its first request is not yet."""
+    return any(status.holds(spec.name) for spec in status.models if spec.task == "embed")

@@ -5,14 +5,24 @@ ignored. The original took 32 texts or 16 images at most, and failed over its MA
 own limit counts, and what is over a model's batch is split. `model` is more, for several models.
 """
 
-from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Literal
 
 import msgspec
 
-from embedstack.dialects.dialect import Field, Heard, Info, Limits, Memory, Page, Route, State, Status, Wire
+from embedstack.dialects.dialect import Info, Memory, Page, Route, State, Status, Wire
 from embedstack.dialects.failure import failure
+from embedstack.dialects.filecleanup import (
+    CARRIES,
+    ImagesBody,
+    TextsBody,
+    ask_images,
+    ask_texts,
+    hear,
+    read_images,
+    read_texts,
+    say,
+)
 from embedstack.dialects.modelworker_batch import (
     BatchBody,
     BatchItem,
@@ -21,21 +31,17 @@ from embedstack.dialects.modelworker_batch import (
     read_batch,
     write_batch,
 )
-from embedstack.dialects.pictures import DARK, LIGHT, pictures
-from embedstack.dialects.reply import must_carry, texts_of, understood, vectors
+from embedstack.dialects.pictures import DARK, LIGHT
 from embedstack.dialects.wire import (
     BodyTooLong,
     Misfit,
-    Name,
     as_floats,
-    check_count,
-    decode,
     dump,
-    model_for,
+    milliseconds,
     retry_after,
 )
 from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError, TooLong, UnknownModel
-from embedstack.types import Encode, Encoded, ModelSpec, Text
+from embedstack.types import Encoded
 
 MEBIBYTE = 1024 * 1024
 WORDS: dict[State, str] = {
@@ -46,20 +52,6 @@ WORDS: dict[State, str] = {
     "dead": "unhealthy",
 }
 PHRASES = {413: "Payload Too Large", 422: "Unprocessable Entity"}  # as Node has them; Python 3.13 renamed its own
-
-
-class TextsBody(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What is asked for."""
-
-    texts: list[str]
-    model: Name | None = None
-
-
-class ImagesBody(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Pictures as data URLs or base64."""
-
-    images: list[str]
-    model: Name | None = None
 
 
 class TextsMetadata(msgspec.Struct, forbid_unknown_fields=True):
@@ -120,18 +112,6 @@ class WorkerFailure(msgspec.Struct, forbid_unknown_fields=True):
     details: list[Detail] | msgspec.UnsetType = msgspec.UNSET
 
 
-class HeardTexts(msgspec.Struct):
-    """What a client needs of a reply."""
-
-    embeddings: list[list[float]]
-
-
-_DECODER = msgspec.json.Decoder(TextsBody)
-_IMAGES = msgspec.json.Decoder(ImagesBody)
-_HEARD = msgspec.json.Decoder(HeardTexts)
-CARRIES: frozenset[Field] = frozenset()
-
-
 class ModelWorker:
     """The dialect."""
 
@@ -150,12 +130,12 @@ class ModelWorker:
                 body=TextsBody,
                 reply=TextsReply,
                 example=TextsBody(texts=["a cat is a small animal", "rain falls"]),
-                read=_read,
-                ask=_ask,
+                read=read_texts,
+                ask=ask_texts,
                 write=_write,
                 carries=CARRIES,
-                say=_say,
-                hear=_hear,
+                say=lambda request: say(request, "model-worker"),
+                hear=hear,
                 overlooks_role=True,
             ),
             Route(
@@ -165,8 +145,8 @@ class ModelWorker:
                 body=ImagesBody,
                 reply=TextsReply,
                 example=ImagesBody(images=[f"data:image/png;base64,{DARK}", f"data:image/png;base64,{LIGHT}"]),
-                read=_read_images,
-                ask=_ask_images,
+                read=read_images,
+                ask=ask_images,
                 write=_write,
                 input="image",
             ),
@@ -222,48 +202,16 @@ def _invalid(error: EmbedstackError) -> dict[str, object]:
     return {"error": "Validation Error", "message": "Invalid request body", "details": details}
 
 
-def _read(raw: bytes) -> TextsBody:
-    return decode(_DECODER, raw)
-
-
-def _read_images(raw: bytes) -> ImagesBody:
-    return decode(_IMAGES, raw)
-
-
-def _ask(body: TextsBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    check_count(len(body.texts), limits, "texts")
-    return Encode(
-        model=model_for("embed", body.model, models),
-        items=tuple(Text(text) for text in body.texts),
-        truncate=limits.truncate,
-    )
-
-
-def _ask_images(body: ImagesBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    check_count(len(body.images), limits, "images")
-    model = model_for("embed", body.model, models, "image")
-    return Encode(model=model, items=pictures(body.images, "images"))
-
-
 def _write(_: TextsBody | ImagesBody, answer: Encoded) -> Wire:
     assert answer.dense is not None
     count, dimension = answer.dense.shape
-    duration = round((answer.usage.wait_s + answer.usage.run_s) * 1000)
+    duration = milliseconds(answer.usage)
     metadata = {"count": count, "dimension": dimension, "duration": duration}
     return Wire(200, dump({"embeddings": [as_floats(row) for row in answer.dense], "metadata": metadata}))
 
 
-def _say(request: Encode) -> TextsBody:
-    must_carry(request, CARRIES, "model-worker")
-    return TextsBody(texts=[text for text in texts_of(request) if isinstance(text, str)], model=request.model or None)
-
-
-def _hear(wire: Wire, request: Encode) -> Heard:
-    return Heard(vectors(understood(_HEARD, wire).embeddings, len(request.items)))
-
-
 def _health(status: Status, _: str) -> Wire:
-    embedding = [spec for spec in status.models if status.state == "ready" and spec.task == "embed"]
+    embedding = [spec for spec in status.models if spec.task == "embed" and status.answers(spec.name)]
     body: dict[str, object] = {
         "status": WORDS[status.state],
         "models": {kind: any(kind in spec.inputs for spec in embedding) for kind in ("text", "image")},

@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 
 from embedstack.dialects.dialect import Limits, Wire
-from embedstack.dialects.pictures import pictures
-from embedstack.dialects.wire import Misfit, Name, as_floats, check_count, decode, dump, model_for
+from embedstack.dialects.pictures import picture
+from embedstack.dialects.wire import Misfit, Name, as_floats, check_count, decode, dump, milliseconds, model_for
 from embedstack.errors import Unsupported
 from embedstack.types import Encode, Encoded, Image, Link, ModelSpec, Text
 
@@ -67,7 +67,8 @@ def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> E
     check_count(len(body.items), limits, "items")
     return Encode(
         model=body.model or _model(body, models),
-        items=tuple(_item(item) for item in body.items),
+        items=tuple(_item(item, place) for place, item in enumerate(body.items)),
+        normalize=True,
         truncate=limits.truncate,
     )
 
@@ -78,14 +79,14 @@ def write_batch(body: BatchBody, answer: Encoded) -> Wire:
     rows = zip(body.items, answer.dense, strict=True)
     total = len(body.items)
     images = sum(item.type == "image" for item in body.items)
-    duration = round((answer.usage.wait_s + answer.usage.run_s) * 1000)
+    duration = milliseconds(answer.usage)
     metadata = {"total": total, "text": total - images, "image": images, "duration": duration}
     results = [{"id": item.id, "embedding": as_floats(row)} for item, row in rows]
     return Wire(200, dump({"results": results, "metadata": metadata}))
 
 
-def _item(item: BatchItem) -> Text | Image | Link:
-    return Text(item.content) if item.type == "text" else pictures([item.content], "items")[0]
+def _item(item: BatchItem, place: int) -> Text | Image | Link:
+    return Text(item.content) if item.type == "text" else picture(item.content, "items", place)
 
 
 def _model(body: BatchBody, models: Sequence[ModelSpec]) -> str:

@@ -5,7 +5,7 @@ more: `input_type`, the role of the texts, which NVIDIA NIM and others have too.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -25,6 +25,7 @@ from embedstack.dialects.openai_shape import (
 from embedstack.dialects.reply import must_carry, one_role, texts_of
 from embedstack.dialects.wire import (
     BodyTooLong,
+    Count,
     Inputs,
     Misfit,
     Name,
@@ -37,7 +38,6 @@ from embedstack.dialects.wire import (
 from embedstack.errors import BadRequest, EmbedstackError, Overloaded, TooLong, Unauthorized, UnknownModel, Unsupported
 from embedstack.types import Encode, Encoded, ModelSpec
 
-Width = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
 WRONG_KEY = "Incorrect API key provided"  # the original's words, by which litellm 1.106 tells a 401 from a bad request
 
 
@@ -47,7 +47,7 @@ class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, o
     input: Inputs
     model: Name | None = None
     encoding_format: Literal["float", "base64"] | None = None
-    dimensions: Width | None = None
+    dimensions: Count | None = None
     user: Name | None = None
     input_type: Name | None = None  # query, document, none, or another role that the model has a prompt for
 
@@ -167,10 +167,10 @@ def _read(raw: bytes) -> EmbeddingsBody:
 
 
 def _ask(body: EmbeddingsBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    role = body.input_type or "document"
+    role = body.input_type or None
     return Encode(
         model=model_for("embed", body.model, models),
-        items=items_of(body.input, ROLES.get(role, role), limits, "input"),
+        items=items_of(body.input, ROLES.get(role, role) if role else None, limits, "input"),
         dim=body.dimensions,
         truncate=limits.truncate,
         caller=body.user or "",
@@ -185,7 +185,7 @@ def _say(request: Encode) -> EmbeddingsBody:
     must_carry(request, CARRIES, "openai")
     role = one_role(request)
     return EmbeddingsBody(
-        input=texts_of(request),
+        input=[*texts_of(request)],
         model=request.model or None,
         encoding_format="base64",  # a quarter of the bytes; servers that do not know it send numbers
         dimensions=request.dim,

@@ -94,8 +94,8 @@ def tokens_of(usage: HeardUsage | None) -> int:
 
 
 def must_be_ready(status: Status) -> None:
-    """Models are shown when they can be used."""
-    if status.state != "ready":
+    """Models are shown when they can be used, also where one of several has failed."""
+    if not status.is_usable:
         raise NotReady(status.reason)
 
 

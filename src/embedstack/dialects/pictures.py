@@ -1,6 +1,6 @@
 """What callers send as pictures becomes items; the message about a wrong one names its place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from embedstack.dialects.wire import Misfit
 from embedstack.errors import BadRequest
@@ -20,12 +20,18 @@ def pictures(texts: Sequence[str], name: str) -> tuple[Image | Link, ...]:
     Raises:
         Misfit: one is none of these.
     """
-    return tuple(_pictures(texts, name))
+    return tuple(picture(text, name, place) for place, text in enumerate(texts))
 
 
-def _pictures(texts: Sequence[str], name: str) -> Iterator[Image | Link]:
-    for place, text in enumerate(texts):
-        try:
-            yield picture_from(text)
-        except BadRequest as error:
-            raise Misfit(f"{name} {place}: {error.message}", name) from error
+def picture(text: str, name: str, place: int) -> Image | Link:
+    """One of them.
+
+    Args:
+        place: its number in the field.
+    Raises:
+        Misfit: as `pictures`.
+    """
+    try:
+        return picture_from(text)
+    except BadRequest as error:
+        raise Misfit(f"{name} {place}: {error.message}", name) from error

@@ -3,8 +3,9 @@
 Source: https://github.com/maslennikov-ig/MC-2, docs/tasks/RERANKING-OPTIMIZATION-TASKS.md at b9fd2c1b. No server of it
 exists, so its clients decide: they read `data[].embedding`, and of an array `index` and `score`, which they hand on as
 `relevance_score` from 0 to 1; here a rank has both names. Nothing there reads sparse vectors; they have the shape of
-Text Embeddings Inference, the only server with that path. An unknown field is refused. More than the plan has are
-`model`, `top_n` (as in its own worker), and one text without a list.
+Text Embeddings Inference, the only server with that path. The plan's local server is Infinity, which brings vectors to
+length 1, so they are here too. An unknown field is refused. More than the plan has are `model`, `top_n` (as in its own
+worker), and one text without a list.
 """
 
 from collections.abc import Sequence
@@ -12,21 +13,15 @@ from typing import Literal
 
 import msgspec
 
-from embedstack.dialects.dialect import Field, Heard, Info, Limits, Page, Route, Status, Wire
+from embedstack.dialects.arrays import SparseValue, hear_ranks, sparse_rows
+from embedstack.dialects.dialect import Field, Info, Limits, Page, Route, Status, Wire
 from embedstack.dialects.failure import CODES, failure
 from embedstack.dialects.openai_shape import SHAPE, EmbeddingsReply, embeddings, hear_embeddings
-from embedstack.dialects.ranking import Count, sigmoid
-from embedstack.dialects.reply import (
-    in_order,
-    must_carry,
-    one_query,
-    scores,
-    texts_of,
-    understood,
-)
-from embedstack.dialects.wire import Name, check_count, decode, dump, model_for, retry_after
+from embedstack.dialects.ranking import sigmoid
+from embedstack.dialects.reply import must_carry, one_query, texts_of
+from embedstack.dialects.wire import Count, Name, check_count, decode, dump, model_for, retry_after
 from embedstack.errors import EmbedstackError, UnknownModel, Unsupported
-from embedstack.types import Encode, Encoded, ModelSpec, Output, Pair, Score, Scored, Sparse, Text
+from embedstack.types import Encode, Encoded, ModelSpec, Output, Pair, Score, Scored, Text
 
 Texts = str | list[str]
 SPARSE: frozenset[Output] = frozenset({"sparse"})
@@ -59,13 +54,6 @@ class DocumentRank(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=Tru
     document: str | msgspec.UnsetType = msgspec.UNSET  # only if return_documents
 
 
-class TermWeight(msgspec.Struct, forbid_unknown_fields=True):
-    """The weight of one token of the vocabulary."""
-
-    index: int
-    value: float
-
-
 class StackHealth(msgspec.Struct, forbid_unknown_fields=True):
     """How the server is; `reason` is there unless the status is ok."""
 
@@ -81,16 +69,8 @@ class StackFailure(msgspec.Struct, forbid_unknown_fields=True):
     code: str
 
 
-class HeardRank(msgspec.Struct):
-    """What a client needs of a rank."""
-
-    index: int
-    score: float
-
-
 _INPUT = msgspec.json.Decoder(InputBody)
 _DOCUMENTS = msgspec.json.Decoder(DocumentsBody)
-_RANKS = msgspec.json.Decoder(list[HeardRank])
 
 
 class RagStack:
@@ -132,14 +112,14 @@ class RagStack:
                 write=_write_rerank,
                 carries=CARRIES,
                 say=_say_rerank,
-                hear=_hear_rerank,
+                hear=hear_ranks,
             ),
             Route(
                 path="/embed_sparse",
                 task="embed",
                 summary="Lexical weights of texts, for a hybrid search.",
                 body=InputBody,
-                reply=list[list[TermWeight]],
+                reply=list[list[SparseValue]],
                 example=InputBody(input=["Привет мир", "Hello world"]),
                 read=_read_input,
                 ask=_ask_sparse,
@@ -178,7 +158,8 @@ def _items(body: InputBody, limits: Limits) -> tuple[Text, ...]:
 
 def _ask_embeddings(body: InputBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
     items = _items(body, limits)
-    return Encode(model=model_for("embed", body.model, models), items=items, truncate=limits.truncate)
+    model = model_for("embed", body.model, models)
+    return Encode(model=model, items=items, normalize=True, truncate=limits.truncate)
 
 
 def _ask_sparse(body: InputBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
@@ -204,13 +185,7 @@ def _write_embeddings(_: InputBody, answer: Encoded) -> Wire:
 
 
 def _write_sparse(_: InputBody, answer: Encoded) -> Wire:
-    return Wire(200, dump([_terms(one) for one in answer.sparse or ()]))
-
-
-def _terms(sparse: Sparse) -> list[dict[str, object]]:
-    """In the order of the vocabulary, as Text Embeddings Inference has them."""
-    pairs = zip(sparse.ids, sparse.weights, strict=True)
-    return [{"index": token, "value": weight} for token, weight in pairs]
+    return Wire(200, dump(sparse_rows(answer)))
 
 
 def _write_rerank(body: DocumentsBody, answer: Scored) -> Wire:
@@ -225,7 +200,7 @@ def _write_rerank(body: DocumentsBody, answer: Scored) -> Wire:
 
 def _say_embeddings(request: Encode) -> InputBody:
     must_carry(request, CARRIES, "rag-stack")
-    return InputBody(input=[text for text in texts_of(request) if isinstance(text, str)], model=request.model or None)
+    return InputBody(input=texts_of(request), model=request.model or None)
 
 
 def _say_rerank(request: Score) -> DocumentsBody:
@@ -235,12 +210,6 @@ def _say_rerank(request: Score) -> DocumentsBody:
         documents=[pair.document for pair in request.items],
         model=request.model or None,
     )
-
-
-def _hear_rerank(wire: Wire, request: Score) -> Heard:
-    ranks = understood(_RANKS, wire)
-    places = in_order([rank.index for rank in ranks], len(request.items))
-    return Heard(scores([ranks[place].score for place in places]))
 
 
 def _health(status: Status, _: str) -> Wire:

@@ -1,7 +1,6 @@
 """Relevance scores become the ranked results of Cohere's API, which Infinity and Jina took over; written and heard."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -12,10 +11,6 @@ from embedstack.dialects.reply import in_order, scores, understood
 from embedstack.types import Floats, Score, Scored
 
 SHAPE = "cohere results"  # of the replies that differ only in top-level keys
-Count = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
-
-BYTES_PER_TOKEN = 4  # of English, the rule of thumb at https://platform.openai.com/tokenizer
-SPECIAL_TOKENS = 4  # that stand around a pair at most (RoBERTa's)
 
 
 class HeardRank(msgspec.Struct):
@@ -55,17 +50,6 @@ def results(
 def sigmoid(logits: Floats) -> Floats:
     """Between 0 and 1; never overflows."""
     return np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))).astype(np.float32)
-
-
-def pair_tokens(query: str, document_tokens: int | None) -> int | None:
-    """The limit of a query with its document that leaves the document about so many tokens.
-
-    The limit of a pair counts the query and the special tokens too, and cuts the longer of the two texts. How many
-    tokens the query has is only estimated here, from its bytes: no dialect knows a tokeniser.
-    """
-    if document_tokens is None:
-        return None
-    return document_tokens + -(-len(query.encode(errors="replace")) // BYTES_PER_TOKEN) + SPECIAL_TOKENS
 
 
 def hear_results(wire: Wire, request: Score) -> Heard:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from embedstack.dialects.dialect import Field, Wire
-from embedstack.dialects.wire import Inputs, shortened
+from embedstack.dialects.wire import shortened
 from embedstack.errors import BadRequest, Unsupported, Upstream
 from embedstack.types import DENSE, Encode, Floats, Score, Text, Tokens
 
@@ -23,6 +23,7 @@ DEFAULTS: Mapping[Field, object] = {
     "max_tokens": None,
     "truncate": "right",
     "raw_scores": False,
+    "document_tokens": None,
     "whole": False,
 }
 DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -83,7 +84,7 @@ def one_query(request: Score) -> str:
     return next(iter(queries), "")
 
 
-def texts_of(request: Encode) -> Inputs:
+def texts_of(request: Encode) -> list[str]:
     """Its texts, in order."""
     return [item.text for item in request.items if isinstance(item, Text)]
 

@@ -6,10 +6,11 @@ these, and ColBERT vectors, which some have, are something else, so it is refuse
 """
 
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
 import msgspec
 
+from embedstack.dialects.arrays import SparseValue, sparse_rows
 from embedstack.dialects.dialect import AnyRoute, Field, Heard, Limits, Route, Wire
 from embedstack.dialects.reply import must_carry, one_role, texts_of, understood, vectors, whole_number
 from embedstack.dialects.tei_terms import (
@@ -24,8 +25,8 @@ from embedstack.dialects.tei_terms import (
     spent,
     truncation,
 )
-from embedstack.dialects.wire import as_floats, decode, dump
-from embedstack.types import Encode, Encoded, ModelSpec, Sparse
+from embedstack.dialects.wire import Count, as_floats, decode, dump
+from embedstack.types import Encode, Encoded, ModelSpec
 
 CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize", "truncate"})
 TWO = ["what is a cat?", "why does rain fall?"]
@@ -35,7 +36,7 @@ class EmbedBody(Prompted, kw_only=True, omit_defaults=True):
     """What is asked for."""
 
     normalize: bool = True
-    dimensions: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
+    dimensions: Count | None = None
 
 
 class EmbedSparseBody(Prompted, kw_only=True, omit_defaults=True):
@@ -44,13 +45,6 @@ class EmbedSparseBody(Prompted, kw_only=True, omit_defaults=True):
 
 class EmbedAllBody(Prompted, kw_only=True, omit_defaults=True):
     """What is asked for."""
-
-
-class SparseValue(msgspec.Struct, forbid_unknown_fields=True):
-    """One token id and its weight."""
-
-    index: int
-    value: float
 
 
 _EMBED = msgspec.json.Decoder(EmbedBody)
@@ -129,7 +123,7 @@ def all_route() -> AnyRoute:
 
 def _ask_embed(body: EmbedBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
     return Encode(
-        model=model_of("embed", body.model, models),
+        model=model_of("embed", body.model, limits, models),
         items=items_from(body, limits),
         dim=body.dimensions,
         normalize=body.normalize,
@@ -146,7 +140,7 @@ def _say(request: Encode) -> EmbedBody:
     must_carry(request, CARRIES, "tei")
     role = one_role(request)
     return EmbedBody(
-        inputs=texts_of(request),
+        inputs=[*texts_of(request)],
         truncate=request.truncate != "refuse",
         truncation_direction=side(request.truncate),
         prompt_name=None if role == "none" else role,
@@ -163,7 +157,7 @@ def _hear(wire: Wire, request: Encode) -> Heard:
 
 def _refuse_all(body: EmbedAllBody, limits: Limits, models: Sequence[ModelSpec]) -> NoReturn:
     items_from(body, limits)
-    model_of("embed", body.model, models)
+    model_of("embed", body.model, limits, models)
     raise WrongKind("`embed_all` is not available: hidden states of tokens are no output of any model here; use /embed")
 
 
@@ -172,7 +166,7 @@ def _refuse_all(body: EmbedAllBody, limits: Limits, models: Sequence[ModelSpec])
 
 def _ask_sparse(body: EmbedSparseBody | EmbedBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
     return Encode(
-        model=model_giving("sparse", SPLADE, body.model, models),
+        model=model_giving("sparse", SPLADE, body.model, limits, models),
         items=items_from(body, limits),
         outputs=frozenset({"sparse"}),
         truncate=truncation(body, limits),
@@ -180,18 +174,13 @@ def _ask_sparse(body: EmbedSparseBody | EmbedBody, limits: Limits, models: Seque
 
 
 def _write_sparse(body: EmbedSparseBody | EmbedBody, answer: Encoded) -> Wire:
-    rows = [_values(one) for one in answer.sparse or ()]
-    return Wire(200, dump(rows), spent(answer.usage, characters(body.inputs)))
-
-
-def _values(one: Sparse) -> list[dict[str, object]]:
-    pairs = zip(one.ids, one.weights, strict=True)
-    return [{"index": index, "value": value} for index, value in pairs]
+    return Wire(200, dump(sparse_rows(answer)), spent(answer.usage, characters(body.inputs)))
 
 
 def _ask_any(body: EmbedBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    name = model_of("embed", body.model, models)
-    is_sparse = any(spec.name == name and "dense" not in spec.outputs for spec in models)
+    name = model_of("embed", body.model, limits, models)
+    spec = limits.spec_of(name, models)
+    is_sparse = spec is not None and "dense" not in spec.outputs
     return _ask_sparse(body, limits, models) if is_sparse else _ask_embed(body, limits, models)
 
 

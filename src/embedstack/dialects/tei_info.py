@@ -95,7 +95,7 @@ def _health(status: Status, _: str) -> Wire:
 
 
 def _info(status: Status, _: str) -> Wire:
-    if status.state not in ("ready", "draining") or not status.models:
+    if not (status.is_usable or status.state == "draining") or not status.models:
         raise NotReady(status.reason or "no model is served yet; try again")
     spec = next((spec for spec in status.models if spec.task == "embed"), status.models[0])
     return Wire(200, msgspec.json.encode(_described(spec, status)))
@@ -132,6 +132,6 @@ def _kind(spec: ModelSpec) -> ModelType:
 
 
 def _labels(spec: ModelSpec) -> ClassifierModel:
-    names = spec.label_names or tuple(f"LABEL_{index}" for index in range(spec.labels))
+    names = spec.label_names
     numbered = {str(index): name for index, name in enumerate(names)}
     return ClassifierModel(numbered, {name: index for index, name in enumerate(names)})

@@ -6,14 +6,13 @@ which did. Its OpenAPI document calls a key of errors `error_type`; what it send
 """
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import msgspec
 
 from embedstack.dialects.dialect import AnyRoute, Limits, Route, Wire
 from embedstack.dialects.openai_shape import SHAPE, EmbeddingsReply, Format, embeddings
 from embedstack.dialects.tei_terms import ErrorType, characters, check_item, in_their_words, model_of, spent
-from embedstack.dialects.wire import Inputs, Name, decode, dump, items_of, retry_after
+from embedstack.dialects.wire import Count, Inputs, Name, decode, dump, items_of, retry_after
 from embedstack.errors import EmbedstackError
 from embedstack.types import Encode, Encoded, ModelSpec
 
@@ -24,7 +23,7 @@ class TeiEmbeddingsBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     input: Inputs
     model: Name | None = None
     encoding_format: Format | None = None
-    dimensions: Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)] | None = None
+    dimensions: Count | None = None
     user: Name | None = None
 
 
@@ -64,12 +63,12 @@ def fail_flat(error: EmbedstackError) -> Wire:
 
 
 def _ask(body: TeiEmbeddingsBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    items = items_of(body.input, "none", limits, "input")
+    items = items_of(body.input, None, limits, "input", unsaid="none")
     for place, item in enumerate(items):
         check_item(item, f"input[{place}]")
     embedders = [spec for spec in models if spec.task == "embed"]
     return Encode(
-        model=model_of("embed", body.model if len(embedders) > 1 else None, models),
+        model=model_of("embed", body.model if len(embedders) > 1 else None, limits, models),
         items=items,
         dim=body.dimensions,
         normalize=True,

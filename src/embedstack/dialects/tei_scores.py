@@ -11,8 +11,10 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from embedstack.dialects.dialect import AnyRoute, Field, Heard, Limits, Route, Wire
-from embedstack.dialects.reply import in_order, must_carry, one_query, scores, understood, whole_number
+from embedstack.dialects.arrays import hear_ranks
+from embedstack.dialects.dialect import AnyRoute, Field, Limits, Route, Wire
+from embedstack.dialects.ranking import sigmoid
+from embedstack.dialects.reply import must_carry, one_query
 from embedstack.dialects.tei_terms import Truncated, model_of, side, spent, truncation
 from embedstack.dialects.wire import EmptyList, Misfit, check_count, decode, dump
 from embedstack.types import Classified, Classify, Floats, ModelSpec, Pair, Score, Scored, Task, Text
@@ -53,16 +55,8 @@ class Prediction(msgspec.Struct, forbid_unknown_fields=True):
     label: str
 
 
-class HeardRank(msgspec.Struct):
-    """What a client needs of a rank, whatever else a server sends."""
-
-    index: int
-    score: float
-
-
 _RERANK = msgspec.json.Decoder(RerankBody)
 _PREDICT = msgspec.json.Decoder(PredictBody)
-_RANKS = msgspec.json.Decoder(list[HeardRank])
 
 
 def rerank_route(path: str = "/rerank") -> AnyRoute:
@@ -79,7 +73,7 @@ def rerank_route(path: str = "/rerank") -> AnyRoute:
         write=_write_rerank,
         carries=CARRIES,
         say=_say,
-        hear=_hear,
+        hear=hear_ranks,
     )
 
 
@@ -104,7 +98,7 @@ def predict_route(task: Task = "classify", path: str = "/predict") -> AnyRoute:
 def _ask_rerank(body: RerankBody, limits: Limits, models: Sequence[ModelSpec]) -> Score:
     check_count(len(body.texts), limits, "texts")
     return Score(
-        model=model_of("rerank", body.model, models),
+        model=model_of("rerank", body.model, limits, models),
         items=tuple(Pair(body.query, text) for text in body.texts),
         raw_scores=True,
         truncate=truncation(body, limits),
@@ -132,21 +126,14 @@ def _say(request: Score) -> RerankBody:
     )
 
 
-def _hear(wire: Wire, request: Score) -> Heard:
-    ranks = understood(_RANKS, wire)
-    places = in_order([rank.index for rank in ranks], len(request.items))
-    tokens = whole_number(wire.headers.get("x-compute-tokens"))
-    return Heard(scores([ranks[place].score for place in places]), tokens)
-
-
 def _activated(logits: Floats) -> Floats:
     """(items, labels) in and out: the sigmoid of one label, the softmax of several.
 
     Source: https://github.com/huggingface/text-embeddings-inference/blob/0d124dc/core/src/infer.rs, `predict`.
     """
+    if logits.shape[1] == 1:
+        return sigmoid(logits)
     exact = logits.astype(np.float64)
-    if exact.shape[1] == 1:
-        return np.exp(-np.logaddexp(0.0, -exact)).astype(np.float32)  # never overflows
     powers = np.exp(exact - exact.max(axis=1, keepdims=True))
     shares: Floats = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
     return shares
@@ -192,7 +179,7 @@ def _ask_predict(task: Task, body: PredictBody, limits: Limits, models: Sequence
     if Text("", "none") in items:
         raise EmptyList(f"inputs[{items.index(Text('', 'none'))}] is empty; send something or leave it out", "inputs")
     return Classify(
-        model=model_of(task, body.model, models),
+        model=model_of(task, body.model, limits, models),
         items=items,
         raw_scores=True,
         truncate=truncation(body, limits),
@@ -208,8 +195,7 @@ def _write_predict(body: PredictBody, answer: Classified) -> Wire:
 
 def _predictions(row: Floats, spec: ModelSpec) -> list[dict[str, object]]:
     """All labels, best first."""
-    names = spec.label_names or [f"LABEL_{index}" for index in range(len(row))]
-    return [{"score": row[i], "label": names[i]} for i in np.argsort(-row, kind="stable")]
+    return [{"score": row[i], "label": spec.label_names[i]} for i in np.argsort(-row, kind="stable")]
 
 
 def _characters(inputs: PredictInput) -> int:

@@ -65,7 +65,7 @@ def _ask_similarity(body: SimilarityBody, limits: Limits, models: Sequence[Model
             f"inputs holds {count} texts, its source among them; the limit is {limits.max_items}", "inputs"
         )
     return Encode(
-        model=model_of("embed", body.model, models),
+        model=model_of("embed", body.model, limits, models),
         items=items_from(read, limits),
         normalize=False,
         truncate=truncation(read, limits),

@@ -92,7 +92,7 @@ def in_their_words(error: EmbedstackError) -> tuple[int, ErrorType]:
 # ------------------------------------------------------------------------------------------------ models
 
 
-def model_of(task: Task, named: str | None, models: Sequence[ModelSpec]) -> str:
+def model_of(task: Task, named: str | None, limits: Limits, models: Sequence[ModelSpec]) -> str:
     """The model of the task that the body names, or the only one.
 
     Raises:
@@ -101,13 +101,13 @@ def model_of(task: Task, named: str | None, models: Sequence[ModelSpec]) -> str:
     """
     if not any(spec.task == task for spec in models):
         raise WrongKind(f"{KINDS[task]}, and no other is served here; start the server with one: --models")
-    spec = _named(named, models)
+    spec = limits.spec_of(named, models) if named else None
     if spec is not None and spec.task != task:
         raise WrongKind(f"{KINDS[task]}: {spec.name!r} is for {spec.task!r}; name another")
     return model_for(task, named, models)
 
 
-def model_giving(output: Output, lacking: str, named: str | None, models: Sequence[ModelSpec]) -> str:
+def model_giving(output: Output, lacking: str, named: str | None, limits: Limits, models: Sequence[ModelSpec]) -> str:
     """The embedding model with this output that the body names, or the only one.
 
     Args:
@@ -116,16 +116,11 @@ def model_giving(output: Output, lacking: str, named: str | None, models: Sequen
         WrongKind, Misfit: as `model_of`.
     """
     able = [spec for spec in models if spec.task == "embed" and output in spec.outputs]
-    spec = _named(named, models)
+    spec = limits.spec_of(named, models) if named else None
     if not able or (spec is not None and spec not in able):
         has = f"{spec.name!r} has {', '.join(spec.outputs)}" if spec else "no model here has such vectors"
         raise WrongKind(f"{lacking}: {has}; serve and name a model with {output} vectors")
     return model_for("embed", named, able)
-
-
-def _named(named: str | None, models: Sequence[ModelSpec]) -> ModelSpec | None:
-    """By its own name; an alias is looked up later, and refused there if it does not fit."""
-    return next((spec for spec in models if spec.name == named), None)
 
 
 # ------------------------------------------------------------------------------------------------ inputs
@@ -137,12 +132,9 @@ def items_from(body: Prompted, limits: Limits) -> tuple[Text | Tokens, ...]:
     The original turns ids into text and that into ids again, without adding special tokens, so they are the model's
     own here too, whatever the server's setting for other dialects is.
     """
-    role = "none" if body.prompt_name is None else body.prompt_name
-    items = items_of(body.inputs, role, replace(limits, token_ids=OWN_IDS), "inputs")
+    items = items_of(body.inputs, body.prompt_name, replace(limits, token_ids=OWN_IDS), "inputs", unsaid="none")
     for place, item in enumerate(items):
         check_item(item, f"inputs[{place}]")
-        if isinstance(item, Tokens) and role != "none":
-            raise Unsupported(f"inputs[{place}] holds token ids, and no prompt goes in front of them; send its text")
     return items
 
 

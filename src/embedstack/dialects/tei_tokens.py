@@ -11,8 +11,10 @@ from itertools import accumulate
 import msgspec
 
 from embedstack.dialects.dialect import AnyRoute, Limits, Route, Wire
+from embedstack.dialects.roles import ALWAYS
 from embedstack.dialects.tei_terms import check_item
-from embedstack.dialects.wire import Misfit, Name, check_count, decode, dump, model_for
+from embedstack.dialects.wire import Misfit, Name, check_count, decode, dump, model_for, shortened
+from embedstack.errors import UnknownModel
 from embedstack.types import Decode, ModelSpec, Piece, Task, Text, Tokenize, Tokenized, Tokens
 
 
@@ -90,10 +92,10 @@ def _ask_tokens(body: TokenizeBody, limits: Limits, models: Sequence[ModelSpec])
     texts = _texts(body)
     check_count(len(texts), limits, "inputs")
     name = _model(body.model, models)
-    spec = next((spec for spec in models if spec.name == name), None)
+    spec = limits.spec_of(name, models)
     if spec is None and body.prompt_name is not None:
         served = ", ".join(spec.name for spec in models)
-        raise Misfit(f"prompt_name needs the model by its own name here; name one of: {served}", "model")
+        raise UnknownModel(f"model {shortened(name)!r} is not served here; name one of: {served}")
     for place, text in enumerate(texts):
         check_item(Text(text), f"inputs[{place}]")
     prompt = _prompt(spec, body.prompt_name) if spec else ""
@@ -110,10 +112,10 @@ def _texts(body: TokenizeBody) -> list[str]:
 
 def _prompt(spec: ModelSpec, name: str | None) -> str:
     """What stands in front of the texts; places count from its start."""
-    if name is not None and name not in spec.prompts:
-        known = ", ".join(sorted(spec.prompts)) or "none"
-        raise Misfit(f"prompt_name {name!r} is unknown to {spec.name!r}; its prompts are: {known}", "prompt_name")
-    return spec.prompts[name] if name is not None else ""
+    if name is not None and name not in spec.prompts and name not in ALWAYS:
+        known = ", ".join(sorted({*ALWAYS, *spec.prompts}))
+        raise Misfit(f"prompt_name {name!r} is unknown to {spec.name!r}; send one of: {known}", "prompt_name")
+    return spec.prompts.get(name, "") if name is not None else ""
 
 
 def _write_tokens(body: TokenizeBody, answer: Tokenized) -> Wire:

@@ -22,6 +22,9 @@ MAX_NAME_CHARS = 256
 Name: TypeAlias = Annotated[str, msgspec.Meta(max_length=MAX_NAME_CHARS)]
 """A model, a role or a user: compared with what is there, and quoted where it is not, so it must be short."""
 
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""A width, or a number of tokens or results: at least one, and of 32 bits."""
+
 QUOTED_CHARS = 200  # of what a caller sent, in a message
 
 LONE_SURROGATE = re.compile(
@@ -126,38 +129,49 @@ def shortened(text: str) -> str:
     return text if len(text) <= QUOTED_CHARS else f"{text[:half]}…{text[-half:]}"
 
 
-def items_of(inputs: Inputs, role: str, limits: Limits, name: str) -> tuple[Text | Tokens, ...]:
+def items_of(
+    inputs: Inputs, role: str | None, limits: Limits, name: str, *, unsaid: str = "document"
+) -> tuple[Text | Tokens, ...]:
     """One item for each input.
 
     Args:
+        role: of the texts, None where the body does not say.
         name: the field of the body that held them.
+        unsaid: the role where the body does not say.
     Raises:
         EmptyList, TooManyItems, Unsupported: see the message.
     """
     if isinstance(inputs, str):
-        return (Text(inputs, role),)
+        return (Text(inputs, role or unsaid),)
     kinds = {type(one) for one in inputs}
     if kinds == {int}:
-        return (_tokens([one for one in inputs if isinstance(one, int)], role, limits),)
+        return _read([[one for one in inputs if isinstance(one, int)]], role, limits, name, unsaid)
     check_count(len(inputs), limits, name)
     if int in kinds:
         raise Misfit(f"{name} mixes token ids with other inputs; send texts, or lists of token ids", name)
-    return tuple(_item(one, role, limits) for one in inputs)
+    return _read([one for one in inputs if not isinstance(one, int)], role, limits, name, unsaid)
 
 
-def _item(one: str | int | list[int], role: str, limits: Limits) -> Text | Tokens:
-    if isinstance(one, str):
-        return Text(one, role)
-    assert isinstance(one, list)
-    return _tokens(one, role, limits)
+def _read(
+    inputs: Sequence[str | list[int]], role: str | None, limits: Limits, name: str, unsaid: str
+) -> tuple[Text | Tokens, ...]:
+    arrays = [one for one in inputs if isinstance(one, list)]
+    read = iter(_tokens(arrays, role, limits, name, unsaid) if arrays else ())
+    return tuple(Text(one, role or unsaid) if isinstance(one, str) else next(read) for one in inputs)
 
 
-def _tokens(ids: list[int], role: str, limits: Limits) -> Text | Tokens:
+def _tokens(
+    arrays: Sequence[list[int]], role: str | None, limits: Limits, name: str, unsaid: str
+) -> Sequence[Text | Tokens]:
     match limits.token_ids:
+        case "model" if role not in (None, "none"):
+            raise Unsupported(
+                f"{name} holds token ids, and no prompt for {role!r} goes in front of them; send texts, or leave it out"
+            )
         case "model":
-            return Tokens(tuple(ids))
+            return [Tokens(tuple(ids)) for ids in arrays]
         case "cl100k":
-            return Text(cl100k.text_of(ids), role)
+            return [Text(text, role or unsaid) for text in cl100k.texts_of(arrays)]
         case "refuse":
             raise Unsupported(IDS_REFUSED)
 
@@ -190,7 +204,8 @@ def model_for(
     if not fitting and what != "text":
         raise Unsupported(f"no model for {what}s is served here; start the server with one: --models")
     if not fitting:
-        raise UnknownModel(f"no model for the task {task!r} is served here; start the server with one: --models")
+        wanted = f"no model for the task {task!r}" if task else "no model"
+        raise UnknownModel(f"{wanted} is served here; start the server with one: --models")
     if len(fitting) > 1:
         raise Misfit(f"several models are served; name one of: {', '.join(fitting)}", param)
     return fitting[0]
@@ -235,6 +250,11 @@ def _timing(usage: Usage) -> str:
     """Milliseconds by stage, as browsers' developer tools show them (https://www.w3.org/TR/server-timing/)."""
     stages = {"tokenize": usage.tokenize_s, "queue": usage.wait_s, "inference": usage.run_s}
     return ", ".join(f"{name};dur={seconds * 1000:.1f}" for name, seconds in stages.items())
+
+
+def milliseconds(usage: Usage) -> int:
+    """Of waiting and of the device, for replies that say how long it took."""
+    return round((usage.wait_s + usage.run_s) * 1000)
 
 
 def encoder_of(spec: ModelSpec) -> str:

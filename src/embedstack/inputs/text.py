@@ -1,6 +1,7 @@
 """Texts, pairs and token ids become encodings: prompt, tokenise, truncate or refuse, count."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -11,9 +12,19 @@ from embedstack.errors import BadRequest, ConfigError, TooLong, Unsupported
 from embedstack.inputs.pieces import Source, lengths, pieces
 from embedstack.types import Encoding, Image, Item, Link, ModelSpec, Pair, Piece, Text, Tokens, Truncate
 
+TRUNCATES = get_args(Truncate)
 ROLES = ("query", "document", "none")  # always there; the last puts nothing in front
 _NO_ID = 2**31  # ids are below it in every tokenizer.json
 MAX_TEXT_CHARS = 1_000_000  # a megabyte tokenises in about half a second and holds some 250,000 tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may stay, and of which end the rest is cut."""
+
+    tokens: int  # of an item, special ones included
+    truncate: Truncate
+    document_tokens: int | None = None  # of the document of a pair, without special ones
 
 
 class TextInput:
@@ -35,6 +46,7 @@ class TextInput:
         self._max_text_chars = max_text_chars
         self._has_segments = spec.architecture.segments > 1
         self._before, self._after = self._frame()
+        self._specials = [self._tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True)]
 
     def _frame(self) -> tuple[list[int], list[int]]:
         """The special tokens that stand before and after a text."""
@@ -44,7 +56,13 @@ class TextInput:
         return framed.ids[:first], framed.ids[end:]
 
     def encode(
-        self, items: Sequence[Item], max_tokens: int | None = None, truncate: Truncate = "right", *, first: int = 0
+        self,
+        items: Sequence[Item],
+        max_tokens: int | None = None,
+        truncate: Truncate = "right",
+        *,
+        first: int = 0,
+        document_tokens: int | None = None,
     ) -> list[Encoding]:
         """One encoding per item, in order.
 
@@ -52,18 +70,21 @@ class TextInput:
             first: the number of the first item in its request, for messages.
             max_tokens: a limit below the model's own, special tokens included; one above it changes nothing.
             truncate: which end is cut from an item over the limit; its special tokens are kept.
+            document_tokens: a limit of the document of a pair alone, without special tokens; it is cut to that first.
         Raises:
-            BadRequest: an empty text, one without a token, a lone surrogate, an unknown role; a token id out of range,
-                given or made of a text.
-            TooLong: over the limit and `truncate` is refuse; or over `max_text_chars` in any case.
+            BadRequest: an empty text or pair, one without a token, a lone surrogate, an unknown role; a token id out of
+                range, given or made of a text.
+            TooLong: over a limit and `truncate` is refuse; or over `max_text_chars` in any case.
         """
         limit = self._limit(items, max_tokens, truncate)
+        if document_tokens is not None and document_tokens < 1:
+            raise BadRequest(f"document_tokens={document_tokens} leaves nothing of a document; send 1 or more")
         numbered = dict(enumerate(items, first))
         whole = self._tokenise(numbered)
         return [
             self._given(item, limit, truncate, place)
             if isinstance(item, Tokens)
-            else self._fit(item, whole[place], limit, truncate, place)
+            else self._fit(item, whole[place], Room(limit, truncate, document_tokens), place)
             for place, item in numbered.items()
         ]
 
@@ -114,10 +135,10 @@ class TextInput:
         return self._tokenizer.decode_batch([list(item.ids) for item in items], skip_special_tokens)
 
     def _limit(self, items: Sequence[Item], max_tokens: int | None, truncate: Truncate) -> int:
-        if truncate not in get_args(Truncate):
-            raise BadRequest(f"truncate={truncate!r} is unknown; use one of: {', '.join(get_args(Truncate))}")
+        if truncate not in TRUNCATES:
+            raise BadRequest(f"truncate={truncate!r} is unknown; use one of: {', '.join(TRUNCATES)}")
         is_pair = any(isinstance(item, Pair) for item in items)
-        least = self._tokenizer.num_special_tokens_to_add(is_pair) + (2 if is_pair else 1)
+        least = self._specials[is_pair] + (2 if is_pair else 1)
         limit = self._spec.max_tokens if max_tokens is None else min(max_tokens, self._spec.max_tokens)
         if limit < least:
             what = "a pair" if is_pair else "a text"
@@ -139,8 +160,7 @@ class TextInput:
                 check_text(text, f"text {place}", self._max_text_chars)
                 return (Source(text, self._prompt(role), is_lowered),)
             case Pair(query, document):
-                check_text(query, "the query", self._max_text_chars)
-                check_text(document, f"document {place}", self._max_text_chars)
+                check_pair(item, place, self._max_text_chars)
                 return Source(query, "", is_lowered), Source(document, "", is_lowered)
             case Image() | Link():
                 what = "an image" if isinstance(item, Image) else "a link to an image"
@@ -156,19 +176,20 @@ class TextInput:
             raise BadRequest(f"role {role!r} is unknown to {self._spec.name!r}; send one of: {known}")
         return prompts.get(role, "")
 
-    def _fit(self, item: Item, encoding: tokenizers.Encoding, limit: int, truncate: Truncate, place: int) -> Encoding:
+    def _fit(self, item: Item, encoding: tokenizers.Encoding, room: Room, place: int) -> Encoding:
         ids, tokens = encoding.ids, len(encoding.ids)
         if not tokens:
             raise BadRequest(f"text {place} has no token for {self._spec.name!r}; leave it out")
         if max(ids) >= self._spec.architecture.vocab:
             raise self._without_row(item, ids, place)
-        if tokens > limit:
-            self._may_cut(item, tokens, limit, truncate, place)
-            if isinstance(item, Pair):
-                encoding = self._cut_pair(item, limit, truncate, place)
+        is_over = tokens > room.tokens
+        if isinstance(item, Pair):
+            if self._is_document_over(encoding, room, place) or is_over:
+                encoding = self._cut_pair(item, room, place)
                 ids = encoding.ids
-            else:
-                ids = self._cut_ids(ids, limit, truncate)
+        elif is_over:
+            self._may_cut(item, tokens, room.tokens, room.truncate, place)
+            ids = self._cut_ids(ids, room.tokens, room.truncate)
         segments = np.array(encoding.type_ids, np.int32) if self._has_segments and isinstance(item, Pair) else None
         return Encoding(np.array(ids, np.int32), segments, dropped=tokens - len(ids))
 
@@ -181,13 +202,37 @@ class TextInput:
             f"the vocabulary of {self._spec.name!r}; leave it out"
         )
 
-    def _cut_pair(self, item: Pair, limit: int, truncate: Truncate, place: int) -> tokenizers.Encoding:
-        """Cut before the special tokens are put around, so that they are all kept."""
+    def _is_document_over(self, encoding: tokenizers.Encoding, room: Room, place: int) -> bool:
+        """Whether the document of a pair is over its own limit.
+
+        Raises:
+            TooLong: it is, and must not be cut.
+        """
+        most = room.document_tokens
+        if most is None or len(encoding.ids) - self._specials[True] <= most:
+            return False
+        tokens = lengths(encoding, 2)[1]
+        if tokens > most and room.truncate == "refuse":
+            raise TooLong(
+                f"document {place} has {tokens} tokens, the limit is document_tokens={most}; "
+                "send truncate=right or left, or split it"
+            )
+        return tokens > most
+
+    def _cut_pair(self, item: Pair, room: Room, place: int) -> tokenizers.Encoding:
+        """Cut before the special tokens are put around, so that they are all kept.
+
+        Raises:
+            TooLong: what its document's own limit leaves is over the limit of a pair, and must not be cut.
+        """
         query, document = self._tokenizer.encode_batch_fast(list(self._prompted(item, place)), add_special_tokens=False)
-        room = limit - self._tokenizer.num_special_tokens_to_add(True)
-        keep, other = longest_first(len(query.ids), len(document.ids), room)
-        query.truncate(keep, direction=truncate)
-        document.truncate(other, direction=truncate)
+        most = len(document.ids) if room.document_tokens is None else min(len(document.ids), room.document_tokens)
+        tokens = len(query.ids) + most + self._specials[True]
+        if tokens > room.tokens:
+            self._may_cut(item, tokens, room.tokens, room.truncate, place)
+        keep, other = longest_first(len(query.ids), most, room.tokens - self._specials[True])
+        query.truncate(keep, direction=room.truncate)
+        document.truncate(other, direction=room.truncate)
         return self._tokenizer.post_process(query, document)
 
     def _given(self, item: Tokens, limit: int, truncate: Truncate, place: int) -> Encoding:
@@ -228,7 +273,15 @@ def _called(item: Item, place: int) -> str:
     return f"document {place} with its query" if isinstance(item, Pair) else f"text {place}"
 
 
-def check_text(text: str, place: str, max_chars: int = MAX_TEXT_CHARS) -> None:
+def check_pair(pair: Pair, place: int, max_chars: int = MAX_TEXT_CHARS) -> None:
+    """Refuse what no tokeniser can take; one of the two may be empty, as lists of found documents have it."""
+    check_text(pair.query, "the query", max_chars, may_be_empty=True)
+    check_text(pair.document, f"document {place}", max_chars, may_be_empty=True)
+    if not pair.query and not pair.document:
+        raise BadRequest(f"document {place} and the query are both empty; send at least one character or leave it out")
+
+
+def check_text(text: str, place: str, max_chars: int = MAX_TEXT_CHARS, *, may_be_empty: bool = False) -> None:
     """Refuse what no tokeniser can take.
 
     Args:
@@ -236,7 +289,7 @@ def check_text(text: str, place: str, max_chars: int = MAX_TEXT_CHARS) -> None:
     """
     if not isinstance(text, str):
         raise BadRequest(f"{place} is {type(text).__name__}, not a string; send text")
-    if not text:
+    if not text and not may_be_empty:
         raise BadRequest(f"{place} is empty; send at least one character or leave it out")
     if len(text) > max_chars:
         raise TooLong(f"{place} has {len(text)} characters, the limit is {max_chars}; split it")

@@ -1,8 +1,10 @@
 """The admin's routes: which models are in memory, and which shall be. All need the admin key."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 import msgspec
 from starlette.requests import Request
@@ -14,13 +16,14 @@ from embedstack.dialects.wire import Name, decode
 from embedstack.engine.need import MB
 from embedstack.engine.pool import Pool
 from embedstack.engine.slots import ModelState
-from embedstack.errors import EmbedstackError, Unsupported
+from embedstack.errors import BadRequest, EmbedstackError, LoadFailed, RuntimeFailed, Unsupported
 from embedstack.server.front import Front
-from embedstack.server.guard import HungUp, read_body
+from embedstack.server.guard import read_body
 from embedstack.server.logs import log, quoted
 from embedstack.server.table import Serving
 
 MAX_BODY_BYTES = 4096  # a name and a word
+ADMIN = "admin"  # what stands for the dialect in logs and metrics
 Act = Callable[[Request, Pool], Awaitable[JSONResponse]]
 
 
@@ -42,9 +45,10 @@ def admin_routes(front: Front) -> list[Route]:
 
     async def load(request: Request, pool: Pool) -> JSONResponse:
         asked = await _asked(request)
-        if pool.spec_of(asked.model) is None:
-            await asyncio.to_thread(pool.add_model, asked.model)  # may download
-        return await _done(pool, asked, pool.load_model(asked.model))
+        with _load_errors(asked.model):
+            if pool.spec_of(asked.model) is None:
+                await asyncio.to_thread(pool.add_model, asked.model)  # may download
+            return await _done(pool, asked, pool.load_model(asked.model))
 
     async def unload(request: Request, pool: Pool) -> JSONResponse:
         asked = await _asked(request)
@@ -55,33 +59,57 @@ def admin_routes(front: Front) -> list[Route]:
         await asyncio.wrap_future(pool.forget_model(name))
         return JSONResponse({"deleted": name})
 
-    return [
-        Route("/admin/models", _guarded(front, shown)),
-        Route("/admin/models/load", _guarded(front, load), methods=["POST"]),
-        Route("/admin/models/unload", _guarded(front, unload), methods=["POST"]),
-        Route("/admin/models/{id:path}", _guarded(front, forget), methods=["DELETE"]),
+    acts: list[tuple[str, str, Act]] = [
+        ("GET", "/admin/models", shown),
+        ("POST", "/admin/models/load", load),
+        ("POST", "/admin/models/unload", unload),
+        ("DELETE", "/admin/models/{id:path}", forget),
     ]
+    return [Route(path, _guarded(front, path, act), methods=[method]) for method, path, act in acts]
 
 
-def _guarded(front: Front, act: Act) -> Callable[[Request], Awaitable[Response]]:
+def _guarded(front: Front, path: str, act: Act) -> Callable[[Request], Awaitable[Response]]:
     """Only with the admin key, and only where models can come and go."""
     openai = open_dialect("openai")
     serving = Serving(openai, openai.pages[0])  # whose words errors have
 
-    async def answer(request: Request) -> Response:
+    async def replied(request: Request) -> Response:
         try:
-            front.keys.admin(dict(request.scope["headers"]))
+            front.admitted_admin(request.scope)
             front.opening.encoder()
             if front.opening.pool is None:
                 raise Unsupported("models cannot come and go here; the encoder behind this server was given as it is")
             reply: Response = await act(request, front.opening.pool)
             log.info("event=admin method=%s path=%s", request.method, quoted(request.url.path))
             return reply
-        except (EmbedstackError, HungUp) as error:
+        except Exception as error:
             wire = front.failed(serving, error, request.scope["embedstack.request_id"])
             return Response(wire.body, wire.status, dict(wire.headers), wire.media_type)
 
+    async def answer(request: Request) -> Response:
+        began = time.perf_counter()
+        reply = await replied(request)
+        front.done(path, ADMIN, request.scope, reply.status_code, time.perf_counter() - began)
+        return reply
+
     return answer
+
+
+@contextmanager
+def _load_errors(name: str) -> Iterator[None]:
+    """What is neither the caller's mistake nor passes is a model that cannot be loaded.
+
+    Raises:
+        LoadFailed: for a ConfigError, a Mismatch and the like.
+    """
+    try:
+        yield
+    except (BadRequest, LoadFailed, RuntimeFailed):
+        raise
+    except EmbedstackError as error:
+        if error.retry:
+            raise
+        raise LoadFailed(f"{name!r} cannot be loaded: {error}") from error
 
 
 async def _asked(request: Request) -> Asked:

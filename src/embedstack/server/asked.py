@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from starlette.types import Receive, Scope, Send
@@ -11,12 +12,12 @@ from embedstack.dialects.dialect import Page, Wire
 from embedstack.dialects.wire import identity
 from embedstack.errors import NotReady
 from embedstack.server.front import Front, peer_of
-from embedstack.server.guard import check_terms, read_body, send_wire, unless_hung_up, with_terms
+from embedstack.server.guard import caller_by_head, check_terms, read_body, send_wire, unless_hung_up, with_terms
 from embedstack.server.merged import chosen, widened
 from embedstack.server.metrics import Meter
 from embedstack.server.table import Place, Serving
 from embedstack.server.tracing import Finished
-from embedstack.types import Answer, Encode, Encoded, Encoder, Image, Link, Request, Tokenized, answered
+from embedstack.types import Answer, Decoded, Encode, Encoded, Encoder, Image, Link, Request, Tokenized, answered
 
 BIG_BYTES = 256 * 1024  # about a millisecond of JSON; above it the loop stays free for others
 NO_BODY = (b"", b"null", b"{}")
@@ -31,6 +32,7 @@ class Turn:
         self.serving = serving
         self.headers = headers
         self.key_name: str | None = None
+        self.caller: str | None = None  # None: it was not let in
         self.answer: Answer | None = None
 
 
@@ -57,6 +59,7 @@ class Asked:
     async def _wire(self, turn: Turn, scope: Scope, receive: Receive) -> Wire:
         try:
             turn.key_name = self._front.admitted(scope)
+            turn.caller = caller_by_head(turn.headers, peer_of(scope), turn.key_name)
             return await self._answer(turn, scope, receive)
         except asyncio.CancelledError:
             if not self._front.opening.is_draining:
@@ -64,7 +67,8 @@ class Asked:
             error: Exception = NotReady("the server stops and had no more time for the request; send it again")
         except Exception as caught:
             error = caught
-        self._front.failure_of(scope, turn.key_name)
+        if turn.caller is not None:
+            self._front.totals.failed(turn.caller)
         return self._front.failed(turn.serving, error, scope["embedstack.request_id"])
 
     def _note(self, turn: Turn, scope: Scope, status: int, took_s: float) -> None:
@@ -94,6 +98,7 @@ class Asked:
         if request is not None:
             peer = peer_of(scope)
             request = with_terms(request, turn.headers, peer, time.monotonic(), key_name=turn.key_name)
+            turn.caller = request.caller
             turn.answer = await self._asked(encoder, request, meter, receive)
         else:
             check_terms(turn.headers)
@@ -110,8 +115,10 @@ class Asked:
         images = _images(request)
         work = self._computed(encoder, request) if images else answered(encoder, request)
         answer = await unless_hung_up(work, receive)
-        meter.count(answer.usage)
-        self._front.totals.answered(request.caller, answer.usage, images=images)
+        has_run = not isinstance(answer, Tokenized | Decoded)
+        meter.count(answer.usage, has_run=has_run)
+        usage = answer.usage if has_run else replace(answer.usage, tokens=0)
+        self._front.totals.answered(request.caller, usage, images=images)
         return answer
 
     async def _computed(self, encoder: Encoder, request: Request) -> Answer:

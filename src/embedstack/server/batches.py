@@ -39,8 +39,11 @@ class Batches:
             ("model",),
             registry=registry,
         )
-        self._failed = Counter(
+        self._divided = Counter(
             "embedstack_divided_batches", "Runs that failed and were divided", ("model",), registry=registry
+        )
+        self._failed = Counter(
+            "embedstack_failed_batches", "Runs of a single item that failed", ("model",), registry=registry
         )
         self._over = Counter(
             "embedstack_bulk_batches_over_limit",
@@ -62,7 +65,7 @@ class Batches:
         self._tokens.labels(batch.model).observe(batch.tokens)
         self._padded.labels(batch.model).inc(batch.padded - batch.tokens)
         if not batch.is_whole:
-            self._failed.labels(batch.model).inc()
+            (self._divided if batch.items > 1 else self._failed).labels(batch.model).inc()
         if batch.priority == "bulk" and batch.items > 1 and batch.predicted_s > self._bulk_batch_s * SLACK:
             self._over.inc()
         if batch.run_s > self._longest_s:

@@ -1,6 +1,7 @@
 """What every route shares: the encoder, the keys, the limits, the books; and the reply to an error."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from starlette.types import Scope
@@ -8,12 +9,12 @@ from starlette.types import Scope
 from embedstack import __version__
 from embedstack.dialects.dialect import AnyRoute, Limits, Page, Status, Wire
 from embedstack.dialects.wire import BodyTooSlow
-from embedstack.errors import EmbedstackError, RuntimeFailed, Unauthorized
+from embedstack.errors import EmbedstackError, Forbidden, RuntimeFailed, Unauthorized
 from embedstack.server.batches import Batches
-from embedstack.server.guard import HungUp
+from embedstack.server.guard import HungUp, caller_by_head
 from embedstack.server.keys import Keys, Refusals, challenge
 from embedstack.server.links import Links
-from embedstack.server.logs import log, quoted, trace
+from embedstack.server.logs import log, quoted, trace, word
 from embedstack.server.metrics import Metrics
 from embedstack.server.opening import Opening
 from embedstack.server.table import Serving
@@ -42,7 +43,7 @@ class Front:
         self.finish: Callable[[], None] = _nothing
         if settings.traces:
             self.record, self.finish = recorder()
-        self.guards_metrics = not settings.open_metrics
+        self._guards_metrics = not settings.open_metrics
         self.max_bytes = settings.max_body_mb * 1024 * 1024
         self.limits = Limits(
             max_items=settings.max_items,
@@ -62,9 +63,35 @@ class Front:
         """
         if not self.keys.are_set:
             return None
-        try:
+        with self._noting(scope):
             return self.keys.caller(dict(scope["headers"]))
-        except Unauthorized:
+
+    def admitted_admin(self, scope: Scope) -> None:
+        """Let only the holder of the admin key through.
+
+        Raises:
+            Forbidden, Unauthorized: see Keys.admin.
+        """
+        with self._noting(scope):
+            self.keys.admin(dict(scope["headers"]))
+
+    def admitted_to_metrics(self, scope: Scope) -> None:
+        """Let all through who may scrape: everybody, or holders of a key, also if the admin's is the only one.
+
+        Raises:
+            Unauthorized: no key, or a wrong one.
+        """
+        if self._guards_metrics and self.keys.are_set:
+            self.admitted(scope)
+        elif self._guards_metrics:
+            self.admitted_admin(scope)
+
+    @contextmanager
+    def _noting(self, scope: Scope) -> Iterator[None]:
+        """Write who is refused."""
+        try:
+            yield
+        except (Unauthorized, Forbidden):
             self._refusals.note(peer_of(scope), scope["path"])
             raise
 
@@ -74,10 +101,13 @@ class Front:
         return replace(self.opening.status(), limits=self.limits, callers=callers, version=__version__)
 
     def status_for(self, scope: Scope, key_name: str | None) -> Status:
-        """The same for one caller, who sees no other's totals."""
-        if self.keys.is_admin(dict(scope["headers"])):
-            return self.status()
-        return replace(self.status(), callers=self.totals.seen_by(key_name or peer_of(scope)))
+        """The same for one caller, who sees no other's totals; and without a key where keys are set, no reasons."""
+        headers = dict(scope["headers"])
+        status = self.status()
+        if self.keys.is_admin(headers):
+            return status
+        status = replace(status, callers=self.totals.seen_by(caller_by_head(headers, peer_of(scope), key_name)))
+        return status if self.keys.is_caller(headers) else replace(status, reason=untold(status))
 
     def failed(self, serving: Serving, error: Exception, request_id: str) -> Wire:
         """The reply to an error; what nobody expected is told to the log, and to the caller only by its number."""
@@ -85,33 +115,37 @@ class Front:
             return HUNG_UP
         fail = _fail_of(serving.what) or serving.dialect.fail
         if not isinstance(error, EmbedstackError):
-            log.error("event=bug id=%s cause=%s", request_id, quoted(trace(error)))
+            log.error("event=bug id=%s cause=%s", word(request_id), quoted(trace(error)))
             return fail(RuntimeFailed(f"internal error; see the log with request id {request_id}"))
         if error.status >= 500 and not error.retry:
             cause = quoted(trace(error))
-            log.error("event=failed id=%s reason=%s cause=%s", request_id, quoted(error.message), cause)
+            log.error("event=failed id=%s reason=%s cause=%s", word(request_id), quoted(error.message), cause)
         wire = fail(error)
         # after half a body nothing else can be read from the connection (RFC 9110, section 15.5.9)
         closing = {"connection": "close"} if isinstance(error, BodyTooSlow) else {}
         return replace(wire, headers={**wire.headers, **challenge(error), **closing})
 
-    def failure_of(self, scope: Scope, key_name: str | None) -> None:
-        """Note that a caller got an error; who has no key where one is needed is no caller."""
-        if key_name or not self.keys.are_set:
-            self.totals.failed(key_name or peer_of(scope))
-
     def done(self, place: str, dialect: str, scope: Scope, status: int, took_s: float) -> None:
-        """Count and log one reply: good ones at debug, others at info or warning."""
+        """Count and log one reply: good ones at debug, others at info or warning.
+
+        Who comes without a key is in the log already, once a second, so that nobody can fill it.
+        """
         self.metrics.replied(place, dialect, status)
-        level = 10 if status < 400 else 20 if status < 500 else 30
+        level = 10 if status < 400 or status == Unauthorized.status else 20 if status < 500 else 30
         if log.isEnabledFor(level):
             line = "event=request id=%s method=%s route=%s dialect=%s status=%d ms=%.1f"
-            log.log(level, line, scope["embedstack.request_id"], scope["method"], place, dialect, status, took_s * 1000)
+            request_id = word(scope["embedstack.request_id"])
+            log.log(level, line, request_id, scope["method"], place, dialect, status, took_s * 1000)
 
 
 def peer_of(scope: Scope) -> str:
     """The address of the caller."""
     return str(scope["client"][0]) if scope.get("client") else ""
+
+
+def untold(status: Status) -> str:
+    """What stands for a reason before those who hold no key: it may name files; empty when it is ready."""
+    return f"the server is {status.state}; send a key to be told why" if status.reason else ""
 
 
 def _fail_of(what: AnyRoute | Page) -> Callable[[EmbedstackError], Wire] | None:

@@ -201,6 +201,12 @@ def with_terms(request: Request, headers: Headers, peer: str, now: float, *, key
     return replace(request, deadline=deadline, priority=priority, caller=key_name or named or request.caller or peer)
 
 
+def caller_by_head(headers: Headers, peer: str, key_name: str | None = None) -> str:
+    """Who calls, as `with_terms` has it, as far as it is known without the body."""
+    named = headers.get(b"x-embedstack-caller", b"")
+    return key_name or (named.decode("latin-1") if len(named) <= MAX_NAME_CHARS else "") or peer
+
+
 def check_terms(headers: Headers) -> None:
     """Refuse wrong headers also where nothing waits for a device."""
     _terms(headers, 0.0, "interactive")

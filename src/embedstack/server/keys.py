@@ -5,13 +5,13 @@ import hmac
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedstack.dialects.wire import shortened
 from embedstack.errors import ConfigError, EmbedstackError, Forbidden, Unauthorized
-from embedstack.server.logs import log, quoted
+from embedstack.server.logs import log, quoted, word
 from embedstack.settings import Settings
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -21,6 +21,7 @@ DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 SHORT_CHARS = 16  # below it a key may be guessed: 62**16 is about 2**95
 ADMIN = "admin"
 ADMIN_VARIABLE = "EMBEDSTACK_ADMIN_KEY"
+KEYS_VARIABLE = "EMBEDSTACK_API_KEYS"
 HOW = "send it as Authorization: Bearer KEY, x-api-key or api-key"
 BEARER = re.compile(rb"bearer +", re.IGNORECASE)
 QUIET_S = 1.0  # between two lines on refused callers, so that nobody fills the log
@@ -40,7 +41,8 @@ class Keys:
         """The keys of the settings and of the file that they name.
 
         Raises:
-            ConfigError: an entry that is none, a name or a key twice; the message holds no key.
+            ConfigError: an entry that is none, a name or a key twice, a source without a key, metrics that are to be
+                guarded where no key is; the message holds no key.
         """
         callers: dict[str, bytes] = {}
         for place, entry in _entries(settings):
@@ -51,6 +53,10 @@ class Keys:
         admin = _digest(ADMIN_VARIABLE, settings.admin_key.strip()) if settings.admin_key.strip() else None
         if admin is not None and (ADMIN in callers or admin in callers.values()):
             raise ConfigError(f"{ADMIN_VARIABLE} is also a caller's key, or a caller is named {ADMIN!r}; part the two")
+        if not (settings.open_metrics or callers or admin):
+            raise ConfigError(
+                f"open_metrics=false needs a key that opens them; set {KEYS_VARIABLE} or {ADMIN_VARIABLE}"
+            )
         return cls(callers, admin)
 
     @property
@@ -84,6 +90,10 @@ class Keys:
             raise _unauthorized(headers)
         if name != ADMIN:
             raise Forbidden(f"the key of {name!r} may not do this; send the admin key")
+
+    def is_caller(self, headers: Headers) -> bool:
+        """Whether a key came that opens the routes, or nobody needs one."""
+        return not self.callers or self._known(headers) is not None
 
     def is_admin(self, headers: Headers) -> bool:
         """Whether the admin key came."""
@@ -121,15 +131,27 @@ def _unauthorized(headers: Headers) -> Unauthorized:
 
 
 def _entries(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Where each stands, and its text."""
-    for number, entry in enumerate(settings.api_keys.split(","), 1):
-        if entry.strip():
-            yield f"entry {number} of EMBEDSTACK_API_KEYS", entry.strip()
+    """Where each stands, and its text.
+
+    Raises:
+        ConfigError: a source that is named holds none. A template that came out empty must not open the server.
+    """
+    if settings.api_keys:
+        entries = enumerate(settings.api_keys.split(","), 1)
+        written = [(f"entry {number} of {KEYS_VARIABLE}", entry.strip()) for number, entry in entries]
+        yield from _some(written, KEYS_VARIABLE)
     if settings.api_keys_file:
         path = Path(settings.api_keys_file).expanduser()
-        for number, line in enumerate(_lines(path), 1):
-            if line.strip() and not line.lstrip().startswith("#"):
-                yield f"line {number} of {str(path)!r}", line.strip()
+        lines = [(f"line {number} of {str(path)!r}", line.strip()) for number, line in enumerate(_lines(path), 1)]
+        yield from _some([one for one in lines if not one[1].startswith("#")], f"the file of keys {str(path)!r}")
+
+
+def _some(written: Sequence[tuple[str, str]], source: str) -> Sequence[tuple[str, str]]:
+    """Those that are not empty."""
+    found = [(place, entry) for place, entry in written if entry]
+    if not found:
+        raise ConfigError(f"{source} holds no key; write one, or remove it if everybody may call")
+    return found
 
 
 def _lines(path: Path) -> list[str]:
@@ -198,4 +220,5 @@ class Refusals:
             self._unsaid += 1
             return
         more, self._unsaid, self._next = self._unsaid, 0, now + QUIET_S
-        log.warning("event=unauthorized peer=%s path=%s unsaid=%d", peer or "unknown", quoted(shortened(path)), more)
+        peer = word(peer) if peer else "unknown"
+        log.warning("event=unauthorized peer=%s path=%s unsaid=%d", peer, quoted(shortened(path)), more)

@@ -14,6 +14,7 @@ log = logging.getLogger(f"{OURS}.server")
 Style = Literal["line", "json"]
 PAIR = re.compile(r'([a-z_]+)=("(?:[^"\\]|\\.)*"|\S*)')
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
+PLAIN = re.compile(r"[A-Za-z0-9._:/+@-]+")
 NOT_SHOWN = re.compile(r"[\n(<]")  # what follows it in a message of asyncio
 FRAMES = 12  # innermost first; enough to pass the frames of the event loop
 
@@ -63,7 +64,10 @@ class JsonFormatter(LineFormatter):
 def _value(name: str, text: str) -> object:
     is_number = name != "id" and NUMBER.fullmatch(text)  # a caller may choose an id of digits
     if is_number or text.startswith('"'):
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except ValueError:  # a line that is written wrong is better than none
+            return text
     return text
 
 
@@ -73,6 +77,11 @@ def trace(error: BaseException) -> str:
     places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
     cause = error.__cause__ or error.__context__
     return f"{type(error).__qualname__} at {places}" + (f"; from {trace(cause)}" if cause else "")
+
+
+def word(text: str) -> str:
+    """A value as it is where nothing can mistake it, else quoted."""
+    return text if PLAIN.fullmatch(text) else quoted(text)
 
 
 def quoted(text: str) -> str:

@@ -5,13 +5,14 @@ from bisect import bisect_left
 from collections import Counter as Counted
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
+from typing import get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from embedstack import __version__
-from embedstack.dialects.dialect import CallerTotals, Status, Wire
+from embedstack.dialects.dialect import CallerTotals, Standing, Status, Wire
 from embedstack.types import Usage
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -47,11 +48,17 @@ class Meter:
         self.items = self.tokens = self.truncated = 0
         self.seconds, self.read, self.tokenize, self.queue, self.inference, self.write = (Durations() for _ in range(6))
 
-    def count(self, usage: Usage) -> None:
-        """Add what a request used."""
+    def count(self, usage: Usage, *, has_run: bool = True) -> None:
+        """Add what a request used.
+
+        Args:
+            has_run: whether a model read its tokens; else they were only counted, and it had no stages.
+        """
         self.items += usage.items
-        self.tokens += usage.tokens
         self.truncated += usage.truncated
+        if not has_run:
+            return
+        self.tokens += usage.tokens
         self.tokenize.add(usage.tokenize_s)
         self.queue.add(usage.wait_s)
         self.inference.add(usage.run_s)
@@ -171,7 +178,18 @@ class _Seen(Collector):
         yield _gauges("model_served", "1 for each model that is served", "model", {
             spec.name: 1 for spec in status.models
         })  # fmt: skip
+        yield _model_states(status)
         yield from _callers({name: totals for name, totals in status.callers.items() if name in self._keys})
+
+
+def _model_states(status: Status) -> Metric:
+    family = GaugeMetricFamily(
+        "embedstack_model_state", "1 for the state that a model is in", labels=["model", "state"]
+    )
+    for name, standing in status.states.items():
+        for state in get_args(Standing):
+            family.add_metric([name, state], float(state == standing))
+    return family
 
 
 def _callers(totals: Mapping[str, CallerTotals]) -> Iterator[Metric]:

@@ -4,16 +4,17 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 import psutil
 
-from embedstack.dialects.dialect import Memory, State, Status
+from embedstack.dialects.dialect import Memory, Standing, State, Status
 from embedstack.engine.pool import Pool
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.proof.startup import Proof
 from embedstack.server.logs import log, quoted, trace
+from embedstack.server.readiness import readiness
 from embedstack.types import Encoder, Load, ModelSpec, ShowsLoad
 
 OpenEncoder = Callable[[], Encoder]
@@ -78,12 +79,14 @@ class Opening:
             self._encoder = encoder
         except EmbedstackError as error:
             self._error = error
-        except Exception as error:
+        except BaseException as error:  # also of a library that would end the process: the server must know
             log.error("event=open_failed cause=%s", quoted(trace(error)))
             self._error = RuntimeFailed(f"the model could not be opened ({type(error).__name__}: {error}); see the log")
             self._error.__cause__ = error
-        self._report()
-        self._on_settled(self._error)
+        try:
+            self._report()
+        finally:
+            self._on_settled(self._error)
 
     def _report(self) -> None:
         took_s = time.monotonic() - self._began
@@ -95,7 +98,7 @@ class Opening:
 
     @property
     def state(self) -> State:
-        """Where it stands now."""
+        """Where it stands now, without a look at its models: a request for a sound one is answered."""
         if self._error is not None:
             return "failed"
         if self._encoder is None:
@@ -153,9 +156,13 @@ class Opening:
     def status(self) -> Status:
         """What the pages show."""
         models = self._encoder.models() if self._encoder else ()
+        standing = self.pool.states() if self.pool else None
+        state, reason = readiness(self.state, self.reason, standing)
+        states: Mapping[str, Standing] = {model.name: model.state for model in standing or ()}
         return Status(
-            state=self.state,
-            reason=self.reason,
+            state=state,
+            reason=reason,
+            states=states or {spec.name: "loaded" for spec in models},
             models=models,
             find=self.find,
             started=self._started,

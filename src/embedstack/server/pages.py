@@ -8,6 +8,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from embedstack import __version__
+from embedstack.dialects.dialect import Status
 from embedstack.dialects.wire import retry_after
 from embedstack.errors import NotReady, Unauthorized
 from embedstack.server.admin import standing
@@ -15,6 +16,7 @@ from embedstack.server.docs import DOCS_HEADERS, page
 from embedstack.server.front import Front
 from embedstack.server.openapi import describe
 from embedstack.server.playground import playground
+from embedstack.server.readiness import note
 from embedstack.server.table import Place
 
 
@@ -32,19 +34,25 @@ def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
-    async def ready(_: Request) -> Response:
+    async def ready(request: Request) -> Response:
+        status = front.status()
+        code, headers = _answering(status)
+        if not front.keys.is_caller(dict(request.scope["headers"])):
+            return JSONResponse({"status": status.state}, code, headers)
         models = opening.pool.states() if opening.pool else ()
-        shown = {"models": {model.name: standing(model) for model in models}} if models else {}
-        failed = [model for model in models if model.is_wanted and model.state == "failed"]
-        if opening.state == "ready" and not failed:
-            return JSONResponse({"status": "ready", "proof": opening.proof, **shown})
-        state, reason = ("failed", failed[0].reason) if opening.state == "ready" else (opening.state, opening.reason)
-        return JSONResponse({"status": state, "reason": reason, **shown}, 503, retry_after(NotReady(reason)))
+        told = {
+            "reason": status.reason,
+            "proof": opening.proof if status.state == "ready" else "",
+            "models": {model.name: standing(model) for model in models},
+            "note": note(models) if status.state == "ready" else "",
+        }
+        return JSONResponse(
+            {"status": status.state, **{name: told[name] for name in told if told[name]}}, code, headers
+        )
 
     async def scraped(request: Request) -> Response:
         try:
-            if front.guards_metrics:
-                front.admitted(request.scope)
+            front.admitted_to_metrics(request.scope)
             wire = front.metrics.page()
         except Unauthorized as error:
             wire = front.failed(table[0].first, error, request.scope["embedstack.request_id"])
@@ -60,8 +68,10 @@ def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:
         if "text/html" in request.headers.get("accept", ""):
             document = playground()
             return Response(document.html, headers=document.headers)
-        found = {"name": "embedstack", "version": __version__, "status": opening.state, "docs": "/docs"}
-        return JSONResponse(found, 200 if opening.state == "ready" else 503, {"vary": "accept"})
+        status = front.status()
+        found = {"name": "embedstack", "version": __version__, "status": status.state, "docs": "/docs"}
+        code, headers = _answering(status)
+        return JSONResponse(found, code, {"vary": "accept", **headers})
 
     return [
         Route("/livez", livez),
@@ -72,3 +82,8 @@ def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:
         Route("/docs", docs),
         Route("/", start),
     ]
+
+
+def _answering(status: Status) -> tuple[int, dict[str, str]]:
+    """The status code of readiness, and when to ask again."""
+    return (200, {}) if status.state == "ready" else (503, dict(retry_after(NotReady(status.reason))))

@@ -60,6 +60,7 @@ SCORES: Mapping[Field, tuple[Score, ...]] = {
     "max_tokens": (replace(SCORE, max_tokens=2),),
     "truncate": (replace(SCORE, truncate="left"), replace(SCORE, truncate="refuse")),
     "raw_scores": (replace(SCORE, raw_scores=True),),
+    "document_tokens": (replace(SCORE, document_tokens=2),),
     "whole": (replace(SCORE, whole=True),),
 }
 CLASSIFIES: Mapping[Field, tuple[Classify, ...]] = {

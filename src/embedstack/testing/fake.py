@@ -11,7 +11,7 @@ from difflib import get_close_matches
 import numpy as np
 
 from embedstack.errors import BadRequest, DeadlineExceeded, TooLong, UnknownModel, Unsupported
-from embedstack.inputs.text import MAX_TEXT_CHARS, check_text
+from embedstack.inputs.text import MAX_TEXT_CHARS, check_pair, check_text
 from embedstack.testing import hashes
 from embedstack.testing.hashes import VOCAB
 from embedstack.types import (
@@ -173,7 +173,7 @@ class HashEncoder:
     async def score(self, request: Score) -> Scored:
         """The share of the query's words that stand in the document; ties are broken by a hash."""
         spec = self._spec(request, ("rerank",))
-        read = self._read_all(request, spec)
+        read = self._read_all(request, spec, most=request.document_tokens)
         await self._run(request)
         pairs = zip(request.items, read, strict=True)
         logits = np.array([hashes.relevance(pair.query, one.words) for pair, one in pairs], np.float32)
@@ -231,9 +231,20 @@ class HashEncoder:
         return spec
 
     def _read_all(
-        self, request: Encode | Score | Classify | Tokenize, spec: ModelSpec, truncate: Truncate | None = None
+        self,
+        request: Encode | Score | Classify | Tokenize,
+        spec: ModelSpec,
+        truncate: Truncate | None = None,
+        *,
+        most: int | None = None,
     ) -> list[_Read]:
+        """What is left of each item.
+
+        Args:
+            most: words of a document; only these count here, so its own limit is one of the pair.
+        """
         limit, how = self._limit(spec, request), truncate or request.truncate
+        limit = limit if most is None else min(limit, most)
         return [_fit(*self._read(item, place, spec), limit, how, place) for place, item in enumerate(request.items)]
 
     @staticmethod
@@ -246,10 +257,9 @@ class HashEncoder:
             case Text(text, role):
                 check_text(text, f"text {place}", self._max_text_chars)
                 return tuple(text.split()), role
-            case Pair(query, document):
-                check_text(query, "the query", self._max_text_chars)
-                check_text(document, f"document {place}", self._max_text_chars)
-                return tuple(document.split()), "document"
+            case Pair():
+                check_pair(item, place, self._max_text_chars)
+                return tuple(item.document.split()), "document"
             case Tokens(ids):
                 return tuple(str(i) for i in _known(ids, place)), "document"
             case Image(data) if "image" in spec.inputs:
