@@ -83,6 +83,13 @@ def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
     assert read_settings().port == 4
 
 
+@pytest.mark.parametrize("name", ["api_keys", "api_keys_file"])
+def test_keys_that_a_template_left_empty_do_not_open_the_server(empty_folder: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"EMBEDSTACK_{name.upper()} is set to nothing"):
+        read({f"EMBEDSTACK_{name.upper()}": ""})
+    assert f"--{name.replace('_', '-')} is set to nothing" in refusal(**{name: ""})
+
+
 def test_a_named_env_file_is_read_instead_of_dot_env(empty_folder: Path) -> None:
     (empty_folder / ".env").write_text("EMBEDSTACK_PORT=1\n")
     (empty_folder / "other").write_text("EMBEDSTACK_HOST=other\n")

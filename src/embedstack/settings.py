@@ -21,6 +21,7 @@ from embedstack.types import Truncate
 PREFIX = "EMBEDSTACK_"
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 NOT_OURS = frozenset({"EMBEDSTACK_TEST_DATA", "EMBEDSTACK_CLIENTS"})  # the tests' own: labelled texts, foreign clients
+KEY_SOURCES = ("api_keys", "api_keys_file")
 WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -213,6 +214,8 @@ def read_settings(
         name, value = f"--{row.name.replace('_', '-')}", flags.get(row.name)
         if value is None:
             name, value = next(_found(row, sources), foreign.get(row.name, ("", None)))
+        if not value and row.name in KEY_SOURCES:
+            _refuse_empty(row, value, sources[0])
         if value is not None:
             values[row.name] = _convert(name, value, types[row.name], row)
     return Settings(**values)  # type: ignore[arg-type]
@@ -300,6 +303,16 @@ def _kind(wanted: Any) -> str:
 def _wrong(name: str, value: object, row: "Field[Any]", why: str) -> ConfigError:
     shown = "***" if row.metadata["secret"] else repr(value)
     return ConfigError(f"{name}={shown} {why}; {row.metadata['help']}; example: {default_text(row)}")
+
+
+def _refuse_empty(row: "Field[Any]", given: object, environ: Mapping[str, str]) -> None:
+    """A flag or a variable that a template left empty would open the server; an empty line of `.env` is a default."""
+    name = next((name for name in environment_names(row) if name in environ), "")
+    if name or given is not None:
+        raise ConfigError(
+            f"{name or '--' + row.name.replace('_', '-')} is set to nothing, which would let everybody call; "
+            "give it a value, or leave it out if everybody may"
+        )
 
 
 def _refuse_unknown(named: Mapping[str, str]) -> None:

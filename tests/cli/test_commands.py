@@ -36,11 +36,20 @@ def test_help_lists_the_commands_and_where_settings_come_from() -> None:
 def test_help_of_serve_names_every_setting_with_its_variables_and_its_default() -> None:
     text = " ".join(good("serve", "--help").stdout.split())
 
-    for row in fields(Settings):
+    plain = [row for row in fields(Settings) if not row.metadata["secret"]]
+    for row in plain:
         assert f"{', '.join(environment_names(row))}]" in text
     assert "[default all-MiniLM-L6-v2; EMBEDSTACK_MODELS]" in text
-    assert "--token-ids / --no-token-ids" in text
+    assert "--lazy / --no-lazy" in text
     assert "--truncate refuse|left|right" in text
+
+
+@pytest.mark.parametrize("command", ["serve", "doctor", "embed", "rerank", "bench"])
+def test_no_secret_can_stand_on_the_command_line(command: str) -> None:
+    text = " ".join(good(command, "--help").stdout.split())
+
+    assert not any(f"--{row.name.replace('_', '-')} " in text for row in fields(Settings) if row.metadata["secret"])
+    assert "EMBEDSTACK_API_KEYS, EMBEDSTACK_ADMIN_KEY, HF_TOKEN" in text
 
 
 def test_help_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,6 @@ class Live:
                 return
         raise AssertionError(f"{line} never became {value}")
 
-
     def wait_for_draining(self) -> None:
         """Ask until it says that it leaves."""
         for _ in range(2000):
@@ -80,13 +80,18 @@ class Live:
 def started(*arguments: str, program: tuple[str, ...] = (str(PROGRAM),)) -> Iterator[Live]:
     command = [sys.executable, *program, *arguments]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "EMBEDSTACK_PORT": "0"})
+    # a pipe that nobody reads fills, and the server would wait for room in it
+    drain = threading.Thread(target=lambda: deque(process.stderr, maxlen=0), daemon=True)
     try:
         line = next((line for line in process.stderr if line.startswith("listening on ")), "")
         assert line, "the server ended before it listened"
+        drain.start()
         yield Live(process, line.removeprefix("listening on ").strip())
     finally:
         process.terminate()
         process.wait(PATIENCE_S)
+        if drain.ident is not None:
+            drain.join(PATIENCE_S)
         process.stderr.close()
 
 

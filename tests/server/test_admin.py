@@ -138,6 +138,79 @@ async def test_readiness_names_the_model_that_failed_and_the_others_answer(serve
     assert bad.json()["error"]["code"] == "load_failed"
 
 
+async def test_a_model_that_failed_is_told_by_every_page_and_the_gauge_and_takes_no_other_down(serve, pool) -> None:
+    async with serve(pool("/bert-mean", "/torn"), admin_key=ADMIN) as client:
+        paths = ("/ready", "/", "/health", "/tei/health", "/rag-stack/health", "/model-worker/health")
+        codes = [(await client.get(path)).status_code for path in paths]
+        kriptik = (await client.get("/kriptik/api/embeddings/health")).json()["data"]
+        models = await client.get("/v1/models")
+        metrics = (await client.get("/metrics")).text
+
+    assert codes == [503] * len(paths)
+    assert "embedstack_ready 0.0" in metrics
+    assert 'embedstack_model_state{model="torn",state="failed"} 1.0' in metrics
+    assert {one["name"]: one["healthy"] for one in kriptik["providers"]} == {"bert-mean": True, "torn": False}
+    assert models.status_code == 200
+
+
+async def test_where_no_model_is_left_the_server_is_not_ready(serve, pool) -> None:
+    async with serve(pool("/bert-mean"), admin_key=ADMIN) as client:
+        await client.delete("/admin/models/bert-mean", headers=SENT)
+        ready, start = await client.get("/ready"), await client.get("/")
+
+    assert (ready.status_code, ready.json()["status"]) == (503, "failed")
+    assert (start.status_code, start.json()["status"]) == (503, "failed")
+    assert "POST /admin/models/load" in ready.json()["reason"]
+
+
+async def test_what_stands_in_memory_is_told_apart_from_what_will(serve, pool) -> None:
+    async with serve(pool("/bert-mean", lazy=True), admin_key=ADMIN) as client:
+        lazy = [(await client.get(path)).json() for path in ("/ml-service/health", "/model-worker/health", "/ready")]
+        await client.post("/admin/models/load", json={"model": "bert-mean"}, headers=SENT)
+        loaded = (await client.get("/ml-service/health")).json()
+
+    assert (lazy[0]["models_loaded"], lazy[1]["models"]["text"]) == (False, True)
+    assert "first request" in lazy[2]["note"]
+    assert loaded["models_loaded"] is True
+
+
+async def test_a_model_that_cannot_be_loaded_is_a_502_with_the_reason(serve, pool) -> None:
+    async with serve(pool("/torn", lazy=True), admin_key=ADMIN) as client:
+        reply = await client.post("/admin/models/load", json={"model": "torn"}, headers=SENT)
+
+    assert (reply.status_code, reply.json()["error"]["code"]) == (502, "load_failed")
+
+
+async def test_what_nobody_expected_is_told_by_its_number(serve, pool, caplog) -> None:
+    def opener() -> Pool:
+        opened = pool("/bert-mean", lazy=True)()
+        opened.unload_model = lambda name: 1 / 0  # type: ignore[method-assign, assignment, return-value]
+        return opened
+
+    async with serve(opener, admin_key=ADMIN) as client:
+        body, headers = {"model": "bert-mean"}, {**SENT, "x-request-id": "r-7"}
+        reply = await client.post("/admin/models/unload", json=body, headers=headers)
+
+    assert reply.status_code == 500
+    assert reply.json()["error"]["message"] == "internal error; see the log with request id r-7"
+    assert "event=bug id=r-7" in caplog.text
+
+
+async def test_the_routes_are_in_the_description(serve, pool) -> None:
+    async with serve(pool("/bert-mean", lazy=True), admin_key=ADMIN) as client:
+        paths = (await client.get("/openapi.json")).json()["paths"]
+        listed = (await client.get("/docs")).text
+
+    found = {(method, path) for path in paths if path.startswith("/admin") for method in paths[path]}
+    assert found == {
+        ("get", "/admin/models"),
+        ("post", "/admin/models/load"),
+        ("post", "/admin/models/unload"),
+        ("delete", "/admin/models/{id}"),
+    }
+    assert "DELETE /admin/models/{id}" in listed
+
+
 async def test_a_lazy_server_is_ready_at_once(serve, pool) -> None:
     async with serve(pool("/bert-mean", lazy=True)) as client:
         reply = await client.get("/ready")

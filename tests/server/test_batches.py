@@ -58,6 +58,24 @@ def test_the_longest_batch_is_remembered(lines):
     assert "embedstack_longest_batch_seconds 0.5" in lines(batch(run_s=0.5), batch(run_s=0.1))
 
 
+def test_a_run_of_several_that_failed_was_divided_and_one_of_a_single_item_has_failed(lines):
+    seen = lines(batch(is_whole=False), batch(is_whole=False), batch(is_whole=False, items=1), batch())
+
+    assert 'embedstack_divided_batches_total{model="m"} 2.0' in seen
+    assert 'embedstack_failed_batches_total{model="m"} 1.0' in seen
+
+
+async def test_each_model_has_one_state_among_all(serve):
+    async with serve() as client:
+        lines = (await client.get("/metrics")).text.splitlines()
+
+    states = [line for line in lines if line.startswith('embedstack_model_state{model="hash"')]
+    assert len(states) == 5
+    assert [line for line in states if line.endswith(" 1.0")] == [
+        'embedstack_model_state{model="hash",state="loaded"} 1.0'
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "count"),
     [

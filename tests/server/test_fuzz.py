@@ -40,10 +40,11 @@ def test_the_same_seed_gives_the_same_requests():
     assert drawn[0] != drawn[2]
 
 
-def test_every_path_is_asked():
+def test_every_path_but_the_admins_is_asked():
     posts = {path for path, methods in DESCRIPTION["paths"].items() if "post" in methods}
+    asked = {path for path in posts if not path.startswith("/admin/")}
 
-    assert {case.path for case in Cases(DESCRIPTION, 0).examples()} == posts
+    assert {case.path for case in Cases(DESCRIPTION, 0).examples()} == asked
 
 
 # ------------------------------------------------------------------------------------------------ the judge

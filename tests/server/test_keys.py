@@ -189,6 +189,23 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
         keys("", api_keys_file=str(tmp_path / name))
 
 
+@pytest.mark.parametrize("text", ["", "\n\n", "# no key yet\n"])
+def test_a_file_without_a_key_does_not_open_the_server(tmp_path, text):
+    with pytest.raises(ConfigError, match="holds no key"):
+        keys(BOTH, api_keys_file=key_file(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", [" ", ",", " , "])
+def test_a_variable_without_a_key_does_not_open_the_server(text):
+    with pytest.raises(ConfigError, match="EMBEDSTACK_API_KEYS holds no key"):
+        keys(text)
+
+
+def test_metrics_cannot_be_guarded_where_there_is_no_key():
+    with pytest.raises(ConfigError, match="open_metrics=false needs a key"):
+        Keys.of(Settings(open_metrics=False))
+
+
 def test_a_file_that_is_no_text_is_refused_without_its_bytes(tmp_path):
     path = tmp_path / "keys"
     path.write_bytes(b"alice:secret\xff")

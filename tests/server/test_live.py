@@ -61,7 +61,7 @@ def test_openais_client_works_under_the_prefix(live):
     [
         ({"model": "hash", "input": []}, openai.BadRequestError),
         ({"model": "hash", "input": ""}, openai.BadRequestError),
-        ({"model": "hash", "input": [[1, 2]]}, openai.BadRequestError),
+        ({"model": "hash", "input": [[-1, 2]]}, openai.BadRequestError),
         ({"model": "hash", "input": "a", "dimensions": 5}, openai.BadRequestError),
         ({"model": "nothing", "input": "a"}, openai.NotFoundError),
     ],

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from embedstack.server.logs import JsonFormatter, LineFormatter, set_up_logs, trace
+from embedstack.server.logs import JsonFormatter, LineFormatter, set_up_logs, trace, word
 
 FOREIGN = ("httpx", "httpx2", "httpcore", "httpcore2", "huggingface_hub", "uvicorn.error", "embedstacks")
 SIGNED = "HTTP Request: GET https://cdn.example/model?Signature=secret"
@@ -29,6 +29,24 @@ def test_as_json_an_event_has_its_numbers_and_its_quoted_texts():
     assert {name: event[name] for name in ("level", "id", "status", "ms", "reason", "route")} == {
         "level": "info", "id": "0123", "status": 200, "ms": 1.5, "reason": 'a "b" = c', "route": "/v1/embeddings"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ['"', '"a', 'a"b', "status=500", "\\", '"a"event=ready'])
+def test_a_value_that_a_caller_chose_is_one_value_in_both_forms(odd):
+    message = f"event=request id={word(odd)} status=200"
+
+    event = as_json(message)
+    assert (event["id"], event["status"], event["event"]) == (odd, 200, "request")
+
+
+@pytest.mark.parametrize("plain", ["r-1", "0123", "10.0.0.7", "fe80::1", "a/b+c@d"])
+def test_a_plain_value_is_written_as_it_is(plain):
+    assert word(plain) == plain
+
+
+@pytest.mark.parametrize("text", ['"torn', '"', "9" * 5000])
+def test_a_line_that_is_written_wrong_is_shown_and_does_no_harm(text):
+    assert as_json(f"event=request reason={text}")["reason"] == text
 
 
 def test_as_json_an_exception_is_one_line_without_its_messages():

@@ -150,7 +150,7 @@ async def test_every_example_of_the_description_is_answered(serve):
         examples = [
             (path, example["value"])
             for path, one in paths.items()
-            if "post" in one
+            if "post" in one and not path.startswith("/admin")  # which takes another key
             for example in one["post"]["requestBody"]["content"]["application/json"]["examples"].values()
         ]
         replies = {path: (await client.post(path, json=body)).status_code for path, body in examples}

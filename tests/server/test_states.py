@@ -189,3 +189,11 @@ async def test_requests_are_logged_without_their_content(serve, caplog):
     lines = formatted(caplog)
     assert any("event=request id=abc method=POST route=/v1/embeddings dialect=openai status=200" in li for li in lines)
     assert "the content" not in caplog.text
+
+
+async def test_an_id_of_odd_characters_is_quoted(serve, caplog):
+    with caplog.at_level(logging.DEBUG, "embedstack.server"):
+        async with serve() as client:
+            await client.post("/v1/embeddings", json=GOOD, headers={"x-request-id": '"status=500'})
+
+    assert r'event=request id="\"status=500" method=POST' in caplog.text

@@ -20,7 +20,7 @@ def spans(monkeypatch):
     """The spans of apps that are made in the test."""
     exporter = in_memory.InMemorySpanExporter()
     made = recorder(export.SimpleSpanProcessor(exporter))
-    monkeypatch.setattr("embedstack.server.app.recorder", lambda: made)
+    monkeypatch.setattr("embedstack.server.front.recorder", lambda: made)
     return exporter.get_finished_spans
 
 

@@ -1,5 +1,7 @@
 """Totals by caller."""
 
+import pytest
+
 from embedstack.dialects.dialect import CallerTotals
 from embedstack.server.usage import MOST_CALLERS, UsageTotals
 from embedstack.types import Usage
@@ -52,3 +54,49 @@ def test_a_caller_sees_only_what_is_its_own():
     totals.failed("b")
 
     assert [list(totals.seen_by(caller)) for caller in ("a", "c")] == [["a"], []]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [({"x-embedstack-caller": "team"}, {"user": "u"}), ({}, {"user": "team"})],
+    ids=["head", "body"],
+)
+async def test_answers_and_failures_of_a_caller_are_booked_under_one_name(serve, headers, body):
+    async with serve() as client:
+        await client.post("/v1/embeddings", json={"input": "a", **body}, headers=headers)
+        await client.post("/v1/embeddings", json={"input": "a", "dimensions": 8, **body}, headers=headers)
+        late = {"input": "a", **body}
+        await client.post("/v1/embeddings", json=late, headers={**headers, "x-embedstack-timeout-s": "1e-9"})
+        stats = (await client.get("/api/embeddings/stats", headers={"x-embedstack-caller": "team"})).json()
+
+    (totals,) = stats["data"]["callers"].values()
+    assert (totals["requests"], totals["failures"]) == (3, 1)
+
+
+@pytest.mark.anyio
+async def test_without_a_name_the_peer_is_the_caller_of_answers_failures_and_pages(serve):
+    async with serve() as client:
+        await client.post("/embed", json={"inputs": "a"})
+        await client.post("/embed", json={"inputs": []})
+        callers = (await client.get("/api/embeddings/stats")).json()["data"]["callers"]
+
+    assert [(name, one["requests"], one["failures"]) for name, one in callers.items()] == [("127.0.0.1", 2, 1)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("path", "body"), [("/tokenize", {"inputs": "a b"}), ("/decode", {"ids": [1, 2]})])
+async def test_tokens_that_no_model_read_are_not_counted_and_have_no_stages(serve, path, body):
+    async with serve() as client:
+        reply = await client.post(f"/tei{path}", json=body)
+        lines = (await client.get("/metrics")).text.splitlines()
+        callers = (await client.get("/api/embeddings/stats")).json()["data"]["callers"]
+
+    of_it = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if f'"/tei{path}"' in line}
+    where = f'dialect="tei",route="/tei{path}"'
+    stages = [of_it[f'embedstack_stage_seconds_count{{{where},stage="{name}"}}'] for name in ("queue", "inference")]
+    assert reply.status_code == 200
+    assert of_it[f"embedstack_items_total{{{where}}}"] == 1
+    assert of_it[f"embedstack_tokens_total{{{where}}}"] == 0
+    assert stages == [0, 0]
+    assert callers["127.0.0.1"]["tokens"] == 0

@@ -196,7 +196,7 @@ class _Piece(msgspec.Struct):
 
 class _PostProcessor(msgspec.Struct):
     single: list[dict[str, _Piece]] = []  # of a template: the kind of a piece, and what is known of it
-    processors: list["_PostProcessor"] = []
+    processors: "list[_PostProcessor]" = []
 
     @property
     def types(self) -> set[int]:

@@ -11,7 +11,7 @@ from embedstack.cli.flags import setting_flags, settings_from
 from embedstack.models.weights import open_weights
 from embedstack.runtimes import open_runtime
 
-SETTINGS = ("cache_dir", "offline", "hf_endpoint", "hf_token")
+SETTINGS = ("cache_dir", "offline", "hf_endpoint")
 
 
 @click.command()

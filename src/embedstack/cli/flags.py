@@ -21,20 +21,26 @@ MODEL = (
     "cache_dir",
     "offline",
     "hf_endpoint",
-    "hf_token",
     "max_text_chars",
 )
+SECRETS = ", ".join(environment_names(row)[-1] for row in fields(Settings) if row.metadata["secret"])
 
 
 def setting_flags(*names: str) -> Callable[[Command], Command]:
-    """A decorator that adds a flag for each of these settings (all of them if none is named) and `--env-file`."""
+    """A decorator that adds a flag for each of these settings (all of them if none is named) and `--env-file`.
+
+    Secrets get none: what stands on the command line stands in the list of processes.
+    """
 
     def decorate(command: Command) -> Command:
         kinds = get_type_hints(Settings)
-        for row in reversed([row for row in fields(Settings) if not names or row.name in names]):
+        plain = [row for row in fields(Settings) if not row.metadata["secret"]]
+        for row in reversed([row for row in plain if not names or row.name in names]):
             command = _option(row, kinds[row.name])(command)
         env_file = click.option(
-            "--env-file", type=click.Path(path_type=Path), help="read settings from this file instead of .env"
+            "--env-file",
+            type=click.Path(path_type=Path),
+            help=f"read settings from this file instead of .env; secrets have no flags, only variables: {SECRETS}",
         )
         return env_file(command)
 

@@ -15,7 +15,8 @@ from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import setting_flags, settings_from
 from embedstack.client.client import Client
 from embedstack.client.endpoint import Endpoint
-from embedstack.engine.engine import Engine, Loaded
+from embedstack.engine.engine import Engine
+from embedstack.engine.loaded import Loaded
 from embedstack.errors import BadRequest, Mismatch, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.proof.fidelity import Fidelity
@@ -27,7 +28,7 @@ from embedstack.runtimes import Options, open_runtime
 from embedstack.settings import Settings, named_variable
 
 COLUMNS = ("OUTPUT", "PROBES", "COSINE MIN", "MEAN", "LARGEST OFF", "TOP 10", "ORDER", "ALONE")
-SETTINGS = ("runtime", "precision", "device", "threads", "cache_dir", "offline", "hf_endpoint", "hf_token")
+SETTINGS = ("runtime", "precision", "device", "threads", "cache_dir", "offline", "hf_endpoint")
 # which flags do nothing, by what is proven
 ENDPOINTS_OWN = {"dialect", "served_as", "key_env", "prompts_here"}
 IDLE = {

@@ -1,5 +1,6 @@
 """A model and its probes -> truth vectors, made once by the numpy runtime in float64, and kept."""
 
+import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -40,7 +41,8 @@ def ensure(spec: ModelSpec, folder: Path, cache_dir: Path, *, late: bool = False
     try:
         write_whole(place(spec, cache_dir), packed(made))
     except OSError as error:  # it costs the time to make it again, and changes nothing
-        log.warning("event=truth_not_kept path=%s error=%s", place(spec, cache_dir), error)
+        path, why = json.dumps(str(place(spec, cache_dir))), json.dumps(str(error))
+        log.warning("event=truth_not_kept path=%s error=%s", path, why)
     return made
 
 

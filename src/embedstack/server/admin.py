@@ -47,7 +47,7 @@ def admin_routes(front: Front) -> list[Route]:
         asked = await _asked(request)
         with _load_errors(asked.model):
             if pool.spec_of(asked.model) is None:
-                await asyncio.to_thread(pool.add_model, asked.model)  # may download
+                await asyncio.wrap_future(pool.add_model(asked.model))  # may download
             return await _done(pool, asked, pool.load_model(asked.model))
 
     async def unload(request: Request, pool: Pool) -> JSONResponse:

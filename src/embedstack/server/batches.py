@@ -47,7 +47,7 @@ class Batches:
         )
         self._over = Counter(
             "embedstack_bulk_batches_over_limit",
-            "Bulk runs of several items that were predicted to take longer than bulk_batch_ms",
+            "Bulk runs of several items that were predicted to take longer than bulk_batch_ms though that applied",
             registry=registry,
         )
         self._longest = Gauge("embedstack_longest_batch_seconds", "The longest run since the start", registry=registry)
@@ -66,7 +66,8 @@ class Batches:
         self._padded.labels(batch.model).inc(batch.padded - batch.tokens)
         if not batch.is_whole:
             (self._divided if batch.items > 1 else self._failed).labels(batch.model).inc()
-        if batch.priority == "bulk" and batch.items > 1 and batch.predicted_s > self._bulk_batch_s * SLACK:
+        is_over = batch.is_capped and batch.predicted_s > self._bulk_batch_s * SLACK
+        if batch.priority == "bulk" and batch.items > 1 and is_over:
             self._over.inc()
         if batch.run_s > self._longest_s:
             self._longest_s = batch.run_s

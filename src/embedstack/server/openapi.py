@@ -36,9 +36,9 @@ def describe(table: Sequence[Place], *, needs_key: bool = False) -> Json:
     paths: dict[str, Json] = {}
     for place in table:
         paths.setdefault(place.path, {})[place.method.lower()] = _operation(place, known, needs_key=needs_key)
-    for path in OWN:
-        unauthorized = _bad(table[0], known)["401"]
-        paths.setdefault(path, {})["get"] = own_operation(path, of_every_reply(), unauthorized)
+    refusals = _bad(next(place for place in table if place.method == "POST"), known)
+    for method, path in OWN:
+        paths.setdefault(path, {})[method] = own_operation(method, path, of_every_reply(), refusals)
     return {
         "openapi": "3.1.0",
         "info": {

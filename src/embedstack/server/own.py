@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from embedstack.dialects.wire import MAX_NAME_CHARS
+
 Json = dict[str, object]
 OBJECT: Json = {"type": "object"}
 
@@ -15,32 +17,64 @@ class Own:
     replies: Mapping[int, str] = field(default_factory=lambda: {200: "what was asked for"})
     media_types: tuple[str, ...] = ("application/json",)
     needs_key: bool = False
+    is_admins: bool = False
+    body: Json | None = None
 
 
+DONE = {200: "done", 202: "begun"}
+NAMED: Json = {
+    "type": "object",
+    "properties": {
+        "model": {"type": "string", "maxLength": MAX_NAME_CHARS},
+        "wait": {"type": "boolean", "default": True, "description": "whether the reply waits until it is done"},
+    },
+    "required": ["model"],
+    "additionalProperties": False,
+}
 METRICS = Own("What the server has done, for Prometheus.", media_types=("text/plain",), needs_key=True)
-OWN: Mapping[str, Own] = {
-    "/": Own(
+OWN: Mapping[tuple[str, str], Own] = {
+    ("get", "/"): Own(
         "Name, version and state; the playground for browsers.",
         {200: "ready", 503: "not ready"},
         ("application/json", "text/html"),
     ),
-    "/docs": Own("All paths, as a page.", media_types=("text/html",)),
-    "/livez": Own("200 as long as the process answers."),
-    "/metrics": METRICS,
-    "/openapi.json": Own("This description."),
-    "/ready": Own("200 when vectors can be had, else 503 with the reason.", {200: "ready", 503: "not ready"}),
-    "/tei/metrics": METRICS,
+    ("get", "/docs"): Own("All paths, as a page.", media_types=("text/html",)),
+    ("get", "/livez"): Own("200 as long as the process answers."),
+    ("get", "/metrics"): METRICS,
+    ("get", "/openapi.json"): Own("This description."),
+    ("get", "/ready"): Own("200 when vectors can be had, else 503 with the reason.", {200: "ready", 503: "not ready"}),
+    ("get", "/tei/metrics"): METRICS,
+    ("get", "/admin/models"): Own(
+        "Every model: its state, what it needs, who uses it.", needs_key=True, is_admins=True
+    ),
+    ("post", "/admin/models/load"): Own(
+        "Load a model now; one of the catalog that is not served yet is fetched and served.",
+        {**DONE, 404: "no such model", 502: "it cannot be loaded"},
+        needs_key=True,
+        is_admins=True,
+        body=NAMED,
+    ),
+    ("post", "/admin/models/unload"): Own(
+        "Free a model's memory; it is loaded again when it is asked for.",
+        {**DONE, 404: "no such model"},
+        needs_key=True,
+        is_admins=True,
+        body=NAMED,
+    ),
+    ("delete", "/admin/models/{id}"): Own(
+        "Unload a model, and serve it no more.", {200: "done", 404: "no such model"}, needs_key=True, is_admins=True
+    ),
 }
 
 
-def own_operation(path: str, headers: Json, unauthorized: Json) -> Json:
+def own_operation(method: str, path: str, headers: Json, refusals: Mapping[str, Json]) -> Json:
     """One page as an operation.
 
     Args:
         headers: of every reply.
-        unauthorized: the reply to a caller without a key.
+        refusals: the replies to a caller without a key, or with one that does not do.
     """
-    page = OWN[path]
+    page = OWN[method, path]
     schemas = {
         kind: {"schema": OBJECT if kind == "application/json" else {"type": "string"}} for kind in page.media_types
     }
@@ -48,10 +82,20 @@ def own_operation(path: str, headers: Json, unauthorized: Json) -> Json:
         str(status): {"description": text, "headers": headers, "content": schemas}
         for status, text in page.replies.items()
     }
+    denied: dict[str, Json] = {"401": refusals["401"]} if page.needs_key else {}
+    if page.is_admins:
+        denied["403"] = {**refusals["403"], "description": "another key than the admin's, or there is none here"}
+    named = path.strip("/").replace(".", "_").replace("{id}", "one").split("/")
     return {
-        "operationId": "_".join(("own", *path.strip("/").replace(".", "_").split("/"))),
+        "operationId": "_".join(("own", *named) if method == "get" else ("own", method, *named)),
         "summary": page.summary,
         "tags": ["server"],
-        "parameters": [],
-        "responses": {**replies, **({"401": unauthorized} if page.needs_key else {})},
+        "parameters": [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}] * ("{id}" in path),
+        **({"requestBody": _takes(page.body)} if page.body else {}),
+        "responses": {**replies, **denied},
     }
+
+
+def _takes(schema: Json) -> Json:
+    examples = {"by name": {"value": {"model": "all-MiniLM-L6-v2"}}}
+    return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}

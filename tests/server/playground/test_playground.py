@@ -72,6 +72,27 @@ def test_the_matrix_shows_the_cosines_of_the_vectors_that_the_api_gives(page, ur
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("value", "digits", "shown"),
+    [
+        (0.5, 2, "0.50"),
+        (0.998, 2, "0.998"),
+        (0.99996, 3, "0.99996"),
+        (-0.998, 2, "\u22120.998"),
+        (1, 2, "1.00"),
+        (0.9999999, 2, "1.00"),
+        (-0.001, 2, "0.00"),
+        (-0.0001, 3, "0.000"),
+        (-0.25, 2, "\u22120.25"),
+    ],
+)
+def test_a_cosine_looks_like_one_only_if_it_is(page, value, digits, shown):
+    numbers = (FOLDER / "numbers.js").read_text()
+
+    assert page.evaluate(f"(() => {{ {numbers}\nreturn cosineText({value}, {digits}); }})()") == shown
+
+
+@pytest.mark.slow
 def test_the_matrix_of_two_columns_has_a_row_for_each_text_of_the_first(page, url):
     page.click("#panel-similarity summary")
     ask(page, "similarity", model="other", texts="\n".join(LINES), others="a cat\nspring", othersRole="query")

@@ -1,4 +1,4 @@
-// The server's metrics, once a second while somebody looks, as small charts.
+// The server's metrics, about once a second while somebody looks, as small charts.
 
 const KEPT = 61; // scrapes: a minute
 const LATENCY_WINDOW = 10; // scrapes that a latency is reckoned over
@@ -9,7 +9,7 @@ const QUEUE = [
 const [WIDTH, HEIGHT] = [240, 56];
 
 const scrapes = []; // {at_s, requests, tokens, latency, flying, queue}
-const live = { timer: null, cards: new Map() };
+const live = { isWatching: false, cards: new Map() };
 
 function openLive() {
   const cards = [
@@ -43,17 +43,18 @@ function card(title) {
   };
 }
 
-/** Scrapes while the panel is seen, and only then. */
-function watch() {
-  const isSeen = selected() === "live" && !document.hidden;
-  if (isSeen && live.timer === null) {
-    live.timer = setInterval(scrape, 1000);
-    scrape();
+const isSeen = () => selected() === "live" && !document.hidden;
+
+/** Scrapes while the panel is seen, and only then; a slow server is asked again only after it has answered. */
+async function watch() {
+  if (live.isWatching) return;
+  live.isWatching = true;
+  while (isSeen()) {
+    const began_ms = performance.now();
+    await scrape();
+    await pause(Math.max(0, 1 - (performance.now() - began_ms) / 1000));
   }
-  if (!isSeen) {
-    clearInterval(live.timer);
-    live.timer = null;
-  }
+  live.isWatching = false;
 }
 
 async function scrape() {

@@ -39,8 +39,12 @@ function rankCorrelation(a, b) {
   return size > 0 ? dot(left, right) / size : null;
 }
 
-/** With two digits, or more where the value would look like 1 and is not. */
+const SAME = 5e-7; // what float32 leaves between 1 and the cosine of a vector with itself
+
+/** With two digits, or more where the value would look like 1 or -1 and is not. */
 function cosineText(value, digits = 2) {
-  const text = value.toFixed(digits);
-  return (text === "-0.00" ? "0.00" : text).replace("-", "\u2212");
+  const isOne = 1 - Math.abs(value) < SAME;
+  let text = value.toFixed(digits);
+  for (let more = digits + 1; !isOne && Math.abs(Number(text)) === 1; more += 1) text = value.toFixed(more);
+  return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "\u2212");
 }
