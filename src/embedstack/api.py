@@ -11,7 +11,8 @@ from embedstack.catalog.network import to_stderr
 from embedstack.engine.admission import Limits
 from embedstack.engine.background import wait
 from embedstack.engine.building import How, Recipe, recipe_of
-from embedstack.engine.engine import Engine, Loaded
+from embedstack.engine.engine import Engine
+from embedstack.engine.loaded import Loaded
 from embedstack.engine.loader import Rules
 from embedstack.engine.naming import parse_asked
 from embedstack.engine.pool import Pool

@@ -442,6 +442,7 @@ class BatchRun:
     predicted_s: float
     run_s: float
     is_whole: bool  # False if it failed, or had to be divided
+    is_capped: bool = True  # whether its bulk items were held to bulk_batch_ms; not so where nobody would feel it
 
 
 OnBatch = Callable[[BatchRun], None]

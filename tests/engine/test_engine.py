@@ -11,8 +11,9 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.engine import lane
-from embedstack.engine.engine import Engine, Loaded
+from embedstack.engine.engine import Engine
 from embedstack.engine.line import Job
+from embedstack.engine.loaded import Loaded
 from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, RuntimeFailed, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
@@ -401,7 +402,7 @@ def test_a_runtime_that_loses_rows_is_refused(engine: Engine, runtime: Adding, m
 
     made = asyncio.run(engine.encode(wish("panda")))
     with pytest.raises(RuntimeFailed, match="1 dense rows for 2"):
-        lane._rows((runtime, made.spec, frozenset({"dense"})), [job(2), job(3)])
+        lane._rows(lane.Group(runtime, made.spec, frozenset({"dense"}), "it"), [job(2), job(3)])
 
 
 def job(length: int) -> Job:
@@ -467,6 +468,18 @@ def test_a_deadline_that_has_passed_costs_nothing(engine: Engine, runtime: Addin
 def test_no_output_is_no_request(engine: Engine) -> None:
     with pytest.raises(BadRequest, match="no output"):
         asyncio.run(engine.encode(wish("panda", outputs=frozenset())))
+
+
+def test_a_fingerprint_that_is_remembered_is_the_specs(engine: Engine) -> None:
+    loaded = engine.find("", "embed")
+    changes = ({}, {"max_tokens": 4}, {"max_tokens": 4, "truncate": "left"}, {"normalize": False})
+
+    made = [asyncio.run(engine.encode(wish("panda", **change))).fingerprint for change in changes]
+
+    assert made == [
+        loaded.spec.fingerprint(loaded.runtime.precision, calibration=loaded.runtime.calibration, **change)
+        for change in changes
+    ]
 
 
 def test_a_request_that_cuts_otherwise_has_another_fingerprint(engine: Engine) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.engine import reading
-from embedstack.engine.engine import Engine, Loaded
+from embedstack.engine.engine import Engine
+from embedstack.engine.loaded import Loaded
 from embedstack.errors import BadRequest, DeadlineExceeded, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
@@ -155,7 +156,7 @@ def test_special_tokens_are_left_out_where_not_wanted(engine: Engine) -> None:
 
 
 def test_tokens_of_an_unknown_model_are_refused(engine: Engine) -> None:
-    with pytest.raises(UnknownModel, match="'bert-mena' is not loaded; did you mean 'bert-mean'"):
+    with pytest.raises(UnknownModel, match="'bert-mena' is not served; did you mean 'bert-mean'"):
         shown(engine, Text("sun"), model="bert-mena")
 
 

@@ -1,6 +1,9 @@
 """What this process holds, and what it remembers of models that it held."""
 
+import gc
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +71,36 @@ def test_a_cache_that_cannot_be_written_only_forgets(tmp_path: Path) -> None:
     remembered.write(NEED)
 
     assert remembered.read() is None
+
+
+@pytest.fixture
+def thawed() -> Iterator[None]:
+    """Nothing stays frozen for other tests."""
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("thawed")
+def test_what_is_there_when_memory_is_given_back_is_walked_over_no_more() -> None:
+    ProcessMemory().give_back()
+
+    assert gc.get_freeze_count() > 1000
+
+
+class Cycle:
+    """Holds itself, as a graph and its runtime can."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.mark.usefixtures("thawed")
+def test_a_cycle_that_was_walked_over_no_more_is_freed_the_next_time() -> None:
+    cycle = Cycle()
+    gone = weakref.ref(cycle)
+    ProcessMemory().give_back()
+
+    del cycle
+    ProcessMemory().give_back()
+
+    assert gone() is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from embedstack.engine.need import FACTORS, MB, UNKNOWN, Candidate, Need, Sizes, estimate, next_to_go, too_large
+from embedstack.engine.need import FACTORS, MB, Candidate, Need, Sizes, estimate, next_to_go, too_large
 
 MINILM = Sizes(10_700_000, 12_000_000, is_float32=True, tokenizer_bytes=466_000, widest=1536)
 
@@ -38,7 +38,6 @@ def test_what_was_never_measured_is_taken_to_need_the_most() -> None:
     unknown = need_of(runtime="torch", precision="float16")
 
     assert all(unknown.held_bytes >= need_of(runtime=one, precision=other).held_bytes for one, other in FACTORS)
-    assert all(getattr(UNKNOWN, part) >= 0 for part in ("held", "table", "peak", "place"))
 
 
 def test_a_larger_model_takes_longer() -> None:
@@ -68,7 +67,7 @@ def test_what_cannot_fit_is_told_with_both_numbers() -> None:
 
     assert "'big' needs 700 MB" in why
     assert "40 MB for itself" in why
-    assert "the ceiling is 600 MB" in why
+    assert "the ceiling of 600 MB leaves 570 MB" in why
     assert "estimated" in why
 
 
@@ -77,4 +76,5 @@ def test_what_was_measured_is_said_to_be() -> None:
 
 
 def test_what_fits_exactly_fits() -> None:
-    assert too_large("big", Need(500 * MB, 560 * MB, 1.0), 600 * MB, 40 * MB) == ""
+    assert too_large("big", Need(500 * MB, 530 * MB, 1.0), 600 * MB, 40 * MB) == ""
+    assert too_large("big", Need(500 * MB, 531 * MB, 1.0), 600 * MB, 40 * MB) != ""

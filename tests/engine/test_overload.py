@@ -10,7 +10,8 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.engine.admission import Limits
-from embedstack.engine.engine import Engine, Loaded
+from embedstack.engine.engine import Engine
+from embedstack.engine.loaded import Loaded
 from embedstack.errors import Overloaded, TooLong
 from embedstack.inputs.text import TextInput
 from embedstack.types import Batch, BatchRun, Encode, Output, Text, Vectors

@@ -7,22 +7,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from embedstack.engine.admission import Limits
-from embedstack.engine.line import Call, Job, Line
+from embedstack.engine.line import Call
 from embedstack.engine.room import RECOVERY_S
-from embedstack.engine.scheduler import Counts, Run, Scheduler
+from embedstack.engine.scheduler import QUIET_S, Counts, Run, Scheduler
 from embedstack.errors import DeadlineExceeded, NotReady, Overloaded
-from embedstack.types import Encoding
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from support.lines import Clock, ask, fill, limited, taken
 
 
 @pytest.fixture
@@ -42,100 +34,6 @@ def scheduler(clock: Clock) -> Scheduler:
     return Scheduler(100, clock)
 
 
-def ask(
-    loop,
-    scheduler: Scheduler,
-    *texts: str,
-    caller: str = "",
-    priority: str = "interactive",
-    whole: bool = False,
-    deadline: float | None = None,
-) -> Call:
-    """A request whose texts are as long as they read: "aaa" costs 3."""
-    call = Call(loop, loop.create_future(), [None] * len(texts), 0.0)
-    call.jobs = [
-        Job(Encoding(np.zeros(len(text), np.int32)), text, [(call, place)]) for place, text in enumerate(texts)
-    ]
-    call.missing = len(texts)
-    line = Line("m", call.jobs.copy(), priority, caller, 0.0, is_whole=whole, deadline=deadline, call=call)  # type: ignore[arg-type]
-    scheduler.submit(line)
-    return call
-
-
-def taken(scheduler: Scheduler) -> list[str]:
-    run = scheduler.take()
-    assert run.group == "m"
-    return [str(job.key) for job in run.jobs]
-
-
-def test_equal_texts_of_several_callers_are_taken_once_and_told_to_all(loop, scheduler: Scheduler) -> None:
-    first, second = ask(loop, scheduler, "aa"), ask(loop, scheduler, "aa", caller="other")
-
-    jobs = scheduler.take().jobs
-
-    assert [len(jobs), scheduler.waiting_tokens] == [1, 0]
-    assert scheduler.finish(jobs) == [[(first, 0), (second, 0)]]
-
-
-def test_a_text_that_is_running_is_waited_for(loop, scheduler: Scheduler) -> None:
-    first = ask(loop, scheduler, "aa")
-    running = scheduler.take().jobs
-    second = ask(loop, scheduler, "aa")
-
-    assert scheduler.waiting_tokens == 0
-    assert scheduler.finish(running) == [[(first, 0), (second, 0)]]
-
-
-def test_a_text_that_is_done_is_computed_again(loop, scheduler: Scheduler) -> None:
-    ask(loop, scheduler, "aa")
-    scheduler.finish(scheduler.take().jobs)
-    ask(loop, scheduler, "aa")
-
-    assert taken(scheduler) == ["aa"]
-
-
-def test_an_equal_text_at_the_end_of_a_long_request_is_not_waited_for(loop, scheduler: Scheduler) -> None:
-    """It waits in both lines, and the first to be served takes it."""
-    long = ask(loop, scheduler, *["x" * 90 + str(n) for n in range(9)], "aa", caller="greedy")
-    scheduler.finish(scheduler.take().jobs)
-    short = ask(loop, scheduler, "aa", caller="modest")
-
-    jobs = scheduler.take().jobs
-    seen = [str(job.key) for job in jobs]
-    told = scheduler.finish(jobs)
-    while scheduler.waiting_tokens:
-        seen += taken(scheduler)
-
-    assert "aa" in [str(job.key) for job in jobs]
-    assert [(long, 9), (short, 0)] in told
-    assert sorted(seen) == sorted(["aa", *("x" * 90 + str(n) for n in range(1, 9))])
-
-
-def test_a_text_twice_in_one_request_while_it_waits_elsewhere_is_taken_once(loop, scheduler: Scheduler) -> None:
-    ask(loop, scheduler, "aa")
-    twice = ask(loop, scheduler, "aa", "aa")
-
-    jobs = scheduler.take().jobs
-
-    assert len(jobs) == 1
-    assert [place for call, place in scheduler.finish(jobs)[0] if call is twice] == [0, 1]
-
-
-def test_bulk_does_not_share_with_others_but_with_itself(loop, scheduler: Scheduler) -> None:
-    ask(loop, scheduler, "aa")
-    ask(loop, scheduler, "aa", "aa", priority="bulk")
-
-    assert taken(scheduler) == ["aa", "aa"]
-
-
-def test_a_whole_request_shares_nothing(loop, scheduler: Scheduler) -> None:
-    ask(loop, scheduler, "aa", "aa", whole=True)
-    ask(loop, scheduler, "aa")
-
-    assert taken(scheduler) == ["aa", "aa"]
-    assert taken(scheduler) == ["aa"]
-
-
 def test_a_caller_pays_for_what_it_was_served(loop, scheduler: Scheduler) -> None:
     ask(loop, scheduler, *["x" * 60 + str(n) for n in range(5)], caller="greedy")
     ask(loop, scheduler, *["y" * 60 + str(n) for n in range(5)], caller="modest")
@@ -152,47 +50,57 @@ def test_a_caller_that_was_away_does_not_come_back_with_credit(loop, scheduler: 
     assert [taken(scheduler)[0][0] for _ in range(6)].count("y") <= 4
 
 
-def test_who_leaves_takes_only_what_nobody_else_wants(loop, scheduler: Scheduler) -> None:
-    leaving = ask(loop, scheduler, "aa", "bbb")
-    staying = ask(loop, scheduler, "bbb", "cccc")
+def test_a_model_with_fewer_lanes_than_there_are_runs_no_more_batches_at_once(loop, clock: Clock) -> None:
+    scheduler = Scheduler(100, clock, lanes=2)
+    for number in range(2):
+        ask(loop, scheduler, f"{number:090}", group="narrow", lanes=1)
+    ask(loop, scheduler, "z" * 90, group="wide", lanes=2)
 
-    scheduler.leave(leaving)
+    first, second = scheduler.take(), scheduler.take()
+    scheduler.end(first, 0.1)
 
-    assert scheduler.waiting_tokens == 7
-    jobs = scheduler.take().jobs
-    assert {job.key for job in jobs} == {"bbb", "cccc"}
-    assert {call for row in scheduler.finish(jobs) for call, _ in row} == {staying}
-
-
-def test_a_text_that_was_left_can_be_asked_for_again(loop, scheduler: Scheduler) -> None:
-    scheduler.leave(ask(loop, scheduler, "aa"))
-    call = ask(loop, scheduler, "aa")
-
-    jobs = scheduler.take().jobs
-
-    assert scheduler.finish(jobs) == [[(call, 0)]]
+    assert [first.group, second.group, scheduler.take().group] == ["narrow", "wide", "narrow"]
 
 
-def test_leaving_a_long_line_does_not_read_the_others(loop, scheduler: Scheduler) -> None:
-    """Ten thousand callers whose deadline passes together must not stop the loop: each touches its own line alone."""
-    calls = [ask(loop, scheduler, f"text {n}", caller=f"c{n}") for n in range(10_000)]
-    read = []
-    for line in list(scheduler._lines)[1:]:
-        line.jobs = Watched(line.jobs, read)
+def test_a_model_with_one_lane_of_two_lets_in_as_one_alone(loop, clock: Clock) -> None:
+    narrow = Scheduler(100, clock, lanes=2, limits=Limits(max_wait_s=0.1))
+    alone = Scheduler(100, clock, lanes=1, limits=Limits(max_wait_s=0.1))
 
-    scheduler.leave(calls[0])
-
-    assert read == []
+    assert fill(loop, narrow, lanes=1) == fill(loop, alone)
+    assert narrow.limit_tokens() == alone.limit_tokens()
 
 
-class Watched(list):
-    def __init__(self, items: list[Job], read: list[int]) -> None:
-        super().__init__(items)
-        self.read = read
+def test_bulk_fills_its_batches_where_nobody_asked_for_long(loop, scheduler: Scheduler, clock: Clock) -> None:
+    def bulk() -> Run:
+        ask(loop, scheduler, *[f"{number:010}" for number in range(10)], priority="bulk")
+        run = scheduler.take()
+        while scheduler.waiting_tokens:
+            scheduler.take()
+        return run
 
-    def __iter__(self):
-        self.read.append(1)
-        return super().__iter__()
+    scheduler._devices["m"].pace.observe(100, 1000, 0.3)  # an item of ten takes some 30 ms
+    alone = bulk()
+    ask(loop, scheduler, "query")
+    scheduler.take()
+    beside = bulk()
+    clock.now += QUIET_S + 0.1
+    later = bulk()
+
+    assert [len(run.jobs) for run in (alone, beside, later)] == [10, 1, 10]
+    assert [run.is_capped for run in (alone, beside, later)] == [False, True, False]
+
+
+def test_bulk_does_not_pay_a_slow_start_for_every_item(loop, scheduler: Scheduler) -> None:
+    for tokens in (1, 100) * 20:
+        scheduler._devices["m"].pace.observe(tokens, tokens, 0.1 + tokens * 0.001)
+    ask(loop, scheduler, "query")
+    scheduler.take()
+    ask(loop, scheduler, *[f"{number:010}" for number in range(10)], priority="bulk")
+
+    run = scheduler.take()
+
+    assert len(run.jobs) > 5
+    assert not run.is_capped
 
 
 def test_after_the_stop_nothing_is_taken_and_what_waited_comes_back_once(loop, scheduler: Scheduler) -> None:
@@ -203,21 +111,6 @@ def test_after_the_stop_nothing_is_taken_and_what_waited_comes_back_once(loop, s
     assert scheduler.take() is None
     with pytest.raises(NotReady):
         ask(loop, scheduler, "aa")
-
-
-def limited(clock: Clock, **limits: float) -> Scheduler:
-    """As in a server. Before its first batch a model is taken for one of about 0.25 ms a token."""
-    return Scheduler(100, clock, limits=Limits(**{"max_wait_s": 0.0, **limits}))
-
-
-def fill(loop, scheduler: Scheduler, caller: str = "", **how) -> int:
-    """Requests of ten tokens until one is refused; how many were let in."""
-    for number in range(10_000):
-        try:
-            ask(loop, scheduler, f"{caller[:1] or 'x'}{number:09}", caller=caller, **how)
-        except Overloaded:
-            return number
-    raise AssertionError("nobody was ever refused")
 
 
 def test_a_refused_request_leaves_no_trace(loop, clock: Clock) -> None:

@@ -76,6 +76,10 @@ class Backlog:
         """All that waits."""
         return self._total[BULK]
 
+    def interactive(self) -> int:
+        """What waits of interactive requests."""
+        return self._total[LONG]
+
     def most(self, claim: Claim) -> float:
         """What `ahead` gives at most, whoever asks; not known where somebody was refused just now."""
         return math.inf if self._refused else self._total[max(claim, LONG)]

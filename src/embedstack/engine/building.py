@@ -10,11 +10,12 @@ from pathlib import Path
 
 from embedstack.catalog import Located, weight_files
 from embedstack.catalog.catalog import entry_of
-from embedstack.engine.engine import Loaded
+from embedstack.catalog.folder import chosen
+from embedstack.engine.loaded import Loaded
 from embedstack.engine.memory import RememberedNeed
 from embedstack.engine.naming import Asked
 from embedstack.engine.need import Need, Sizes, estimate
-from embedstack.engine.tuning import Remembered, choose_lanes, note_path, run_full, warm_up
+from embedstack.engine.tuning import Remembered, choose_lanes, note_path, run_all_sizes, warm_up
 from embedstack.errors import ConfigError
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights, unread_weights
@@ -45,7 +46,7 @@ class How:
     cache_dir: Path
     version: str  # of this package: another one may need other lanes and another memory
     is_serving: bool = False  # it will run for long: lanes are measured if nobody has yet, and graphs are warmed
-    is_weighed: bool = False  # its memory is measured, so full batches are run before
+    is_weighed: bool = False  # its memory is measured, so batches of all sizes are run before
 
 
 @dataclass(frozen=True)
@@ -68,22 +69,28 @@ class Recipe:
     say: Say
     again: "Callable[[], Recipe]"  # reads the files' identity anew: they may have changed
 
-    def open(self) -> Loaded:
+    def open(self, batches: Callable[[], int] = lambda: 0) -> Loaded:
         """Read the weights.
 
+        Args:
+            batches: that other models here have run so far; where they run meanwhile, no speed is remembered.
         Raises:
             ConfigError, Mismatch, Unsupported, RuntimeFailed: the message says what to do.
         """
         began, how = time.monotonic(), self.how
         with ThreadPoolExecutor(1) as beside:  # the tokeniser is read while the graph is compiled
             text = beside.submit(TextInput, self.folder, self.spec, max_text_chars=how.max_text_chars)
-            runtime = self._runtime()
-        if how.is_serving:
-            warm_up(runtime, self.spec, budget_s=WARM_UP_S)
-        if how.is_weighed:
-            run_full(runtime, self.spec, budget=how.batch_tokens)
-        self.say(f"{self.spec.name}: {how.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
-        return Loaded(self.spec, text.result(), runtime, self.aliases)
+            runtime = self._runtime(batches)
+        try:
+            if how.is_serving:
+                warm_up(runtime, self.spec, budget_s=WARM_UP_S)
+            if how.is_weighed:
+                run_all_sizes(runtime, self.spec, budget=self._largest_tokens)
+            self.say(f"{self.spec.name}: {how.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
+            return Loaded(self.spec, text.result(), runtime, self.aliases)
+        except BaseException:
+            runtime.close()
+            raise
 
     def need(self) -> Need:
         """As it was measured on this machine, else estimated; no weight is read."""
@@ -95,7 +102,7 @@ class Recipe:
             how.runtime,
             self._likely_precision,
             lanes=lanes or min(LIKELY_LANES, self._threads),
-            batch_tokens=how.batch_tokens,
+            batch_tokens=self._largest_tokens,
         )
         return need if lanes or self._threads == 1 else replace(need, load_s=need.load_s + MEASURING_S)
 
@@ -104,13 +111,13 @@ class Recipe:
         self._remembered_need.write(need)
 
     def stamp(self) -> Hashable:
-        """Changes when somebody changes the files."""
-        found = [
-            self.folder / "config.json",
-            self.folder / "tokenizer.json",
-            *sorted(self.folder.glob("*.safetensors")),
-        ]
-        stats = ((path.name, path.stat()) for path in found if path.is_file())
+        """Changes when somebody changes the files; None where they cannot be read."""
+        try:
+            below = [path.relative_to(self.folder).as_posix() for path in self.folder.glob("*/*")]
+            names = chosen([*(path.name for path in self.folder.iterdir()), *below])
+            stats = [(name, (self.folder / name).stat()) for name in names]
+        except OSError:
+            return None
         return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
     def called_also(self, names: Sequence[str]) -> "Recipe":
@@ -130,7 +137,7 @@ class Recipe:
 
     # ------------------------------------------------------------------
 
-    def _runtime(self) -> Runtime:
+    def _runtime(self, batches: Callable[[], int]) -> Runtime:
         """With the lanes that were asked for, else those that were measured, else one."""
         how, threads, name = self.how, self._threads, self.spec.name
 
@@ -143,12 +150,19 @@ class Recipe:
         if lanes or not how.is_serving or threads == 1:
             return build(lanes or 1)
         self.say(f"{name}: measuring how many batches at once pay here; remembered for the next start")
-        chosen = choose_lanes(build, self.spec, most=threads, budget=how.batch_tokens)
-        if chosen.failure:  # it may pass, so the next start measures again
-            self.say(f"{name}: lanes={chosen.lanes}, not remembered, because {chosen.failure}")
+        before = batches()
+        measured = choose_lanes(build, self.spec, most=threads, budget=how.batch_tokens)
+        failure = measured.failure or ("requests for other models ran meanwhile" if batches() > before else "")
+        if failure:  # it may pass, so the next start measures again
+            self.say(f"{name}: lanes={measured.lanes}, not remembered, because {failure}")
         else:
-            self._remembered_lanes.write(chosen.lanes)
-        return chosen.runtime
+            self._remembered_lanes.write(measured.lanes)
+        return measured.runtime
+
+    @property
+    def _largest_tokens(self) -> int:
+        """Of a batch: an item that is longer than a batch may be runs alone, however long it is."""
+        return max(self.how.batch_tokens, self.spec.max_tokens)
 
     @property
     def _threads(self) -> int:
@@ -174,7 +188,8 @@ class Recipe:
 
     @property
     def _remembered_need(self) -> RememberedNeed:
-        return RememberedNeed(note_path(self.how.cache_dir, "needs", (*self._circumstances, self.how.lanes)))
+        how = self.how  # what was measured before batches of all sizes had run is less than what it will hold
+        return RememberedNeed(note_path(how.cache_dir, "needs", (*self._circumstances, how.lanes, how.is_weighed)))
 
 
 def recipe_of(asked: Asked, find: Find, how: How, say: Say) -> Recipe:

@@ -46,6 +46,14 @@ class Cache:
         with self._lock:
             return Counts(self._hits, self._misses, len(self._rows), self._size)
 
+    def clear(self) -> bool:
+        """Forget all rows; whether there were any."""
+        with self._lock:
+            had_rows = bool(self._rows)
+            self._rows.clear()
+            self._size = 0
+            return had_rows
+
     def put(self, key: Hashable, rows: Vectors) -> None:
         """Keep the rows of one item, unless they are larger than the whole cache."""
         size = _size(rows)

@@ -4,10 +4,7 @@ import asyncio
 import hashlib
 import time
 import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import lru_cache
+from collections.abc import Callable, Hashable, Sequence
 from typing import cast
 
 import numpy as np
@@ -17,11 +14,11 @@ from embedstack.engine.admission import Limits
 from embedstack.engine.cache import Cache, Counts
 from embedstack.engine.lane import Group, Lane
 from embedstack.engine.line import Call, Job, Line
+from embedstack.engine.loaded import Loaded, document_tokens
+from embedstack.engine.naming import pick
 from embedstack.engine.reading import in_groups, late, off_loop
 from embedstack.engine.scheduler import Scheduler
-from embedstack.errors import BadRequest, TooLong, UnknownModel, Unsupported
-from embedstack.inputs.text import TextInput
-from embedstack.runtimes import Runtime
+from embedstack.errors import BadRequest, TooLong, Unsupported
 from embedstack.types import (
     Classified,
     Classify,
@@ -36,56 +33,17 @@ from embedstack.types import (
     OnBatch,
     Output,
     Piece,
-    Precision,
     Score,
     Scored,
     Task,
     Tokenize,
     Tokenized,
-    Truncate,
     Usage,
     Vectors,
 )
 
 INLINE_NUMBERS = 200_000  # finishing this many numbers takes under a millisecond
-QUOTED = 100  # characters of a wrong name that a message repeats
 SCORE: frozenset[Output] = frozenset({"score"})
-STANDS_IN: Mapping[Task, Task] = {"rerank": "classify"}  # a reranker is a classifier of one label
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model that is ready: its recipe, its tokeniser, its place on the device."""
-
-    spec: ModelSpec
-    text: TextInput
-    runtime: Runtime
-    aliases: tuple[str, ...] = ()
-
-    def fingerprint(
-        self, request: Encode | Score | Classify | None = None, dim: int | None = None, *, normalize: bool | None = None
-    ) -> str:
-        """Of vectors made here, for a request or for any."""
-        max_tokens, truncate = (request.max_tokens, request.truncate) if request else (None, "right")
-        return _fingerprint(
-            self.spec, self.runtime.precision, self.runtime.calibration, dim, normalize, max_tokens, truncate
-        )
-
-
-@lru_cache(maxsize=1024)
-def _fingerprint(
-    spec: ModelSpec,
-    precision: Precision,
-    calibration: str,
-    dim: int | None,
-    normalize: bool | None,
-    max_tokens: int | None,
-    truncate: Truncate,
-) -> str:
-    """Remembered: a digest of JSON for every request would take as long as tokenising a query."""
-    return spec.fingerprint(
-        precision, dim, normalize=normalize, max_tokens=max_tokens, truncate=truncate, calibration=calibration
-    )
 
 
 class Engine:
@@ -109,7 +67,7 @@ class Engine:
         max_request_tokens: int = 0,
     ) -> None:
         self._models = {loaded.spec.name: loaded for loaded in models}
-        self._names = {name: loaded for loaded in models for name in (*loaded.aliases, loaded.spec.name)}
+        self._names = {name: one.spec.name for one in models for name in (*one.aliases, one.spec.name)}
         if len(self._models) < len(models):
             raise BadRequest("two models have the same name; load each of them in an engine of its own")
         self._batch_tokens = batch_tokens
@@ -233,25 +191,12 @@ class Engine:
             UnknownModel: nothing by that name; the message lists what there is.
             Unsupported: the model is there, for another task.
         """
-        if not name:
-            served = self._models.values()
-            fits = [loaded for loaded in served if task in (None, loaded.spec.task)]
-            fits += [loaded for loaded in served if task == STANDS_IN.get(loaded.spec.task, "")]
-            if fits:
-                return fits[0]
-            raise Unsupported(f"no model for {task} is loaded, only {', '.join(self._models)}; load one beside it")
-        if name not in self._names:
-            near = get_close_matches(name[:QUOTED], self._names, n=1, cutoff=0.4)
-            hint = f"did you mean {self._names[near[0]].spec.name!r}? " if near else ""
-            raise UnknownModel(f"model {name[:QUOTED]!r} is not loaded; {hint}loaded: {', '.join(self._models)}")
-        loaded = self._names[name]
-        if task not in (None, loaded.spec.task, STANDS_IN.get(loaded.spec.task)):
-            raise Unsupported(f"{loaded.spec.name!r} is for {loaded.spec.task}, not for {task}; send another model")
-        return loaded
+        specs = {known: loaded.spec for known, loaded in self._models.items()}
+        return self._models[pick(name, task, specs, self._names).name]
 
     def spec_of(self, name: str) -> ModelSpec | None:
         """The loaded model of this name or alias."""
-        return self._names[name].spec if name in self._names else None
+        return self._models[self._names[name]].spec if name in self._names else None
 
     @property
     def alive(self) -> bool:
@@ -298,7 +243,7 @@ class Engine:
             self._lanes.append(Lane(self._scheduler, self._cache, number, self.on_batch))
             self._scheduler.lanes = len(self._lanes)
         self._models = {**self._models, name: loaded}
-        self._names = {**dict.fromkeys(loaded.aliases, loaded), **self._names, name: loaded}
+        self._names = {**dict.fromkeys(loaded.aliases, name), **self._names, name: name}
 
     def remove(self, name: str) -> None:
         """One model less, from any thread; its memory is given back.
@@ -306,16 +251,24 @@ class Engine:
         Whoever removes it sees to it that no request for it is under way. A batch that a caller left behind ends well.
         """
         gone = self._models[name]
-        self._names = {known: loaded for known, loaded in self._names.items() if loaded is not gone}
+        self._names = {known: own for known, own in self._names.items() if own != name}
         self._models = {known: loaded for known, loaded in self._models.items() if loaded is not gone}
         gone.runtime.close()
 
     def close(self) -> None:
         """Finish the batches that run, refuse what waits, give the memory back; more than once does no harm."""
-        for lane in self._lanes:
-            lane.end()
+        self.stop()
         for loaded in self._models.values():
             loaded.runtime.close()
+
+    def stop(self) -> None:
+        """Finish the batches that run, refuse what waits; the models stay open."""
+        for lane in self._lanes:
+            lane.end()
+
+    def drop_rows(self) -> bool:
+        """Give the memory of the finished rows back; whether any were kept."""
+        return self._cache is not None and self._cache.clear()
 
     # ------------------------------------------------------------------ a request's way
 
@@ -324,7 +277,7 @@ class Engine:
     ) -> tuple[list[Encoding], list[Vectors], Usage]:
         began = time.monotonic()
         encodings = await in_groups(request, request.items, lambda group, first: loaded.text.encode(
-            group, request.max_tokens, request.truncate, first=first
+            group, request.max_tokens, request.truncate, first=first, document_tokens=document_tokens(request)
         ))  # fmt: skip
         usage = _usage(encodings)
         if not encodings:
@@ -334,7 +287,7 @@ class Engine:
                 f"the request has {usage.tokens} tokens and the limit is {self._max_request_tokens}; "
                 "send it in parts, or raise EMBEDSTACK_MAX_REQUEST_TOKENS"
             )
-        identity = (loaded.fingerprint(), outputs)
+        identity = loaded.identity(outputs)
         loop, now = asyncio.get_running_loop(), time.monotonic()
         call = Call(loop, loop.create_future(), [None] * len(encodings), now)
         jobs = [Job(e, (identity, _content(e)), [(call, place)]) for place, e in enumerate(encodings)]
@@ -343,11 +296,12 @@ class Engine:
         call.missing = len(call.jobs)
         if call.jobs:
             line = Line(
-                Group(loaded.runtime, loaded.spec, outputs),
+                Group(loaded.runtime, loaded.spec, outputs, identity),
                 call.jobs.copy(),
                 request.priority,
                 request.caller,
                 call.arrived,
+                lanes=loaded.runtime.lanes,
                 is_whole=request.whole,
                 deadline=request.deadline,
                 call=call,
@@ -371,7 +325,7 @@ class Engine:
             if left_s is not None and left_s <= 0:
                 raise asyncio.TimeoutError
             submit()
-            await asyncio.wait_for(call.done, left_s)
+            await (call.done if left_s is None else asyncio.wait_for(call.done, left_s))
         except asyncio.TimeoutError as error:
             raise late() from error
         finally:

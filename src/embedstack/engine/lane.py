@@ -4,7 +4,7 @@ import asyncio
 import atexit
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import pairwise
 from threading import Thread
 from typing import NamedTuple, cast
@@ -28,9 +28,12 @@ class Group(NamedTuple):
     runtime: Runtime
     spec: ModelSpec
     outputs: frozenset[Output]
+    identity: (
+        Hashable  # of the rows: of the weights, of the kind of runtime and of the outputs; the same when it is back
+    )
 
     def __hash__(self) -> int:
-        return hash((id(self.runtime), self.outputs))
+        return hash(self.identity)
 
 
 class Lane(Thread):
@@ -84,6 +87,7 @@ class Lane(Thread):
             predicted_s=run.predicted_s,
             run_s=run_s,
             is_whole=is_whole,
+            is_capped=run.is_capped,
         )
         for listener in tuple(self._listeners):
             try:
@@ -131,7 +135,7 @@ def _note_memory(scheduler: Scheduler, group: Group, jobs: Sequence[Job], error:
 
 
 def _rows(group: Group, jobs: list[Job]) -> list[Vectors]:
-    runtime, spec, outputs = group
+    runtime, spec, outputs, _ = group
     batch = lay(jobs)
     made = runtime.run(batch, outputs)
     for name, values in made.items():

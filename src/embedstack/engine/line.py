@@ -43,6 +43,7 @@ class Job:
     key: Hashable
     listeners: list[tuple[Call, int]]
     lines: "list[Line]" = field(default_factory=list)  # where it waits; the first line to be served takes it
+    shared_as: Hashable = None  # under what equal items find it; None if they shall not
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +55,7 @@ class Line:
     priority: Priority
     caller: str
     arrived: float
+    lanes: int = 0  # batches of its group that may run at once; 0 for as many as there are lanes
     is_whole: bool = False
     deadline: float | None = None  # on the clock of `arrived`
     call: Call | None = None  # whose line it is; needed where it has a deadline
@@ -100,17 +102,18 @@ class Line:
         self.tokens = sum(self.lengths)
 
 
-def share(known: dict[Hashable, Job], job: Job) -> Job | None:
+def share(known: dict[Hashable, Job], group: Hashable, job: Job) -> Job | None:
     """The job that waits in the new line: this one, or an equal one that no batch has taken; None if one is running.
 
     An equal job waits in both lines, so that nobody stands behind another caller's long request. Interactive requests
-    share theirs; a bulk request only has its own, since its items may wait long.
+    share theirs; a bulk request only has its own, since its items may wait long. Two models never share, not even one
+    that is served twice: a runtime is asked for what it is asked for.
     """
-    if job.key not in known:
-        known[job.key] = job
+    job.shared_as = group, job.key
+    same = known.setdefault(job.shared_as, job)
+    if same is job:
         return job
     (listener,) = job.listeners
-    same = known[job.key]
     same.listeners.append(listener)
     call, _ = listener
     call.jobs.append(same)

@@ -1,23 +1,28 @@
 """What a pool asks for becomes loads and unloads, one at a time in a thread of their own, under one memory ceiling."""
 
+import json
 import logging
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
-from embedstack.engine.alone import Alone
+from embedstack.engine.ceiling import Ceiling
 from embedstack.engine.engine import Engine
+from embedstack.engine.loaded import Loaded
 from embedstack.engine.memory import Meter
-from embedstack.engine.need import MB, Need, next_to_go, too_large
-from embedstack.engine.slots import FRESH_S, Slot, Table
-from embedstack.errors import EmbedstackError, LoadFailed, Mismatch, NotReady, RuntimeFailed, UnknownModel
+from embedstack.engine.need import MB, Need, next_to_go
+from embedstack.engine.slots import FRESH_S, Slot, Source, Table
+from embedstack.errors import EmbedstackError, Mismatch, NotReady, RuntimeFailed, UnknownModel
 from embedstack.proof.startup import Proof
 from embedstack.types import Encoder
 
 log = logging.getLogger(__name__)
+UNLOAD_S = 30.0  # a batch is over sooner; while a busy model is waited for, it takes no requests and nothing is loaded
+AGAIN_S = 5.0  # until a model that was too busy to be unloaded is asked to go again
 LOOK_S = 2.0  # between two looks at idle models and at the ceiling
 STOPPING = "the server is stopping; send the request to another replica"
 Check = Callable[[Encoder, str], Proof]
@@ -75,8 +80,7 @@ class Loader(threading.Thread):
         self._rules, self._check, self._meter, self._clock = rules, check, meter, clock
         self._waiting: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self._free_at = 0.0  # when the loads that were asked for should all be done
-        self._base_bytes = meter.now_bytes()  # what the process holds without any model
-        self._has_loaded = self._is_base_settled = False
+        self._ceiling = Ceiling(rules.ceiling_bytes, engine, meter)
         self._is_open = True
 
     def ask(self, work: Work) -> "Future[None]":
@@ -108,21 +112,51 @@ class Loader(threading.Thread):
     # ------------------------------------------------------------------ the thread
 
     def run(self) -> None:
-        """See Thread."""
+        """Nothing ends it but `stop`; and if anything did, nobody would be left waiting."""
         pause_s = LOOK_S if self._rules.ceiling_bytes or self._rules.idle_unload_s else None
-        while self._is_open:
-            try:
-                work = self._waiting.get(timeout=pause_s)
-            except queue.Empty:
-                self._look_round()
-                continue
-            if work is not None:
-                self._do(work)
+        try:
+            while self._is_open:
+                try:
+                    self._step(pause_s)
+                except Exception:  # whatever it was, the next models must be loaded
+                    log.exception("event=loader_failed")
+        finally:
+            self._refuse_all()
+
+    def _step(self, pause_s: float | None) -> None:
+        try:
+            work = self._waiting.get(timeout=pause_s)
+        except queue.Empty:
+            self._look_round()
+            return
+        if work is not None:
+            self._do(work)
+
+    def _refuse_all(self) -> None:
+        with self._changed:
+            self._is_open = False
         while not self._waiting.empty():
             if (left := self._waiting.get()) is not None:
                 left.done.set_exception(NotReady(STOPPING))
 
     def _do(self, work: Work) -> None:
+        failure = self._failure_of(work)
+        if failure is None:
+            work.done.set_result(None)
+            return
+        slot = work.slot
+        try:
+            if work.verb == "load":
+                with self._changed:
+                    slot.failed(failure, self._clock())
+        finally:
+            work.done.set_exception(failure)
+        event = f"{work.verb}_failed"
+        log.error("event=%s model=%s state=%s reason=%s", event, slot.name, slot.state, json.dumps(str(failure)))
+        self._meter.give_back()
+
+    def _failure_of(self, work: Work) -> EmbedstackError | None:
+        """Do it. An error comes back without its traces, whose frames hold what is left of a model."""
         slot = work.slot
         try:
             if work.verb == "load":
@@ -132,18 +166,13 @@ class Loader(threading.Thread):
             if work.verb == "forget":
                 with self._changed:
                     self._table.serve([other for other in self._table.slots.values() if other is not slot])
-        except Exception as error:  # whatever it was, the next models must be loaded
-            known = error if isinstance(error, EmbedstackError) else _unforeseen(slot, error)
-            self._fail(slot, known)
-            work.done.set_exception(known)
-        else:
-            work.done.set_result(None)
-
-    def _fail(self, slot: Slot, error: EmbedstackError) -> None:
-        with self._changed:
-            slot.failed(error, self._clock())
-        self._meter.give_back()
-        log.error("event=load_failed model=%s state=%s reason=%s", slot.name, slot.state, error)
+        except EmbedstackError as error:
+            error.__cause__ = error.__context__ = None
+            return error.with_traceback(None)
+        except Exception as error:  # whatever it was, who waits must hear of it
+            log.error("event=bug model=%s", slot.name, exc_info=error)
+            return RuntimeFailed(f"{slot.name!r} could not be loaded ({type(error).__name__}: {error}); see the log")
+        return None
 
     # ------------------------------------------------------------------ load and unload
 
@@ -154,7 +183,8 @@ class Loader(threading.Thread):
         if not self._table.has(slot):
             raise UnknownModel(f"model {slot.name!r} is served no more")
         self._read_again(slot, by_hand=work.by_hand)
-        if not self._make_room(slot, may_evict=work.may_evict):
+        evict = partial(self._evict, slot) if work.may_evict else None
+        if not self._ceiling.make_room(slot.name, slot.need, evict):
             with self._changed:
                 slot.state, slot.is_wanted = "available", False
             log.info("event=no_room model=%s need_mb=%d until=asked_for", slot.name, slot.need.peak_mb)
@@ -178,90 +208,64 @@ class Loader(threading.Thread):
             self._table.serve(list(self._table.slots.values()))
 
     def _open(self, slot: Slot) -> None:
+        """Nobody meets it before it is proven, and nothing is left of it where that fails."""
         began, before = self._clock(), self._meter.now_bytes()
         with self._meter.watch() as peak:
-            loaded = slot.source.open()
-        self._engine.add(replace(loaded, aliases=()))  # the pool knows the names
-        self._has_loaded = True
+            loaded = slot.source.open(self._batches)
+        self._ceiling.saw_load()
         try:
-            proof = self._check(Alone(self._engine, slot.source), slot.source.precision)
+            proof = self._prove(loaded, slot.source)
             self._meter.give_back()
-            held = max(0, self._meter.now_bytes() - before)
-            need = Need(held, max(held, peak.top_bytes - before), self._clock() - began, is_measured=True)
+            held = max(self._meter.now_bytes() - before, slot.need.least_bytes)
+            top = max(held, peak.top_bytes - before)
+            need = Need(held, top, self._clock() - began, slot.need.least_bytes, is_measured=True)
             slot.source.note(need)
-            self._keep_ceiling(slot, need)
+            with self._changed:
+                slot.need = need
+            self._ceiling.keep(slot.name, need, partial(self._evict, slot))
+            self._engine.add(replace(loaded, aliases=()))  # the pool knows the names
         except BaseException:
-            self._drop(slot)
+            loaded.runtime.close()
             raise
         with self._changed:
-            slot.need, slot.proof, slot.failure = need, proof, None
-            slot.state, slot.loaded_at = "loaded", self._clock()
+            slot.loaded(proof, self._clock())
+
+    def _prove(self, loaded: Loaded, source: Source) -> Proof:
+        """In an engine of its own, where nobody else waits and nobody is refused.
+
+        It has the model's own name there, whatever it is served by, since that is where its truth is kept.
+        """
+        alone = Engine([replace(loaded, spec=source.origin, aliases=())])
+        try:
+            return self._check(alone, source.precision)
+        finally:
+            alone.stop()
+
+    def _batches(self) -> int:
+        return self._engine.load().batches
 
     def _unload(self, slot: Slot) -> None:
-        """Wait for the work in flight, then free the memory."""
-        with self._changed:
-            slot.state = "unloading"
-            self._changed.wait_for(lambda: not slot.in_flight or not self._is_open)
-        self._drop(slot)
-        with self._changed:
-            slot.state = "available"
-        log.info("event=unloaded model=%s anonymous_mb=%d", slot.name, self._meter.now_bytes() / MB)
-
-    def _drop(self, slot: Slot) -> None:
-        self._engine.remove(slot.name)
-        self._meter.give_back()
-
-    # ------------------------------------------------------------------ memory
-
-    def _make_room(self, slot: Slot, *, may_evict: bool) -> bool:
-        """Whether there is room now; others go for it, the least recently used first.
+        """Wait for the work in flight, then free the memory.
 
         Raises:
-            LoadFailed: it would not fit even alone. RuntimeFailed: it should, and does not at the moment.
+            NotReady: it works on and on, or the server is stopping; then it stays.
         """
-        ceiling = self._rules.ceiling_bytes
-        while ceiling:
-            self._settle_base()
-            if why := too_large(slot.name, slot.need, ceiling, self._base_bytes):
-                raise LoadFailed(why)
-            now = self._meter.now_bytes()
-            if now + slot.need.peak_bytes <= ceiling:
-                return True
-            if not may_evict:
-                return False
-            if not self._evict(slot):
-                raise RuntimeFailed(
-                    f"{slot.name!r} needs {slot.need.peak_mb} MB while it is loaded, and {now / MB:.0f} of "
-                    f"{ceiling / MB:.0f} MB are held without any model; this may pass, or raise memory_mb"
-                )
-        return True
+        with self._changed:
+            slot.state = "unloading"
+            self._changed.wait_for(lambda: not slot.in_flight or not self._is_open, timeout=UNLOAD_S)
+            if slot.in_flight:
+                slot.state = "loaded"
+                busy = f"{slot.name!r} is still busy after {UNLOAD_S:.0f} s and was not unloaded; ask again"
+                raise NotReady(busy if self._is_open else STOPPING, AGAIN_S)
+        try:
+            self._engine.remove(slot.name)
+        finally:
+            with self._changed:
+                slot.state = "available"
+        self._meter.give_back()
+        log.info("event=unloaded model=%s anonymous_mb=%d", slot.name, self._meter.now_bytes() / MB)
 
-    def _settle_base(self) -> None:
-        """What the process holds without any model can be seen while there is none.
-
-        The runtime's library is part of it, so what was seen before the first load is forgotten. Afterwards the least
-        counts, since what a closed model leaves behind often goes a little later.
-        """
-        if not self._engine.models():
-            self._meter.give_back()
-            now = self._meter.now_bytes()
-            self._base_bytes = min(self._base_bytes, now) if self._is_base_settled else now
-            self._is_base_settled = self._has_loaded
-
-    def _keep_ceiling(self, slot: Slot, need: Need) -> None:
-        """After a load what was measured counts: others go, or the model itself."""
-        ceiling = self._rules.ceiling_bytes
-        while ceiling and self._meter.now_bytes() > ceiling:
-            if not self._evict(slot):
-                slot.need = need
-                why = too_large(slot.name, need, ceiling, self._base_bytes)
-                raise LoadFailed(
-                    why
-                    or f"{slot.name!r} takes {need.held_bytes / MB:.0f} MB and with it the process is over its "
-                    f"ceiling of {ceiling / MB:.0f} MB; raise memory_mb or take a smaller precision"
-                )
-
-    def _evict(self, newcomer: Slot | None) -> bool:
+    def _evict(self, newcomer: Slot | None = None) -> bool:
         """Unload the model that was not used for longest; False if there is none."""
         with self._changed:
             now = self._clock()
@@ -279,18 +283,8 @@ class Loader(threading.Thread):
 
     def _look_round(self) -> None:
         """Idle models go; and where memory has grown over the ceiling, so does the one that was not used longest."""
-        now, idle_s, ceiling = self._clock(), self._rules.idle_unload_s, self._rules.ceiling_bytes
+        now, idle_s = self._clock(), self._rules.idle_unload_s
         for slot in list(self._table.slots.values()):
             if idle_s and slot.state == "loaded" and not slot.in_flight and now - slot.last_used > idle_s:
                 self._unload(slot)
-        if ceiling and self._meter.now_bytes() > ceiling:
-            self._meter.give_back()
-            if self._meter.now_bytes() > ceiling:
-                self._evict(None)
-
-
-def _unforeseen(slot: Slot, error: Exception) -> RuntimeFailed:
-    log.error("event=bug model=%s", slot.name, exc_info=error)
-    wrapped = RuntimeFailed(f"{slot.name!r} could not be loaded ({type(error).__name__}: {error}); see the log")
-    wrapped.__cause__ = error
-    return wrapped
+        self._ceiling.look_round(self._evict)

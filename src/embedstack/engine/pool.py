@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Thread
 from typing import TypeVar
 
 from embedstack.engine.engine import Engine
@@ -68,6 +69,7 @@ class Pool:
     ) -> None:
         self._engine, self._find, self._clock = engine, find, clock
         self._changed = threading.Condition()
+        self._adding: dict[str, Future[ModelSpec]] = {}
         self._table = Table([Slot(source, source.need(), is_wanted=not rules.is_lazy) for source in sources])
         self._loader = Loader(self._table, self._changed, engine, rules, check, meter or ProcessMemory(), clock)
         atexit.register(self.close)  # no graph may be built or freed while the interpreter ends; see `engine.lane`
@@ -163,12 +165,14 @@ class Pool:
             raise failures[0]
 
     def load_model(self, name: str) -> "Future[None]":
-        """Load it now, also if that failed before or its files have changed; done when it is in memory.
+        """Load it now, also if that failed before; done when it is in memory, at once if it is there already.
+
+        Files that have changed since are read after `unload_model`; other weights are welcome then.
 
         Raises:
             UnknownModel: no such model. NotReady: the pool is closed. The future: what loading raises.
         """
-        return self._loader.ask(Work("load", self._table.find(name or "?", None), by_hand=True))
+        return self._loader.ask(Work("load", self._slot(name), by_hand=True))
 
     def unload_model(self, name: str) -> "Future[None]":
         """Free its memory once its work is done. It is still served, and loaded again when it is asked for.
@@ -176,7 +180,7 @@ class Pool:
         Raises:
             As `load_model`.
         """
-        return self._loader.ask(Work("unload", self._table.find(name or "?", None)))
+        return self._loader.ask(Work("unload", self._slot(name)))
 
     def forget_model(self, name: str) -> "Future[None]":
         """Unload it, and serve it no more.
@@ -184,20 +188,49 @@ class Pool:
         Raises:
             As `load_model`.
         """
-        return self._loader.ask(Work("forget", self._table.find(name or "?", None)))
+        return self._loader.ask(Work("forget", self._slot(name)))
 
-    def add_model(self, name: str) -> ModelSpec:
-        """Serve one more: its files are fetched here and now, its weights are loaded when it is asked for.
+    def add_model(self, name: str) -> "Future[ModelSpec]":
+        """Serve one more: its files are fetched now, its weights are loaded when it is asked for.
+
+        Whoever asks for a name that is being fetched gets the same. The thread is a daemon, so that a download does
+        not hold up the end of the process.
 
         Raises:
-            UnknownModel: this pool finds no models. And what finding it raises.
+            UnknownModel: this pool finds no models. The future: what finding it raises.
         """
         if self._find is None:
             raise UnknownModel(f"model {name!r} is not served; served: {', '.join(self._table.specs)}")
-        source = self._find(name)
         with self._changed:
-            self._table.serve([*self._table.slots.values(), Slot(source, source.need())])
-        return source.spec
+            if name in self._adding:
+                return self._adding[name]
+            adding = self._adding[name] = Future[ModelSpec]()
+            adding.set_running_or_notify_cancel()  # nobody who waits can cancel it for the others
+        Thread(target=self._add, args=(name, self._find, adding), name="embedstack-adding", daemon=True).start()
+        return adding
+
+    def _add(self, name: str, find: Find, adding: "Future[ModelSpec]") -> None:
+        try:
+            source = find(name)
+            slot = Slot(source, source.need())
+            with self._changed:
+                if self._table.specs.get(slot.name) != source.spec:  # or it was added by another of its names
+                    self._table.serve([*self._table.slots.values(), slot])
+        except BaseException as error:  # it ends the thread; who waits is told
+            self._added(name)
+            adding.set_exception(error)
+        else:
+            self._added(name)
+            adding.set_result(source.spec)
+
+    def _added(self, name: str) -> None:
+        with self._changed:
+            del self._adding[name]
+
+    def _slot(self, name: str) -> Slot:
+        """By name; an empty one means nobody here."""
+        with self._changed:
+            return self._table.find(name or "(no name)", None)
 
     # ------------------------------------------------------------------ a request's way
 

@@ -22,6 +22,8 @@ async def in_groups(request: Request, items: Sequence[I], work: Callable[[Sequen
     Args:
         work: takes a group and the number of its first item.
     """
+    if sum(map(_chars, items)) <= INLINE_CHARS:  # nearly all requests; the loop below would do the same
+        return work(items, 0)
     made: list[T] = []
     for group, chars in _groups(items):
         if made and request.deadline is not None and time.monotonic() >= request.deadline:

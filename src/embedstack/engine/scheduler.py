@@ -1,8 +1,9 @@
 """The one waiting line of a device: who may wait, who left, what runs next."""
 
+import math
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Condition
 
@@ -12,6 +13,9 @@ from embedstack.engine.packing import Shares, choose
 from embedstack.engine.room import Devices, Room
 from embedstack.errors import NotReady, Overloaded
 from embedstack.types import Priority
+
+QUIET_S = 5.0  # after so long without an interactive request bulk fills its batches: who types asks again sooner
+STARTS = 2  # a bulk batch may take so many runs' starts, or a slow start would be paid for every item
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +30,7 @@ class Run:
     wait_s: float  # of the request that came first
     predicted_s: float
     work_ns: int
+    is_capped: bool  # whether bulk items were held to their time in it
 
     @property
     def padded(self) -> int:
@@ -72,6 +77,8 @@ class Scheduler:
         self._devices, self._backlog = Devices(), Backlog()
         self._running: dict[Run, None] = {}
         self._full_s = Devices()[None].full_s(budget)  # of the model that was asked for last
+        self._full_lanes = lanes  # that it can use
+        self._interactive_at = -math.inf  # when such a request came last, or a batch of one began
         self._before_ns = 0  # work of the batch that was taken last; 0 if nothing waited after it
         self._shares = Shares()
         self._is_open = True
@@ -94,7 +101,7 @@ class Scheduler:
             if self._limits.max_wait_s is None:
                 return 0
             work_s = self._limits.work_s(
-                SHORT, full_s=self._full_s, running_s=0.0, is_long_before=False, lanes=self.lanes
+                SHORT, full_s=self._full_s, running_s=0.0, is_long_before=False, lanes=self._full_lanes
             )
             return int(work_s / self._full_s * self._budget)
 
@@ -111,9 +118,11 @@ class Scheduler:
             if not self._is_open:
                 raise NotReady("the engine is stopping; send the request to another replica")
             self._admit(line)
+            if line.priority == "interactive":
+                self._interactive_at = self._clock()
             if not line.is_whole:
                 known = self._shared if line.priority == "interactive" else {}
-                waits = (share(known, job) for job in line.jobs)
+                waits = (share(known, line.group, job) for job in line.jobs)
                 line.jobs = list(dict.fromkeys(job for job in waits if job is not None))
             line.arrange(self._budget)
             if line.jobs:
@@ -124,6 +133,7 @@ class Scheduler:
         line.claim = BULK if line.priority == "bulk" else LONG if line.is_long else SHORT
         full_s = self._full_s = self._devices[line.group].full_s(self._budget)
         line.token_ns = max(1, int(full_s / self._budget * 1e9))
+        lanes = self._full_lanes = min(line.lanes or self.lanes, self.lanes)
         if self._limits.max_wait_s is None:
             return
         running_ns = sum(run.work_ns for run in self._running)
@@ -135,7 +145,7 @@ class Scheduler:
                 full_s=max(full_s, longest_s),
                 running_s=running_ns / 1e9,
                 is_long_before=is_long_before,
-                lanes=self.lanes,
+                lanes=lanes,
             )
             for is_long_before in (self._is_long_before(self._budget * line.token_ns), False)
         )
@@ -147,7 +157,7 @@ class Scheduler:
                 limit_ns,
                 fair_ns=fair_ns,
                 running_ns=running_ns,
-                lanes=self.lanes,
+                lanes=lanes,
                 left_s=None if line.deadline is None else line.deadline - self._clock(),
             )
         except Overloaded:
@@ -178,43 +188,53 @@ class Scheduler:
         unwanted: dict[Line, list[Job]] = {}
         for job in call.jobs:
             job.listeners = [(who, place) for who, place in job.listeners if who is not call]
-            if job.lines and not job.listeners:
+            if not job.lines:
+                continue
+            for line in job.lines:
+                if line.call is call or not job.listeners:
+                    unwanted.setdefault(line, []).append(job)
+            job.lines = [line for line in job.lines if line.call is not call] if job.listeners else []
+            if not job.lines:
                 self._count(job, -1)
                 self._forget_shared([job])
-                for line in job.lines:
-                    unwanted.setdefault(line, []).append(job)
-                job.lines.clear()
-        for line, jobs in unwanted.items():
-            line.drop(jobs)
-            self._settle(line)
+        self._drop(unwanted)
 
     # ------------------------------------------------------------------ batches
 
     def take(self) -> Run | None:
         """The next batch, as soon as there is one; None when the engine stops."""
         with self._changed:
-            now = self._wait_for_work()
-            if not self._lines:
+            now, lines = self._wait_for_work()
+            if not lines:
                 return None
-            lines = list(self._lines)
             places = choose(lines, self._served, now, lambda leader: self._room(leader, now), self._shares.ageing())
             chosen = [(lines[place], count) for place, count in places]
             leader = chosen[0][0]
             self._floor = max(self._floor, *(self._served[line.caller] for line, _ in chosen))
-            run = self._begin(leader, now - min(line.arrived for line, _ in chosen), self._pull(chosen, now))
+            first = min(line.arrived for line, _ in chosen)
+            run = self._begin(leader, self._pull(chosen, now), now, now - first)
             if self._lines:
                 self._changed.notify()
             return run
 
-    def _wait_for_work(self) -> float:
-        """The time at which there is something to do, or nothing will ever come."""
+    def _wait_for_work(self) -> tuple[float, list[Line]]:
+        """The time at which there is something to do, and what; or nothing, if nothing will ever come."""
         while True:
             now = self._clock()
             self._expire(now)
-            if self._lines or not self._is_open:
-                return now
-            self._before_ns = 0
+            lines = self._ready()
+            if lines or not self._is_open:
+                return now, lines
+            if not self._lines:
+                self._before_ns = 0
             self._changed.wait()
+
+    def _ready(self) -> list[Line]:
+        """Those whose model can run one batch more: a runtime may have fewer lanes than there are."""
+        if all(line.lanes in (0, self.lanes) for line in self._lines):
+            return list(self._lines)
+        running = Counter(run.group for run in self._running)
+        return [line for line in self._lines if not line.lanes or running[line.group] < line.lanes]
 
     def _expire(self, now: float) -> None:
         """Drop what would be too late; whoever waits for it has a timer of its own."""
@@ -233,7 +253,13 @@ class Scheduler:
                 tokens = min(tokens, device.pace.tokens_within(limits.max_wait_s))
             if self._is_long_before(tokens * leader.token_ns):
                 tokens = max(1, int(LONG_BATCH * tokens))
-        return Room(tokens, limits.bulk_batch_s, device.pace.costs)
+        return Room(tokens, self._bulk_s(leader.group, now), device.pace.costs)
+
+    def _bulk_s(self, group: Hashable, now: float) -> float:
+        """What a batch with bulk items may take; anything where nobody is there who would feel a long one."""
+        if not self._backlog.interactive() and now - self._interactive_at > QUIET_S:
+            return math.inf
+        return max(self._limits.bulk_batch_s, STARTS * self._devices[group].pace.costs.run_s)
 
     def _pull(self, chosen: Sequence[tuple[Line, int]], now: float) -> list[Job]:
         batch: dict[Job, None] = {}
@@ -242,22 +268,25 @@ class Scheduler:
             line.waits_since = now
             batch |= dict.fromkeys(line.pull(count))
             self._settle(line)
+        elsewhere: dict[Line, list[Job]] = {}
         for job in batch:
             self._count(job, -1)
-            lines = job.lines.copy()
-            job.lines.clear()
-            for line in lines:
-                if len(lines) > 1:
-                    line.drop([job])
-                    self._settle(line)
+            if len(job.lines) > 1:
+                for line in job.lines:
+                    elsewhere.setdefault(line, []).append(job)
+            job.lines = []
+        self._drop(elsewhere)
         return list(batch)
 
-    def _begin(self, leader: Line, wait_s: float, jobs: list[Job]) -> Run:
+    def _begin(self, leader: Line, jobs: list[Job], now: float, wait_s: float) -> Run:
         tokens, longest = sum(job.encoding.cost for job in jobs), max(job.encoding.cost for job in jobs)
         predicted_s = self._devices[leader.group].pace.costs.of(tokens, len(jobs) * longest**2)
         work_ns = tokens * leader.token_ns
-        run = Run(leader.group, jobs, leader.priority, tokens, longest, wait_s, predicted_s, work_ns)
+        is_capped = self._bulk_s(leader.group, now) <= self._limits.bulk_batch_s
+        run = Run(leader.group, jobs, leader.priority, tokens, longest, wait_s, predicted_s, work_ns, is_capped)
         self._running[run] = None
+        if leader.priority == "interactive":
+            self._interactive_at = now
         # bulk comes between two batches of short requests without making the first one short
         self._before_ns = work_ns + (self._before_ns if leader.claim == BULK else 0)
         self._shares.spend(leader.claim, work_ns)
@@ -315,8 +344,14 @@ class Scheduler:
 
     def _forget_shared(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
-            if self._shared.get(job.key) is job:
-                del self._shared[job.key]
+            if self._shared.get(job.shared_as) is job:
+                del self._shared[job.shared_as]
+
+    def _drop(self, unwanted: Mapping[Line, Sequence[Job]]) -> None:
+        """Take jobs out of lines, each line once, however many go."""
+        for line, jobs in unwanted.items():
+            line.drop(jobs)
+            self._settle(line)
 
     def _settle(self, line: Line) -> None:
         """After a change: what the backlog holds of a line, and whether it still waits."""

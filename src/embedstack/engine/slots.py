@@ -1,11 +1,11 @@
 """What a pool knows of each of its models: where it stands, who uses it, what it needs, why it failed."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from embedstack.engine.engine import Loaded
+from embedstack.engine.loaded import Loaded
 from embedstack.engine.naming import name_table, pick
 from embedstack.engine.need import MB, Candidate, Need
 from embedstack.errors import EmbedstackError, LoadFailed, NotReady, RuntimeFailed
@@ -14,7 +14,8 @@ from embedstack.types import ModelSpec, Task
 
 Standing = Literal["available", "loading", "loaded", "unloading", "failed"]
 FRESH_S = 5.0  # whoever asked for a model is back within Retry-After, so it is not unloaded unused at once
-PAUSE_S = 5.0  # before a load that failed for a reason that may pass is tried again
+PAUSE_S = 5.0  # before a load that failed for a reason that may pass is tried again; doubled with each in a row
+MOST_PAUSE_S = 300.0  # a load that fails keeps the processor busy for seconds, and someone who mends it waits no longer
 BY_HAND = "POST /admin/models/load"
 
 
@@ -42,13 +43,21 @@ class Source(Protocol):
         """As it was asked for."""
         ...
 
-    def open(self) -> Loaded: ...
+    def open(self, batches: Callable[[], int]) -> Loaded:
+        """Read the weights.
+
+        Args:
+            batches: that other models here have run so far; where they run meanwhile, no speed is remembered.
+        """
+        ...
 
     def need(self) -> Need: ...
 
     def note(self, need: Need) -> None: ...
 
-    def stamp(self) -> Hashable: ...
+    def stamp(self) -> Hashable:
+        """Changes when somebody changes the files; never fails."""
+        ...
 
     def again(self) -> "Source": ...
 
@@ -83,7 +92,8 @@ class Slot:
     has_served: bool = False  # its identity has been given out
     is_wanted: bool = False
     proof: Proof = "unproven"
-    failure: EmbedstackError | None = None
+    failure: str = ""  # words alone: an error would hold, by its traces, what was loaded of the model
+    failures: int = 0  # in a row
     stamp: Hashable = None  # of the files that failed
     retry_at: float = 0.0
 
@@ -110,7 +120,7 @@ class Slot:
             aliases=self.source.aliases,
             task=self.source.spec.task,
             state=self.state,
-            reason=str(self.failure or ""),
+            reason=self.failure,
             need=self.need,
             in_flight=self.in_flight,
             idle_s=None if self.used_at is None else max(0.0, now - self.used_at),
@@ -122,13 +132,21 @@ class Slot:
         """Note why; what may pass leaves it available."""
         is_passing = error.retry or isinstance(error, RuntimeFailed)
         self.state = "available" if is_passing else "failed"
-        self.failure, self.retry_at, self.stamp = error, now + PAUSE_S, self.source.stamp()
+        self.failure = str(error)
+        self.retry_at = now + min(PAUSE_S * 2 ** min(self.failures, 10), MOST_PAUSE_S)
+        self.failures += 1
+        self.stamp = self.source.stamp()
+
+    def loaded(self, proof: Proof, now: float) -> None:
+        """It is in memory."""
+        self.state, self.loaded_at, self.proof = "loaded", now, proof
+        self.failure, self.failures = "", 0
 
     def refusal(self, now: float) -> EmbedstackError | None:
         """Why no load begins now; None if one may."""
         if self.state == "unloading":
             return NotReady(f"{self.name!r} is being unloaded; ask again", 1.0)
-        if self.failure is None:
+        if not self.failure:
             return None
         if self.state == "failed" and self.stamp == self.source.stamp():
             return LoadFailed(f"{self.name!r} cannot be loaded: {self.failure}; mend it, then {BY_HAND} tries again")
@@ -144,7 +162,7 @@ class Slot:
 
 
 class Table:
-    """Which models are served, under which names. A reader sees the old ones or the new ones, without a lock.
+    """Which models are served, under which names. Whoever changes it or looks for a slot holds the pool's lock.
 
     Raises:
         ConfigError: two have the same name.

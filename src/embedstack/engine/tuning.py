@@ -110,13 +110,24 @@ def warm_up(runtime: Runtime, spec: ModelSpec, *, budget_s: float, clock: Clock 
     return warm
 
 
-def run_full(runtime: Runtime, spec: ModelSpec, *, budget: int) -> None:
-    """A full batch in each lane at once: what a device keeps for those is then in its memory."""
-    length = min(LENGTH, spec.max_tokens)
-    batch, wanted = _batch(spec, [length] * max(1, budget // length)), frozenset(spec.outputs[:1])
+def run_all_sizes(runtime: Runtime, spec: ModelSpec, *, budget: int) -> None:
+    """One token, a few, and full batches of shorter and longer items, in each lane at once.
+
+    A device keeps what it made for each: OpenVINO packs the weights anew for one row and for a few, and keeps the
+    buffers of the largest batch. Then all of that is in memory and can be measured.
+    """
+    longest = min(spec.max_tokens, budget)
+    batches = [
+        [1],
+        [8],
+        *([length] * (budget // length) for length in (min(LENGTH, longest), min(256, longest), longest)),
+    ]
+    wanted: frozenset[Output] = frozenset(spec.outputs)
     with ThreadPoolExecutor(runtime.lanes) as threads:
-        for running in [threads.submit(runtime.run, batch, wanted) for _ in range(runtime.lanes)]:
-            running.result()
+        for lengths in batches:
+            batch = _batch(spec, lengths)
+            for running in [threads.submit(runtime.run, batch, wanted) for _ in range(runtime.lanes)]:
+                running.result()
 
 
 def _batch(spec: ModelSpec, lengths: Sequence[int]) -> Batch:
