@@ -151,13 +151,16 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         self._door.setblocking(False)
-        loop, config = asyncio.get_running_loop(), self.config
+        came: list[socket.socket] = []
         with suppress(BlockingIOError):
             while True:
-                came, _ = self._door.accept()
-                await loop.connect_accepted_socket(
-                    lambda: Connection(config, self.server_state, self.lifespan.state), came, ssl=config.ssl
-                )
+                came.append(self._door.accept()[0])
+        self._door.close()  # at once: as long as it is open the system lets more in
+        loop, config = asyncio.get_running_loop(), self.config
+        for one in came:
+            await loop.connect_accepted_socket(
+                lambda: Connection(config, self.server_state, self.lifespan.state), one, ssl=config.ssl
+            )
 
     async def _cut_when_forced(self) -> None:
         """uvicorn waits for the connections even after a second signal."""
