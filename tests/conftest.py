@@ -36,6 +36,7 @@ def labelled_sets() -> Path:
 LISTED = (
     "PyTorch is not installed",
     "no CUDA device is here",
+    "transformers is not installed",
     "FlagEmbedding is not installed",
     "Chromium is not installed",
     "EMBEDSTACK_TEST_DATA is not set",
