@@ -86,7 +86,7 @@ class Bench:
     def __init__(self, given: argparse.Namespace, scratch: Path) -> None:
         self.given, self.scratch = given, scratch
         self.threads = given.threads or usable_threads()
-        self.rounds, self.seconds = (2, 2.0) if given.quick else (7, 6.0)
+        self.rounds, self.seconds = (2, 2.0) if given.quick else (given.rounds, given.seconds)
         self.environment = environment(self.threads, scratch)
         located = find(DEFAULT_MODEL, cache_dir=read_settings().cache_dir)
         self.folder = scratch / DEFAULT_MODEL  # the folder's name is the model's, for all servers
@@ -269,6 +269,8 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="the folder of their environments, made by bench/peers.sh")
     parser.add_argument("--out", type=Path, help="where to write the JSON; a page (.md) comes beside it")
     parser.add_argument("--threads", type=int, default=0, help="default: all that this process may use")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement in a round")
     parser.add_argument("--quick", action="store_true", help="few rounds, to try the script")
     given = parser.parse_args()
     hold_to(given.threads or usable_threads())
