@@ -19,7 +19,8 @@ from embedstack.errors import (
     Unsupported,
 )
 from embedstack.testing.fake import hash_spec, labels_spec, overlap_spec
-from embedstack.types import Classified, Classify, Image, Link, Load, Pair, Score, Scored, Text, Usage
+from embedstack.types import Classified, Classify, Image, Link, Pair, Score, Scored, Text, Usage
+from embedstack.watching import Load
 
 INFINITY = Infinity()
 EMBED, RERANK, CLASSIFY = INFINITY.routes

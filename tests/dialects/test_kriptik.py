@@ -11,7 +11,8 @@ from embedstack.dialects.pictures import DARK
 from embedstack.dialects.wire import Misfit, TooManyItems
 from embedstack.errors import BadRequest, NotReady, Overloaded, RuntimeFailed, Unsupported
 from embedstack.testing.fake import hash_spec
-from embedstack.types import Encode, Encoded, Image, Load, Text, Tokenize, Tokenized, Usage
+from embedstack.types import Encode, Encoded, Image, Text, Tokenize, Tokenized, Usage
+from embedstack.watching import Load
 
 KRIPTIK = Kriptik(clock=lambda: 1_700_000_000.25)
 NOW = "2023-11-14T22:13:20.250Z"

@@ -9,7 +9,7 @@ from tei_run import TEI
 from embedstack.dialects.dialect import Limits, Memory, Status
 from embedstack.errors import NotReady
 from embedstack.testing.fake import hash_spec, labels_spec, overlap_spec
-from embedstack.types import Load
+from embedstack.watching import Load
 
 PAGES = {page.path: page for page in TEI.pages}
 MODELS = (overlap_spec(), replace(hash_spec(), pooling="last"), labels_spec())

@@ -15,20 +15,8 @@ from embedstack.errors import BadRequest, DeadlineExceeded, UnknownModel, Unsupp
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.runtimes import Options, open_runtime
-from embedstack.types import (
-    Classified,
-    Classify,
-    Decode,
-    Encode,
-    Image,
-    Link,
-    Pair,
-    Score,
-    ShowsLoad,
-    Text,
-    Tokenize,
-    Tokens,
-)
+from embedstack.types import Classified, Classify, Decode, Encode, Image, Link, Pair, Score, Text, Tokenize, Tokens
+from embedstack.watching import ShowsLoad
 from support.tiny import CASES, write
 
 NAMES = ("bert-mean", "bert-classifier", "bert-labels")

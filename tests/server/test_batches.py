@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from embedstack.server.batches import Batches
 from embedstack.testing.fake import HashEncoder
-from embedstack.types import BatchRun
+from embedstack.watching import BatchRun
 
 pytestmark = pytest.mark.anyio
 DASHBOARD = Path(__file__).parents[2] / "docs/grafana/embedstack.json"

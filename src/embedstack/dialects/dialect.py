@@ -16,7 +16,6 @@ from embedstack.types import (
     Encoded,
     Floats,
     Input,
-    Load,
     ModelSpec,
     Score,
     Scored,
@@ -25,6 +24,7 @@ from embedstack.types import (
     Tokenized,
     Truncate,
 )
+from embedstack.watching import Load
 
 State = Literal["loading", "ready", "draining", "failed", "dead"]
 Standing = Literal["available", "loading", "loaded", "unloading", "failed"]  # of one model; available: not in memory

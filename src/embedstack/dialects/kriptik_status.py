@@ -6,7 +6,7 @@ import msgspec
 
 from embedstack.dialects.dialect import CallerTotals, Status, Wire
 from embedstack.dialects.wire import dump
-from embedstack.types import Load
+from embedstack.watching import Load
 
 PROVIDER = "embedstack"
 

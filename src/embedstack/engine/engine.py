@@ -28,9 +28,7 @@ from embedstack.types import (
     Encoded,
     Encoding,
     Floats,
-    Load,
     ModelSpec,
-    OnBatch,
     Output,
     Piece,
     Score,
@@ -41,6 +39,7 @@ from embedstack.types import (
     Usage,
     Vectors,
 )
+from embedstack.watching import Load, OnBatch
 
 INLINE_NUMBERS = 200_000  # finishing this many numbers takes under a millisecond
 SCORE: frozenset[Output] = frozenset({"score"})

@@ -17,7 +17,8 @@ from embedstack.engine.room import is_out_of_memory
 from embedstack.engine.scheduler import Run, Scheduler
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.runtimes import Runtime
-from embedstack.types import Batch, BatchRun, ModelSpec, OnBatch, Output, Vectors
+from embedstack.types import Batch, ModelSpec, Output, Vectors
+from embedstack.watching import BatchRun, OnBatch
 
 log = logging.getLogger(__name__)
 

@@ -24,15 +24,14 @@ from embedstack.types import (
     Encode,
     Encoded,
     Encoder,
-    Load,
     ModelSpec,
-    OnBatch,
     Score,
     Scored,
     Task,
     Tokenize,
     Tokenized,
 )
+from embedstack.watching import Load, OnBatch
 
 Asking = TypeVar("Asking", Encode, Score, Classify, Tokenize, Decode)
 Find = Callable[[str], Source]

@@ -15,7 +15,8 @@ from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.proof.startup import Proof
 from embedstack.server.logs import log, quoted, trace
 from embedstack.server.readiness import readiness
-from embedstack.types import Encoder, Load, ModelSpec, ShowsLoad
+from embedstack.types import Encoder, ModelSpec
+from embedstack.watching import Load, ShowsLoad
 
 OpenEncoder = Callable[[], Encoder]
 Settled = Callable[[EmbedstackError | None], None]

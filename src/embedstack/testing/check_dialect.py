@@ -44,7 +44,6 @@ from embedstack.types import (
     Encode,
     Image,
     Link,
-    Load,
     ModelSpec,
     Pair,
     Request,
@@ -54,6 +53,7 @@ from embedstack.types import (
     Tokenize,
     answered,
 )
+from embedstack.watching import Load
 
 LIMITS = Limits(max_items=4, truncate="right")
 PNG = b"\x89PNG\r\n\x1a\n"  # how such a file begins

@@ -27,7 +27,6 @@ from embedstack.types import (
     Input,
     Item,
     Link,
-    Load,
     ModelSpec,
     Output,
     Pair,
@@ -43,6 +42,7 @@ from embedstack.types import (
     Truncate,
     Usage,
 )
+from embedstack.watching import Load
 
 LENGTH = 2.0  # of a vector that was not asked to be of length 1
 
