@@ -8,7 +8,7 @@ from embedstack.engine.admission import BULK, LONG, Claim
 from embedstack.engine.room import Room
 
 AGED_S = 2.0  # after this wait a request may overtake: longer than users accept to wait
-AGED_SHARE = 0.1  # of the device, for those who have waited so long
+AGED_SHARE = 0.2  # of the device, for those who have waited so long; see docs/decisions.md
 SPREAD = 2  # attention pads to the longest item; a batch may hold this many times its budget in padded places
 PADDING = 0.1  # of a batch's time may go into padding, or as much as another run would cost
 MISSES = 64  # requests in a row that do not fit: the batch is as good as full, and thousands may wait
@@ -120,7 +120,7 @@ class Shares:
             if leader == claim:
                 self._due[claim] = -work
             elif leader < claim:
-                self._due[claim] = min(0.0, due + AGED_SHARE * work)
+                self._due[claim] = min(0.0, due + AGED_SHARE / (1 - AGED_SHARE) * work)
 
 
 def whole(lengths: Sequence[int], budget: int) -> list[list[int]]:
