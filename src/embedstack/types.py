@@ -3,9 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cached_property
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ Task = Literal["embed", "rerank", "classify"]
 Input = Literal["text", "image"]
 Output = Literal["dense", "sparse", "multi", "score"]
 Pooling = Literal["cls", "mean", "max", "last"]
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu", "tanh"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu", "tanh"]
 Head = Literal["none", "bert", "roberta"]
 ScoreActivation = Literal["sigmoid", "softmax", "identity"]
 Precision = Literal["float64", "float32", "tf32", "bfloat16", "float16", "int8"]
@@ -25,7 +25,8 @@ Precision = Literal["float64", "float32", "tf32", "bfloat16", "float16", "int8"]
 Truncate = Literal["refuse", "left", "right"]
 Priority = Literal["interactive", "bulk"]
 Vectors: TypeAlias = Mapping[Output, Floats]
-"""What a runtime gives: dense (items, dim), sparse (tokens, 1), multi (tokens, dim), score (items, labels)."""
+"""What a runtime gives: dense (items, dim), sparse (tokens, 1) or (items, vocab), multi (tokens, dim), score (items,
+labels)."""
 VectorType = Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"]
 """What the numbers of a dense vector are sent and kept in; see `quantize`."""
 
@@ -33,6 +34,35 @@ DENSE: frozenset[Output] = frozenset({"dense"})
 
 
 # ------------------------------------------------------------------------------------------------ the model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vision:
+    """The tower that reads pictures, and what is done with a picture before."""
+
+    layers: int
+    hidden: int
+    heads: int
+    intermediate: int
+    activation: Activation
+    norm_eps: float
+    side: int  # pixels of the square that it reads
+    patch: int  # pixels of the square that becomes one token
+    has_class: bool = False  # whether a token that holds no pixels stands before the patches
+    fit: Literal["crop", "squash"] = "crop"  # cut the middle out, or change width and height as is needed
+    resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)  # of red, green and blue, from 0 to 1
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    @property
+    def tokens(self) -> int:
+        """Of one picture; pixels past the last whole patch are left out."""
+        return (self.side // self.patch) ** 2 + self.has_class
+
+    @property
+    def patch_width(self) -> int:
+        """Numbers of one patch."""
+        return 3 * self.patch**2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +80,20 @@ class Architecture:
     segments: int = 0  # rows of the token type table
     activation: Activation = "gelu"
     norm_eps: float = 1e-12
+    kv_heads: int = 0  # of keys and values where several heads share them; 0 for as many as there are heads
+    head_size: int = 0  # numbers of one head; 0 for hidden / heads
+    rope_theta: float = 0.0  # 0 where positions are not turned
+    rope_factor: float = 1.0  # what the speeds of turning are divided by
+    local_theta: float = 0.0  # of layers that see a window
+    window: int = 0  # tokens that such a layer sees to either side
+    global_every: int = 0  # of so many layers the first sees everything, the others a window; 0 for all layers
+    buckets: int = 0  # of relative positions
+    vision: Vision | None = None  # of a model that takes pictures, too
+
+    @property
+    def size(self) -> int:
+        """Numbers of one head."""
+        return self.head_size or self.hidden // self.heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +114,22 @@ class ModelSpec:
     pooling: Pooling = "mean"
     normalize: bool = True
     lowercase: bool = False  # texts are lower-cased before the tokeniser sees them
+    canonical: bool = False  # texts lose their punctuation and double spaces before the tokeniser sees them
+    special_tokens: bool = True  # whether the tokeniser's special tokens are put around a text
+    stop_id: int | None = None  # a token of this id ends a text: those after the first one do not count
+    pad_to: int = 0  # texts are filled up to so many tokens, which count like others
+    pad_id: int = 0  # with tokens of this id
+    pad_left: bool = False  # before the text
+    needs_prompt: bool = False  # without one of its prompts the model gives vectors that mean nothing
+    cut_norm: bool = False  # a row is brought to mean 0 and variance 1 before it is cut to a smaller width
     head: Head = "none"
     labels: int = 0
     label_names: tuple[str, ...] = ()  # of a classifier, in the order of its logits
     score_activation: ScoreActivation = "sigmoid"
+    pair_template: str = ""  # how a pair becomes one text, with {query} and {document}; else the tokeniser joins them
+    score_ids: tuple[int, ...] = ()  # of a decoder that reranks: the token that says yes, and the one that says no
+    logit_scale: float = 0.0  # of a text with a picture: their cosine times this, plus the bias, is a logit
+    logit_bias: float = 0.0
     prompts: Mapping[str, str] = field(default_factory=dict)
     sparse_ignore: tuple[int, ...] = ()  # token ids that carry no lexical weight
     cuts: tuple[int, ...] = ()  # Matryoshka widths the model was trained for
@@ -128,7 +184,8 @@ class ModelSpec:
 
 
 _NOT_IN_SPACE = {
-    "name", "revision", "licence", "task", "outputs", "inputs", "label_names", "cuts", "dim", "architecture"
+    "name", "revision", "licence", "task", "outputs", "inputs", "label_names", "cuts", "dim", "architecture",
+    "needs_prompt", "logit_scale", "logit_bias",
 }  # fmt: skip
 
 
@@ -138,8 +195,12 @@ def _stated(noun: "ModelSpec | Architecture") -> dict[str, object]:
     return {f.name: value for f, value in values if value != f.default and value not in ({}, ())}
 
 
+def _plain(value: Any) -> dict[str, object]:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
+
+
 def _digest(decides: Mapping[str, object]) -> str:
-    text = json.dumps(decides, sort_keys=True, ensure_ascii=True, default=dict)
+    text = json.dumps(decides, sort_keys=True, ensure_ascii=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -190,9 +251,10 @@ Item: TypeAlias = Text | Tokens | Pair | Image | Link
 class Encoding:
     """One item as the graph reads it."""
 
-    ids: Ints  # (tokens,)
+    ids: Ints  # (tokens,); zeros for a picture
     segments: Ints | None = None  # (tokens,), None where all are 0
     dropped: int = 0  # tokens that truncation cut away
+    patches: Floats | None = None  # (tokens, patch_width) of a picture, see `Batch`
 
     @property
     def cost(self) -> int:
@@ -202,11 +264,12 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Items laid end to end, never padded."""
+    """Items laid end to end, never padded; all texts, or all pictures."""
 
     ids: Ints  # (tokens,)
     segments: Ints  # (tokens,)
     offsets: Ints  # (items + 1,)
+    patches: Floats | None = None  # (tokens, 3 * patch * patch) of pictures: red, green, blue, each row by row
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

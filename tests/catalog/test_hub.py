@@ -11,11 +11,11 @@ from model_folders import bge_m3, minilm, without
 
 from embedstack.catalog.catalog import Entry, Wanted, entry_of
 from embedstack.catalog.fetch import fetch
-from embedstack.catalog.folder import chosen
 from embedstack.catalog.locate import Located
 from embedstack.catalog.network import Access
 from embedstack.catalog.store import Store
 from embedstack.errors import ConfigError, Mismatch, UnknownModel, Unsupported
+from embedstack.models.folder import chosen
 
 Find = Callable[..., Located]
 

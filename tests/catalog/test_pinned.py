@@ -16,11 +16,11 @@ from embedstack.catalog.bundle import unbundle
 from embedstack.catalog.catalog import Entry, Wanted, entries, entry_of
 from embedstack.catalog.digests import Digests
 from embedstack.catalog.fetch import fetch
-from embedstack.catalog.folder import HEADS
 from embedstack.catalog.locate import Located, find, in_folder, in_store
 from embedstack.catalog.network import Access
 from embedstack.catalog.store import Manifest, Store
 from embedstack.errors import ConfigError, Mismatch
+from embedstack.models.folder import HEADS
 
 REPO = "intfloat/multilingual-e5-small"
 OTHER_FORM = {**without(minilm(), "model.safetensors"), "pytorch_model.bin": b"other weights"}

@@ -6,9 +6,9 @@ import pytest
 from model_folders import as_json, minilm, modules, pooling, reranker, without, write
 
 from embedstack.catalog.catalog import Entry, entry_of
-from embedstack.catalog.folder import read_fields
 from embedstack.catalog.recipe import Recipe, read_recipe
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
+from embedstack.models.folder import read_fields
 
 
 def read(tmp_path: Path, files: dict[str, bytes], entry: Entry | None = None) -> Recipe:

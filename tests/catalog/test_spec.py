@@ -1,6 +1,7 @@
 """A folder becomes a spec, or a refusal that names the part."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from model_folders import as_json, bge_m3, minilm, modules, pooling, reranker, w
 
 from embedstack.catalog.catalog import entry_of
 from embedstack.catalog.digests import Digests
-from embedstack.catalog.spec import GRAPHS, read_spec
+from embedstack.catalog.spec import read_spec
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
+from embedstack.models import bert
 from embedstack.types import Architecture, ModelSpec
 
 
@@ -108,7 +110,8 @@ def test_what_changes_a_vector_changes_the_space(tmp_path: Path, changed: dict[s
 
 def test_a_change_of_a_familys_code_changes_its_spaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = read(tmp_path, minilm()).space
-    monkeypatch.setitem(GRAPHS, "bert", GRAPHS["bert"] + 1)
+    raised = replace(bert.FAMILY, graph=bert.FAMILY.graph + 1)
+    monkeypatch.setattr("embedstack.catalog.spec.family_of", lambda model_type, name: raised)
 
     assert read(tmp_path, minilm()).space != before
 
@@ -159,7 +162,7 @@ def test_another_family_is_refused_by_name(tmp_path: Path) -> None:
 
 REFUSED = {
     "relative positions": ({"position_embedding_type": "relative_key"}, "relative_key"),
-    "quick_gelu": ({"hidden_act": "quick_gelu"}, "quick_gelu"),
+    "gelu_10": ({"hidden_act": "gelu_10"}, "gelu_10"),
     "decoder": ({"is_decoder": True}, "is_decoder"),
     "quantised": ({"quantization_config": {"bits": 8}}, "quantization_config"),
     "own code": ({"auto_map": {"AutoModel": "org/code--modeling.Model"}}, "auto_map"),

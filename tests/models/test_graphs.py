@@ -102,8 +102,8 @@ class Changed(Weights):
         self.__dict__ = weights.__dict__
         self.zeroed = zeroed
 
-    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        values = super().take(name, shape)
+    def take(self, name: str, shape: tuple[int, ...], stored_as: tuple[int, ...] | None = None) -> np.ndarray:
+        values = super().take(name, shape, stored_as)
         return np.zeros_like(values) if name == self.zeroed else values
 
 

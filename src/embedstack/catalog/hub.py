@@ -15,12 +15,12 @@ from huggingface_hub.file_download import http_get
 
 from embedstack.catalog.catalog import COMMIT, Wanted, unknown
 from embedstack.catalog.digests import git_blob_of, sha256_of
-from embedstack.catalog.folder import HEADS, chosen, has_weights, is_weight, weight_files
 from embedstack.catalog.network import Access, SkippedError, require_answer
 from embedstack.catalog.reference import reference_draft
 from embedstack.catalog.spec import draft
 from embedstack.catalog.store import FULL, Manifest, Store, names_in, require_space, wrong_digest
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
+from embedstack.models.folder import HEADS, chosen, has_weights, is_weight, weight_files
 
 _TIMEOUT_S = 10.0
 _CLIENTS = ("httpx", "httpx2")  # loggers of the clients that the library has used since 1.0

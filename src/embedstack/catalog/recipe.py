@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedstack.catalog.catalog import Entry
-from embedstack.catalog.folder import SETTINGS_NAMES, Fields, read_fields, read_fields_if_there, read_json
 from embedstack.errors import ConfigError, Unsupported
+from embedstack.models import REFERENCE_HINT
+from embedstack.models.folder import SETTINGS_NAMES, Fields, read_fields, read_fields_if_there, read_json
 from embedstack.types import Head, Pooling, ScoreActivation, Task
 
 POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
@@ -38,7 +39,6 @@ _LABEL_ACTIVATIONS: Mapping[str, ScoreActivation] = {
     "regression": "identity",
 }
 _TASKS = ("feature-extraction", "sequence-classification")
-REFERENCE_HINT = "; --runtime reference may run it, through sentence-transformers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +56,11 @@ class Recipe:
     lower_case: bool = False  # texts are put in lower case before the tokeniser
 
 
-def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None) -> Recipe:
+def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None, decided: Pooling | None = None) -> Recipe:
     """The recipe that the folder states, with what the catalog adds.
 
+    Args:
+        decided: how rows are pooled where the family itself decides it, see `Family`.
     Raises:
         ConfigError: the folder states none.
         Unsupported: it states one that no graph of ours computes; the message names the part.
@@ -70,7 +72,8 @@ def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None) ->
         return _scorer(folder, config, name, settings)
     if modules:
         return _embedder(folder, config, modules, name, entry, settings)
-    if entry is None or entry.pooling is None:
+    pooling = entry.pooling if entry and entry.pooling else decided
+    if pooling is None:
         raise ConfigError(
             f"{name!r} has no modules.json, so how it makes a vector is not stated, and it is never guessed; "
             "add modules.json and 1_Pooling/config.json to a copy of it, as sentence-transformers saves them, "
@@ -78,8 +81,8 @@ def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None) ->
         )
     return Recipe(
         task="embed",
-        pooling=entry.pooling,
-        normalize=entry.normalize is not False,
+        pooling=pooling,
+        normalize=not entry or entry.normalize is not False,
         prompts=read_prompts(folder, name, entry),
         max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),

@@ -12,14 +12,6 @@ from pathlib import Path
 
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
-from embedstack.catalog.folder import (
-    HEADS,
-    SETTINGS_NAMES,
-    Fields,
-    read_fields,
-    read_fields_if_there,
-    weight_files,
-)
 from embedstack.catalog.recipe import (
     POOLINGS,
     read_activation,
@@ -40,6 +32,14 @@ from embedstack.catalog.spec import (
     refuse_own_code,
 )
 from embedstack.errors import ConfigError, Unsupported
+from embedstack.models.folder import (
+    HEADS,
+    SETTINGS_NAMES,
+    Fields,
+    read_fields,
+    read_fields_if_there,
+    weight_files,
+)
 from embedstack.types import Architecture, ModelSpec, ScoreActivation, Task
 
 REFERENCE = "reference:"

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,25 +11,12 @@ import msgspec
 
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
-from embedstack.catalog.folder import HEADS, SETTINGS_NAMES, Fields, read_fields, read_fields_if_there, weight_files
-from embedstack.catalog.recipe import REFERENCE_HINT, Recipe, read_recipe
+from embedstack.catalog.recipe import Recipe, read_recipe
 from embedstack.errors import ConfigError, Unsupported
-from embedstack.types import Activation, Architecture, ModelSpec, Output
+from embedstack.models import family_of
+from embedstack.models.folder import HEADS, SETTINGS_NAMES, Fields, read_fields, read_fields_if_there, weight_files
+from embedstack.types import Architecture, ModelSpec, Output
 
-GRAPHS = {"bert": 1, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
-"""The families and the version of each one's code, raised when a change of it changes a vector."""
-_PAD_ID = 1  # what a config of the RoBERTa kind means where it states none (transformers 5.23)
-_ACTIVATIONS: Mapping[str, Activation] = {
-    "gelu": "gelu",
-    "gelu_python": "gelu",
-    "gelu_new": "gelu_tanh",
-    "gelu_fast": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "relu": "relu",
-    "silu": "silu",
-    "swish": "silu",
-    "tanh": "tanh",
-}
 _LEAST_TOKENS = 3  # one token between the two special ones
 _NO_LIMIT = 2**31  # 1e30 is customary in a tokeniser's file
 _NO_LEXICAL_WEIGHT = ("cls_token", "eos_token", "pad_token", "unk_token")
@@ -56,11 +43,13 @@ def read_spec(folder: Path, *, name: str, revision: str, digests: Digests, entry
 def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None) -> ModelSpec:
     """The spec without digests: all that can be told, and refused, before the weights are there."""
     config = read_fields(folder / "config.json")
-    architecture = read_architecture(config, name)
-    recipe = read_recipe(folder, config, name, entry)
+    family = family_of(config.text("model_type"), name)
+    refuse_own_code(config, name)
+    architecture = family.architecture(config, name)
+    recipe = read_recipe(folder, config, name, entry, family.pooling)
     tokenizer = read_tokenizer(folder, name)
     outputs = _outputs(folder, architecture, recipe)
-    return ModelSpec(
+    spec = ModelSpec(
         name=name,
         revision=revision,
         task=recipe.task,
@@ -72,7 +61,7 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         ),
         weights="",
         tokenizer="",
-        graph=GRAPHS[architecture.family],
+        graph=family.graph,
         pooling=recipe.pooling,
         normalize=recipe.normalize,
         lowercase=recipe.lower_case and not tokenizer.lowers,
@@ -84,44 +73,7 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         sparse_ignore=_ids_without_weight(folder, tokenizer) if "sparse" in outputs else (),
         licence=entry.licence if entry else read_licence(folder),
     )
-
-
-def read_architecture(config: Fields, name: str) -> Architecture:
-    """The fields that the graph reads, and a refusal of every switch that would change it."""
-    family = config.text("model_type")
-    if family not in GRAPHS:
-        raise Unsupported(f"{name!r} is of the family {family!r}; embedstack has: {', '.join(GRAPHS)}{REFERENCE_HINT}")
-    _refuse_switches(config, name)
-    act = config.text("hidden_act", "gelu")
-    if act not in _ACTIVATIONS:
-        raise Unsupported(f"{name!r} uses the activation {act!r}; embedstack has: {', '.join(_ACTIVATIONS)}")
-    hidden, heads = config.integer("hidden_size"), config.integer("num_attention_heads")
-    if not heads or hidden % heads:
-        raise config.wrong("num_attention_heads", f"a divisor of hidden_size={hidden}")
-    return Architecture(
-        family=family,
-        layers=config.integer("num_hidden_layers"),
-        hidden=hidden,
-        heads=heads,
-        intermediate=config.integer("intermediate_size"),
-        vocab=config.integer("vocab_size"),
-        positions=config.integer("max_position_embeddings"),
-        position_offset=0 if family == "bert" else config.integer("pad_token_id", _PAD_ID) + 1,
-        segments=config.integer("type_vocab_size", 2),
-        activation=_ACTIVATIONS[act],
-        norm_eps=config.number("layer_norm_eps", 1e-12),
-    )
-
-
-def _refuse_switches(config: Fields, name: str) -> None:
-    places = config.text("position_embedding_type", "absolute")
-    if places != "absolute":
-        raise Unsupported(f"{name!r} uses {places!r} positions (position_embedding_type); embedstack has absolute ones")
-    if config.flag("is_decoder"):
-        raise Unsupported(f"{name!r} is a decoder (is_decoder=true); embedstack has encoders")
-    if "quantization_config" in config:
-        raise Unsupported(f"{name!r} holds quantised weights (quantization_config); take the original")
-    refuse_own_code(config, name)
+    return family.adapt(spec, folder, config) if family.adapt else spec
 
 
 def refuse_own_code(config: Fields, name: str) -> None:

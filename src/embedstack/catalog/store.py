@@ -11,8 +11,8 @@ import msgspec
 
 from embedstack.catalog.catalog import COMMIT, Wanted, parse
 from embedstack.catalog.digests import Digests, write_whole
-from embedstack.catalog.folder import chosen, is_weight
 from embedstack.errors import ConfigError, Mismatch
+from embedstack.models.folder import chosen, is_weight
 
 MANIFEST = "embedstack.json"
 _PARTIAL = ".partial"

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from embedstack.catalog.catalog import Wanted, Wheel
 from embedstack.catalog.digests import sha256_of
-from embedstack.catalog.folder import chosen
 from embedstack.catalog.network import Access, SkippedError, require_answer, without_passwords
 from embedstack.catalog.store import Manifest, Store, names_in, require_space
 from embedstack.errors import Mismatch
+from embedstack.models.folder import chosen
 
 _STDERR = 2
 _STOP_S = 3.0  # for an installer to end by itself when it is told to

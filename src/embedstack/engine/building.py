@@ -10,7 +10,6 @@ from pathlib import Path
 
 from embedstack.catalog import Located, weight_files
 from embedstack.catalog.catalog import entry_of
-from embedstack.catalog.folder import chosen
 from embedstack.engine.loaded import Loaded
 from embedstack.engine.memory import RememberedNeed
 from embedstack.engine.naming import Asked
@@ -18,6 +17,7 @@ from embedstack.engine.need import Need, Sizes, estimate
 from embedstack.engine.tuning import Remembered, choose_lanes, note_path, run_all_sizes, warm_up
 from embedstack.errors import ConfigError
 from embedstack.inputs.text import TextInput
+from embedstack.models.folder import chosen
 from embedstack.models.weights import open_weights, unread_weights
 from embedstack.runtimes import Options, Runtime, open_runtime
 from embedstack.runtimes.processor import choose_precision, flags, usable_threads

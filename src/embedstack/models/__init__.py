@@ -1,59 +1,80 @@
 """What a model computes: one file per family, a function over the operations of `ops`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TypeVar, cast
 
-from embedstack.catalog.recipe import REFERENCE_HINT
 from embedstack.errors import Unsupported
+from embedstack.models.family import Family
 from embedstack.models.heads import finish, only_rows
 from embedstack.models.ops import Ops, Tensor
 from embedstack.types import ModelSpec, Output, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Where a family's code is, and which tensors of its files no graph of ours reads."""
-
-    module: str
-    unread: tuple[str, ...] = ()
-
-
-_BERT = Family(
-    "embedstack.models.bert",
-    # buffers, the pre-training heads, and the pooler that only a cross-encoder reads
-    unread=("*position_ids", "*token_type_ids", "*pooler.dense.*", "cls.*", "lm_head.*"),
-)
-FAMILIES: Mapping[str, Family] = {"bert": _BERT, "roberta": _BERT, "xlm-roberta": _BERT, "camembert": _BERT}
+FAMILIES: Mapping[str, str] = {
+    "bert": "embedstack.models.bert:FAMILY",
+    "roberta": "embedstack.models.bert:FAMILY",
+    "xlm-roberta": "embedstack.models.bert:FAMILY",
+    "camembert": "embedstack.models.bert:FAMILY",
+}
+"""By the model_type of config.json."""
+REFERENCE_HINT = "; --runtime reference may run it, through sentence-transformers"
 
 
-def family(spec: ModelSpec) -> Family:
+def family_of(model_type: str, name: str) -> Family:
     """The row of the table.
 
+    Args:
+        name: the model's, for the message.
     Raises:
         Unsupported: no such family here.
     """
-    name = spec.architecture.family
-    if name not in FAMILIES:
+    if model_type not in FAMILIES:
         raise Unsupported(
-            f"{spec.name!r} is of the family {name!r}; embedstack has: {', '.join(FAMILIES)}{REFERENCE_HINT}"
+            f"{name!r} is of the family {model_type!r}; embedstack has: {', '.join(FAMILIES)}{REFERENCE_HINT}"
         )
-    return FAMILIES[name]
+    return _loaded(FAMILIES[model_type])
+
+
+@cache
+def _loaded(row: str) -> Family:
+    module, _, attribute = row.partition(":")
+    return cast("Family", getattr(import_module(module), attribute))
+
+
+def proofs_folder() -> Path:
+    """Where test runs write what was proven of each family."""
+    return Path(__file__).parent / "proofs"
+
+
+def family(spec: ModelSpec) -> Family:
+    """The family of a model; see `family_of`."""
+    return family_of(spec.architecture.family, spec.name)
 
 
 def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
     """The hidden states of the last layer: (tokens, hidden), or (items, hidden) of `only` the token that is pooled."""
-    return cast("X", import_module(family(spec).module).encoder(ops, spec, only))
+    return family(spec).encoder(ops, spec, only)
 
 
-def outputs(ops: Ops[X], spec: ModelSpec, wanted: frozenset[Output], *, prune: bool = True) -> dict[Output, X]:
+def outputs(
+    ops: Ops[X], spec: ModelSpec, wanted: frozenset[Output], *, prune: bool = True, image: bool = False
+) -> dict[Output, X]:
     """The whole graph: every wanted output, and nothing that only another one would need.
 
     Args:
         prune: let the last layer compute only the rows that pooling takes; the vectors stay the same.
+        image: of pictures, by the second tower.
+    Raises:
+        Unsupported: the model has no such output, or takes no pictures.
     """
+    made = family(spec)
+    if image:
+        if made.image is None or wanted != {"dense"}:
+            raise Unsupported(f"{spec.name!r} gives no {', '.join(sorted(wanted))} output of images")
+        return {"dense": made.image(ops, spec)}
     only = only_rows(spec, wanted) if prune else None
-    return finish(ops, spec, encoder(ops, spec, only), wanted, only)
+    return finish(ops, spec, made.encoder(ops, spec, only), wanted, only, made.dense)

@@ -7,12 +7,36 @@ names of transformers 5.23, `models/bert/modeling_bert.py`.
 
 from typing import TypeVar
 
+from embedstack.models.config import activation, divided, refuse_switches
+from embedstack.models.family import Family
+from embedstack.models.folder import Fields
 from embedstack.models.ops import At, Ops, Tensor
 from embedstack.types import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
 PREFIXES = ("", "bert.", "roberta.", "xlm_roberta.", "camembert.")
+PAD_ID = 1  # what a config of the RoBERTa kind means where it states none (transformers 5.23)
+
+
+def architecture(config: Fields, name: str) -> Architecture:
+    """See Family."""
+    refuse_switches(config, name)
+    hidden, heads = divided(config, "hidden_size", "num_attention_heads")
+    kind = config.text("model_type")
+    return Architecture(
+        family=kind,
+        layers=config.integer("num_hidden_layers"),
+        hidden=hidden,
+        heads=heads,
+        intermediate=config.integer("intermediate_size"),
+        vocab=config.integer("vocab_size"),
+        positions=config.integer("max_position_embeddings"),
+        position_offset=0 if kind == "bert" else config.integer("pad_token_id", PAD_ID) + 1,
+        segments=config.integer("type_vocab_size", 2),
+        activation=activation(config, name),
+        norm_eps=config.number("layer_norm_eps", 1e-12),
+    )
 
 
 def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
@@ -47,3 +71,11 @@ def layer(ops: Ops[X], a: Architecture, x: X, at: At, only: Pooling | None = Non
     wide = ops.activate(ops.linear(x, at / "intermediate.dense", a.hidden, a.intermediate), a.activation)
     narrow = ops.linear(wide, at / "output.dense", a.intermediate, a.hidden)
     return ops.layer_norm(x + narrow, at / "output.LayerNorm", a.hidden, a.norm_eps)
+
+
+FAMILY = Family(
+    architecture=architecture,
+    encoder=encoder,
+    # buffers, the pre-training heads, and the pooler that only a cross-encoder reads
+    unread=("*position_ids", "*token_type_ids", "*pooler.dense.*", "cls.*", "lm_head.*"),
+)

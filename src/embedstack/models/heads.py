@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from embedstack.errors import Unsupported
+from embedstack.models.family import Project
 from embedstack.models.ops import Ops, Tensor
 from embedstack.types import ModelSpec, Output, Pooling
 
@@ -10,12 +11,18 @@ X = TypeVar("X", bound=Tensor)
 
 
 def finish(
-    ops: Ops[X], spec: ModelSpec, x: X, wanted: frozenset[Output], only: Pooling | None = None
+    ops: Ops[X],
+    spec: ModelSpec,
+    x: X,
+    wanted: frozenset[Output],
+    only: Pooling | None = None,
+    project: Project | None = None,
 ) -> dict[Output, X]:
     """The wanted outputs of `x` (tokens, hidden), each by its own head.
 
     Args:
         only: `x` is (items, hidden) already: these rows of each item.
+        project: what makes dense vectors of pooled rows, where the family has that.
     Raises:
         Unsupported: the model has no such head.
     """
@@ -24,9 +31,11 @@ def finish(
 
     def made(name: Output) -> X:
         match name:
-            case "dense" | "score":
-                rows = x if only else ops.pool(x, pooling(spec, name))
-                return score(ops, spec, rows) if name == "score" else rows
+            case "dense":
+                rows = x if only else ops.pool(x, spec.pooling)
+                return project(ops, spec, rows) if project else rows
+            case "score":
+                return score(ops, spec, x if only else ops.pool(x, spec.pooling))
             case "sparse":
                 return sparse(ops, spec, x)
             case "multi":
@@ -37,14 +46,9 @@ def finish(
 
 def only_rows(spec: ModelSpec, wanted: frozenset[Output]) -> Pooling | None:
     """The one token of each item whose row the wanted outputs need at the end; None if they need more."""
-    needed = {pooling(spec, name) if name in ("dense", "score") else None for name in wanted}
+    needed = {spec.pooling if name in ("dense", "score") else None for name in wanted}
     (how,) = needed if len(needed) == 1 else (None,)
     return how if how in ("cls", "last") else None
-
-
-def pooling(spec: ModelSpec, name: Output) -> Pooling:
-    """How an output of one row per item takes it: scores read the first token."""
-    return "cls" if name == "score" else spec.pooling
 
 
 def sparse(ops: Ops[X], spec: ModelSpec, x: X) -> X:

@@ -1,8 +1,8 @@
 """What models are written in: some primitives that a runtime must have, and composites written once over them.
 
-Everything is packed: `x` is (tokens, width), the items of a batch laid end to end. Only `positions`, `attention` and
-`pool` know where an item begins. A runtime may override a composite with its own fused form; `check_ops` compares
-every operation of every runtime with numpy in float64.
+Everything is packed: `x` is (tokens, width), the items of a batch laid end to end; a picture's patches are tokens, too.
+Only `positions`, `attention`, `pool` and `each` know where an item begins. A runtime may override a composite with its
+own fused form; `check_ops` compares every operation of every runtime with numpy in float64.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from embedstack.models.weights import Weights
-from embedstack.types import Activation, Pooling
+from embedstack.types import Activation, Floats, Pooling
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -55,8 +58,16 @@ class Ops(ABC, Generic[X]):
     # ------------------------------------------------------------------ primitives: inputs
 
     @abstractmethod
-    def weight(self, name: str, *shape: int) -> X:
-        """A tensor of the file; the shape is part of the wish, so that a wrong file is refused."""
+    def weight(self, name: str, *shape: int, stored_as: tuple[int, ...] | None = None) -> X:
+        """A tensor of the file; the shape is part of the wish, so that a wrong file is refused.
+
+        Args:
+            stored_as: the shape in the file where it is another one of as many numbers, as a convolution's kernel has.
+        """
+
+    @abstractmethod
+    def constant(self, values: NDArray[np.float64]) -> X:
+        """What is computed while the graph is built, in the runtime's own precision."""
 
     @abstractmethod
     def ids(self) -> X:
@@ -74,6 +85,10 @@ class Ops(ABC, Generic[X]):
         `offset - 1`, also where a text spells it out. Source: `create_position_ids_from_input_ids` of
         transformers 5.23, models/roberta/modeling_roberta.py.
         """
+
+    @abstractmethod
+    def patches(self, width: int) -> X:
+        """(tokens, width) the pixels of each place of a picture, zeros where a place holds none."""
 
     # ------------------------------------------------------------------ primitives: arithmetic (and + - * /)
 
@@ -105,13 +120,47 @@ class Ops(ABC, Generic[X]):
     @abstractmethod
     def relu(self, x: X) -> X: ...
 
+    @abstractmethod
+    def log1p(self, x: X) -> X:
+        """log(1 + x)."""
+
+    # ------------------------------------------------------------------ primitives: columns
+
+    @abstractmethod
+    def split(self, x: X, parts: int) -> list[X]:
+        """(n, parts * width) -> so many of (n, width), side by side."""
+
+    @abstractmethod
+    def reshape(self, x: X, width: int) -> X:
+        """(n, k * width) -> (n * k, width) and back: numbers keep their order."""
+
+    @abstractmethod
+    def repeat(self, x: X, size: int, times: int) -> X:
+        """(n, k * size) -> (n, k * times * size): each block of `size` columns, so many times side by side."""
+
+    @abstractmethod
+    def rope(self, x: X, cos: X, sin: X, size: int) -> X:
+        """(n, heads * size), and (n, size / 2) twice: each head (a, b) becomes (a cos - b sin, b cos + a sin).
+
+        `a` and `b` are the halves of a head. Source: arXiv:2104.09864, in the form of transformers' `rotate_half`.
+        """
+
     # ------------------------------------------------------------------ primitives: per item
 
     @abstractmethod
-    def attention(self, q: X, k: X, v: X, heads: int, *, one_query: bool = False) -> X:
+    def attention(
+        self, q: X, k: X, v: X, heads: int, *, one_query: bool = False, causal: bool = False,
+        window: int = 0, bias: X | None = None,
+    ) -> X:  # fmt: skip
         """(tokens, width) each -> (tokens, width): softmax(q k^T / sqrt(width / heads)) v within each item.
 
-        With `one_query`, `q` and the result are (items, width): each item asks once.
+        Args:
+            one_query: `q` and the result are (items, width): each item asks once, and sees all its tokens.
+            causal: a token sees itself and those before it.
+            window: a token sees those at most so many places away; 0 for all.
+            bias: (2 * reach + 1, heads), added to the logits: row j - i + reach for query i and key j.
+
+        With `one_query` there is no window and no bias.
 
         Source: arXiv:1706.03762, section 3.2.
         """
@@ -120,21 +169,50 @@ class Ops(ABC, Generic[X]):
     def pool(self, x: X, how: Pooling) -> X:
         """(tokens, width) -> (items, width): the first token, the last, the mean or the maximum of each item."""
 
+    @abstractmethod
+    def each(self, row: X) -> X:
+        """(1, width) -> (items, width): the same row for every item."""
+
     # ------------------------------------------------------------------ composites
 
-    def linear(self, x: X, at: str, wide: int, out: int) -> X:
-        """(tokens, wide) -> (tokens, out) with the weight and bias that lie at `at`."""
-        return self.matmul(x, self.weight(f"{at}.weight", out, wide)) + self.weight(f"{at}.bias", out)
+    def linear(self, x: X, at: str, wide: int, out: int, *, bias: bool = True) -> X:
+        """(tokens, wide) -> (tokens, out) with the weight, and the bias if it has one, that lie at `at`."""
+        made = self.matmul(x, self.weight(f"{at}.weight", out, wide))
+        return made + self.weight(f"{at}.bias", out) if bias else made
 
-    def linears(self, x: X, ats: Sequence[str], wide: int, out: int) -> list[X]:
+    def linears(self, x: X, ats: Sequence[str], wide: int, out: int, *, bias: bool = True) -> list[X]:
         """Several linear layers of one shape over the same input; a runtime may make them one product."""
-        return [self.linear(x, at, wide, out) for at in ats]
+        return [self.linear(x, at, wide, out, bias=bias) for at in ats]
 
-    def layer_norm(self, x: X, at: str, width: int, eps: float) -> X:
+    def layer_norm(self, x: X, at: str, width: int, eps: float, *, bias: bool = True) -> X:
         """Each row to mean 0 and variance 1, then scaled and shifted. Source: arXiv:1607.06450."""
         centred = x - self.mean(x)
         unit = centred / self.sqrt(self.mean(centred * centred) + self.number(eps))
-        return unit * self.weight(f"{at}.weight", width) + self.weight(f"{at}.bias", width)
+        scaled = unit * self.weight(f"{at}.weight", width)
+        return scaled + self.weight(f"{at}.bias", width) if bias else scaled
+
+    def rms_norm(self, x: X, at: str, width: int, eps: float, *, heads: int = 1) -> X:
+        """(n, heads * width): each head divided by its root mean square, then scaled. Source: arXiv:1910.07467."""
+        rows = self.reshape(x, width) if heads > 1 else x
+        unit = rows / self.sqrt(self.mean(rows * rows) + self.number(eps))
+        scaled = unit * self.weight(f"{at}.weight", width)
+        return self.reshape(scaled, heads * width) if heads > 1 else scaled
+
+    def angles(self, base: float, size: int, positions: int, *, factor: float = 1.0) -> tuple[X, X]:
+        """(tokens, size / 2) cosines and sines for `rope`, by each token's place in its item.
+
+        Angles are products of float32 numbers, as they were when the models were trained: in float64 they would be
+        another 0.0005 at position 8,000. Source: `compute_default_rope_parameters` of transformers 5.23.
+
+        Args:
+            base: theta.
+            positions: of the longest item.
+            factor: what the speeds are divided by, as NTK scaling does.
+        """
+        speeds = turning_speeds(base, size, factor)
+        turns = (np.arange(positions, dtype=np.float32)[:, None] * speeds).astype(np.float64)
+        places = self.positions(0)
+        return self.rows(self.constant(np.cos(turns)), places), self.rows(self.constant(np.sin(turns)), places)
 
     def activate(self, x: X, name: Activation) -> X:
         """The activation that config.json names."""
@@ -147,6 +225,8 @@ class Ops(ABC, Generic[X]):
                 return self.relu(x)
             case "silu":
                 return self.silu(x)
+            case "quick_gelu":
+                return self.quick_gelu(x)
             case "tanh":
                 return self.tanh(x)
 
@@ -160,6 +240,20 @@ class Ops(ABC, Generic[X]):
         return x * self.number(0.5) * (self.tanh(inner) + self.number(1))
 
     def silu(self, x: X) -> X:
-        """x * sigmoid(x), and sigmoid(x) = (1 + tanh(x / 2)) / 2, which cannot overflow."""
+        """x * sigmoid(x)."""
+        return x * self.sigmoid(x)
+
+    def quick_gelu(self, x: X) -> X:
+        """x * sigmoid(1.702 x), an approximation of gelu. Source: arXiv:1606.08415, section 2."""
+        return x * self.sigmoid(x * self.number(1.702))
+
+    def sigmoid(self, x: X) -> X:
+        """(1 + tanh(x / 2)) / 2, which cannot overflow."""
         half = self.number(0.5)
-        return x * half * (self.tanh(x * half) + self.number(1))
+        return half * (self.tanh(x * half) + self.number(1))
+
+
+def turning_speeds(base: float, size: int, factor: float = 1.0) -> Floats:
+    """(size / 2,) radians from one place to the next, for `Ops.angles`."""
+    powers = np.float32(base) ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))
+    return np.asarray(np.float32(1) / powers / np.float32(factor), np.float32)

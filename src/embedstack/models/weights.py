@@ -1,13 +1,14 @@
 """A model folder -> its tensors by name, from memory maps; what a graph takes is noted, what is left is refused."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from embedstack.catalog.folder import HEADS, container_of, read_fields, weight_files
 from embedstack.errors import ConfigError
 from embedstack.models import pickled, safetensors
+from embedstack.models.folder import HEADS, container_of, read_fields, weight_files
 from embedstack.models.stored import Stored
 from embedstack.types import Floats
 
@@ -42,33 +43,37 @@ class Weights:
         """
         return self._found(name).raw.shape
 
-    def prefix(self, candidates: Sequence[str]) -> str:
+    def prefix(self, candidates: Sequence[str], name: str = WORDS) -> str:
         """The one of `candidates` that stands before the encoder's names; "" is a candidate like any other.
 
+        Args:
+            name: a tensor that every model of the family has.
         Raises:
             ConfigError: none of them does, or more than one.
         """
-        found = [candidate for candidate in candidates if self.has(candidate + WORDS)]
+        found = [candidate for candidate in candidates if self.has(candidate + name)]
         if len(found) != 1:
-            tried = ", ".join(repr(candidate + WORDS) for candidate in candidates)
+            tried = ", ".join(repr(candidate + name) for candidate in candidates)
             raise ConfigError(f"{self._origin!r} has {len(found)} of these tensors, one is needed: {tried}")
         return found[0]
 
-    def take(self, name: str, shape: tuple[int, ...]) -> Floats:
+    def take(self, name: str, shape: tuple[int, ...], stored_as: tuple[int, ...] | None = None) -> Floats:
         """The tensor in float32, read-only; a window into the file where it holds float32, else a converted copy.
 
+        Args:
+            stored_as: its shape in the file, where that is another one of as many numbers.
         Raises:
             ConfigError: no such tensor, another shape, or no floats.
         """
-        stored = self._found(name)
-        if stored.raw.shape != shape:
+        stored, wanted = self._found(name), stored_as or shape
+        if stored.raw.shape != wanted:
             raise ConfigError(
-                f"{name!r} of {self._origin!r} has the shape {stored.raw.shape}, config.json asks for {shape}; "
+                f"{name!r} of {self._origin!r} has the shape {stored.raw.shape}, config.json asks for {wanted}; "
                 "the two are of different models"
             )
         self._used.add(name)
         try:
-            return stored.floats()
+            return replace(stored, raw=stored.raw.reshape(shape)).floats() if stored_as else stored.floats()
         except ConfigError as error:
             raise ConfigError(f"{name!r} of {self._origin!r} {error}") from error
 

@@ -4,15 +4,17 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias, TypeVar
 
+from embedstack.errors import RuntimeFailed
 from embedstack.models import encoder, family, outputs
 from embedstack.models.heads import finish
 from embedstack.models.ops import Ops, Tensor
 from embedstack.models.weights import Weights
 from embedstack.runtimes.failures import closed, require_known
-from embedstack.runtimes.layout import Inputs, lay_out
-from embedstack.types import Batch, Floats, ModelSpec, Output, Vectors
+from embedstack.runtimes.layout import Inputs, lay_out, patches_of
+from embedstack.types import DENSE, Batch, Floats, ModelSpec, Output, Vectors
 
 TRUNK = "hidden"  # what the trunk gives and every head reads
+IMAGE = "image"  # the graph of the second tower
 
 X = TypeVar("X", bound=Tensor)
 
@@ -53,13 +55,14 @@ class GraphRuntime:
     """What the runtimes share that compile graphs.
 
     A model of one output is one graph. A model of several is a trunk and a small graph for each head, so that a head
-    that nobody asked for is not computed and the trunk's weights are in memory once.
+    that nobody asked for is not computed and the trunk's weights are in memory once. Pictures have a graph of their
+    own.
     """
 
     def __init__(self, spec: ModelSpec, weights: Weights, compiled: Compile) -> None:
         self._spec = spec
         self._graphs: Mapping[str, Graph] = _build(spec, compiled)
-        self._pad = next(iter(self._graphs.values())).pad
+        self._pad = next((graph.pad for graph in self._graphs.values() if graph.pad is not None), None)
         weights.refuse_leftovers(family(spec).unread)
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
@@ -68,6 +71,8 @@ class GraphRuntime:
         if not graphs:
             raise closed()
         require_known(batch, self._spec)
+        if batch.patches is not None:
+            return _seen(graphs, batch, self._spec, wanted)
         inputs = lay_out(batch, self._pad)
         if TRUNK in graphs:
             inputs = {**inputs, **graphs[TRUNK].run(inputs)}
@@ -78,10 +83,29 @@ class GraphRuntime:
         self._graphs = {}
 
 
+def _seen(graphs: Mapping[str, Graph], batch: Batch, spec: ModelSpec, wanted: frozenset[Output]) -> Vectors:
+    """Of pictures."""
+    vision = spec.architecture.vision
+    if vision is None or wanted != DENSE:
+        raise RuntimeFailed(f"{spec.name!r} gives no {', '.join(sorted(wanted))} output of images")
+    patches_of(batch, vision.patch_width)
+    return {"dense": graphs[IMAGE].run(lay_out(batch))[IMAGE]}
+
+
 def _build(spec: ModelSpec, compiled: Compile) -> dict[str, Graph]:
+    image = {IMAGE: compiled(_image(spec))} if "image" in spec.inputs else {}
+    if "text" not in spec.inputs:
+        return image
     if len(spec.outputs) == 1:
-        return {spec.outputs[0]: compiled(_whole(spec))}
-    return {TRUNK: compiled(_trunk(spec)), **{name: compiled(_head(spec, name)) for name in spec.outputs}}
+        return {spec.outputs[0]: compiled(_whole(spec)), **image}
+    return {TRUNK: compiled(_trunk(spec)), **{name: compiled(_head(spec, name)) for name in spec.outputs}, **image}
+
+
+def _image(spec: ModelSpec) -> Make:
+    def make(ops: GraphOps[X]) -> Mapping[str, X]:
+        return {IMAGE: outputs(ops, spec, DENSE, image=True)["dense"]}
+
+    return make
 
 
 def _whole(spec: ModelSpec) -> Make:
@@ -100,7 +124,8 @@ def _trunk(spec: ModelSpec) -> Make:
 
 def _head(spec: ModelSpec, name: Output) -> Make:
     def make(ops: GraphOps[X]) -> Mapping[str, X]:
-        return _named(finish(ops, spec, ops.hidden(spec.architecture.hidden), frozenset({name})))
+        hidden = ops.hidden(spec.architecture.hidden)
+        return _named(finish(ops, spec, hidden, frozenset({name}), project=family(spec).dense))
 
     return make
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from embedstack.types import Batch, Ints
+from embedstack.errors import RuntimeFailed
+from embedstack.types import DENSE, Batch, Floats, Ints, ModelSpec, Output
 
 Inputs = Mapping[str, NDArray[np.generic]]
 
@@ -14,7 +15,8 @@ def lay_out(batch: Batch, pad: int | None = None) -> Inputs:
     """What the graph needs to know of where items begin: a function of the offsets, and of `pad` (see `positions`).
 
     grid (items, length) holds the packed row of each place, absent places repeat the item's first row; slots (tokens,)
-    holds the place of each packed row in the flattened grid; mask (items, 1, 1, length) is 0 or minus infinity.
+    holds the place of each packed row in the flattened grid; mask (items, 1, 1, length) is 0 or minus infinity; ladder
+    (length,) counts from 0.
     """
     lengths = np.diff(batch.offsets)
     length = int(lengths.max())
@@ -24,7 +26,9 @@ def lay_out(batch: Batch, pad: int | None = None) -> Inputs:
     places = np.broadcast_to(ladder, real.shape)[real]
     if pad is not None and (batch.ids == pad).any():
         places = _counted(batch, pad)
+    given: dict[str, NDArray[np.generic]] = {} if batch.patches is None else {"patches": batch.patches}
     return {
+        **given,
         "ids": batch.ids,
         "segments": batch.segments,
         "places": places,
@@ -34,7 +38,32 @@ def lay_out(batch: Batch, pad: int | None = None) -> Inputs:
         "every": np.arange(len(batch.ids), dtype=np.int32),
         "firsts": firsts,
         "lasts": batch.offsets[1:] - 1,
+        "ladder": ladder,
     }
+
+
+def patches_of(batch: Batch, width: int) -> Floats:
+    """The pixels of a batch of pictures.
+
+    Raises:
+        RuntimeFailed: it holds none, or patches of another size.
+    """
+    if batch.patches is None or batch.patches.shape != (len(batch.ids), width):
+        shape = None if batch.patches is None else batch.patches.shape
+        raise RuntimeFailed(f"the patches of {len(batch.ids)} tokens must be {width} wide, their shape is {shape}")
+    return batch.patches
+
+
+def smallest(spec: ModelSpec) -> list[Batch]:
+    """One item of each kind that the model takes: what reads every tensor once."""
+    made = []
+    if "text" in spec.inputs:
+        made.append(Batch(np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32)))
+    if spec.architecture.vision is not None:
+        tokens, width = spec.architecture.vision.tokens, spec.architecture.vision.patch_width
+        none, ends = np.zeros(tokens, np.int32), np.array([0, tokens], np.int32)
+        made.append(Batch(none, none, ends, np.zeros((tokens, width), np.float32)))
+    return made
 
 
 def _counted(batch: Batch, pad: int) -> Ints:
@@ -43,3 +72,8 @@ def _counted(batch: Batch, pad: int) -> Ints:
     before = np.concatenate([[0], counts])[batch.offsets[:-1]]
     within = counts - np.repeat(before, np.diff(batch.offsets)) - 1
     return np.where(batch.ids == pad, -1, within).astype(np.int32)
+
+
+def given_for(spec: ModelSpec, batch: Batch) -> frozenset[Output]:
+    """What the model gives for such items."""
+    return DENSE if batch.patches is not None else frozenset(spec.outputs)

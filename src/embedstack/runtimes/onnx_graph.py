@@ -72,6 +72,10 @@ class GraphBuilder:
             self._constants[key] = numpy_helper.from_array(values, f"constant_{len(self._constants)}")
         return Value(self, self._constants[key].name)
 
+    def length(self, constant: Value) -> int:
+        """Of a constant's first axis."""
+        return next(int(tensor.dims[0]) for tensor in self._constants.values() if tensor.name == constant.name)
+
     def weight(self, name: str, values: NDArray[np.generic]) -> Value:
         """A tensor that is handed over beside the graph."""
         self.weights[name] = values

@@ -24,23 +24,26 @@ class Int8Ops(OnnxOps):
     So attention must be the same to the last bit whatever else is in the batch, see `_even`.
     """
 
-    def linear(self, x: Value, at: str, wide: int, out: int) -> Value:
+    def linear(self, x: Value, at: str, wide: int, out: int, *, bias: bool = True) -> Value:
         if any(fnmatchcase(at, pattern) for pattern in WIDE):
-            return super().linear(x, at, wide, out)
-        return self._product(self._rounded(x, wide), at, wide, out)
+            return super().linear(x, at, wide, out, bias=bias)
+        return self._product(self._rounded(x, wide), at, wide, out, bias)
 
-    def linears(self, x: Value, ats: Sequence[str], wide: int, out: int) -> list[Value]:
+    def linears(self, x: Value, ats: Sequence[str], wide: int, out: int, *, bias: bool = True) -> list[Value]:
         """Inputs are rounded once for all."""
         rounded = self._rounded(x, wide)
-        return [self._product(rounded, at, wide, out) for at in ats]
+        return [self._product(rounded, at, wide, out, bias) for at in ats]
 
-    def attention(self, q: Value, k: Value, v: Value, heads: int, *, one_query: bool = False) -> Value:
+    def attention(
+        self, q: Value, k: Value, v: Value, heads: int, *, one_query: bool = False, causal: bool = False,
+        window: int = 0, bias: Value | None = None,
+    ) -> Value:  # fmt: skip
         """The one query of an item is asked by each of its tokens: a product of one row sums in another order.
 
         With one row, the score of a text alone and in a batch differed by 0.0012 of the largest (12 heads of 64).
         """
         if not one_query:
-            return super().attention(q, k, v, heads)
+            return super().attention(q, k, v, heads, causal=causal, window=window, bias=bias)
         item = self.graph.add("Div", self.slots(), self.graph.add("Cast", self._length(), to=TensorProto.INT32))
         return self.rows(super().attention(self.rows(q, item), k, v, heads), self.firsts())
 
@@ -72,7 +75,7 @@ class Int8Ops(OnnxOps):
         zeros = add("Expand", self.graph.constant(ZERO[None]), add("Shape", flat))
         return add("QuantizeLinear", x, flat, zeros, axis=0), scales
 
-    def _product(self, rounded: tuple[Value, Value], at: str, wide: int, out: int) -> Value:
+    def _product(self, rounded: tuple[Value, Value], at: str, wide: int, out: int, bias: bool) -> Value:
         codes, row_scales = rounded
         try:
             weight, scales = round_weight(rotate(self.weights.take(f"{at}.weight", (out, wide))))
@@ -85,4 +88,5 @@ class Int8Ops(OnnxOps):
             constant(np.asarray(ZERO)), constant(np.zeros(out, np.int8)),
         )  # fmt: skip
         product = self.graph.add("MatMulIntegerToFloat", *given, domain=FUSED)
-        return self.graph.add("Add", product * row_scales, self.weight(f"{at}.bias", out), width=out)
+        scaled = self.graph.add("Mul", product, row_scales, width=out)
+        return self.graph.add("Add", scaled, self.weight(f"{at}.bias", out), width=out) if bias else scaled

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from embedstack.models.weights import Weights
@@ -66,13 +67,23 @@ class OnnxOps(GraphOps[Value]):
         """(items,) packed row of each item's last token."""
         return self._given("lasts", "items")
 
+    def ladder(self) -> Value:
+        """(length,) counting from 0, as many as the longest item has tokens."""
+        return self._given("ladder", "length")
+
+    def patches(self, width: int) -> Value:
+        return self.graph.input("patches", TensorProto.FLOAT, ["tokens", width])
+
     def hidden(self, width: int) -> Value:
         return self.graph.input("hidden", TensorProto.FLOAT, ["tokens", width])
 
     # ------------------------------------------------------------------ arithmetic
 
-    def weight(self, name: str, *shape: int) -> Value:
-        return self.graph.weight(name, self.weights.take(name, shape))
+    def weight(self, name: str, *shape: int, stored_as: tuple[int, ...] | None = None) -> Value:
+        return self.graph.weight(name, self.weights.take(name, shape, stored_as))
+
+    def constant(self, values: NDArray[np.float64]) -> Value:
+        return self.graph.constant(values.astype(np.float32))
 
     def number(self, value: float) -> Value:
         return self.graph.constant(np.array(value, np.float32))
@@ -98,19 +109,53 @@ class OnnxOps(GraphOps[Value]):
     def relu(self, x: Value) -> Value:
         return self.graph.add("Relu", x)
 
+    def log1p(self, x: Value) -> Value:
+        return self.graph.add("Log", x + self.number(1))
+
+    # ------------------------------------------------------------------ columns
+
+    def split(self, x: Value, parts: int) -> list[Value]:
+        width = _width(x) // parts
+        return [
+            self.graph.add(
+                "Slice", x, self.axes(n * width), self.axes((n + 1) * width), self.axes(1), width=width
+            )
+            for n in range(parts)
+        ]  # fmt: skip
+
+    def reshape(self, x: Value, width: int) -> Value:
+        return self.graph.add("Reshape", x, self.axes(-1, width), width=width)
+
+    def repeat(self, x: Value, size: int, times: int) -> Value:
+        width = _width(x)
+        which = self.graph.constant(np.repeat(np.arange(width // size, dtype=np.int32), times))
+        blocks = self.graph.add("Reshape", x, self.axes(-1, width // size, size))
+        return self.reshape(self.graph.add("Gather", blocks, which, axis=1), width * times)
+
+    def rope(self, x: Value, cos: Value, sin: Value, size: int) -> Value:
+        width, half = _width(x), size // 2
+        heads = self.graph.add("Reshape", x, self.axes(-1, width // size, size))
+        a, b = (self.graph.add("Slice", heads, self.axes(n), self.axes(n + half), self.axes(2)) for n in (0, half))
+        cos, sin = (self.graph.add("Unsqueeze", turn, self.axes(1)) for turn in (cos, sin))
+        return self.reshape(self.graph.add("Concat", a * cos - b * sin, b * cos + a * sin, axis=2), width)
+
     # ------------------------------------------------------------------ per item
 
-    def attention(self, q: Value, k: Value, v: Value, heads: int, *, one_query: bool = False) -> Value:
+    def attention(
+        self, q: Value, k: Value, v: Value, heads: int, *, one_query: bool = False, causal: bool = False,
+        window: int = 0, bias: Value | None = None,
+    ) -> Value:  # fmt: skip
         """Spread to (items, length, width) around the attention alone, so that no other product sees padding."""
         if one_query:  # MultiHeadAttention of ONNX Runtime 1.20 gives something else for it
             return self._plain_attention(self.graph.add("Unsqueeze", q, self.axes(1)), k, v, heads)
+        seen = self._seen(causal, window, bias)
         if not self.fused:
-            return self.rows(self._plain_attention(self.rows(q, self.grid()), k, v, heads), self.slots())
+            return self.rows(self._plain_attention(self.rows(q, self.grid()), k, v, heads, seen), self.slots())
         # what both branches read is added before them
         grid, slots, present, shape = self.grid(), self.slots(), self.present(), self._grid_shape()
 
         def mixed(spread: Callable[[Value], Value], mask: Value | None) -> Value:
-            given = (spread(q), spread(k), spread(v), None, mask)  # None: biases are added already
+            given = (spread(q), spread(k), spread(v), None, mask, seen)  # None: biases are added already
             made = self.graph.add("MultiHeadAttention", *given, domain=FUSED, num_heads=heads, mask_filter_value=NEVER)
             return self.graph.add("Flatten", made, axis=2)  # (items * length, width)
 
@@ -120,6 +165,37 @@ class OnnxOps(GraphOps[Value]):
             lambda: mixed(lambda x: self.graph.add("Reshape", x, shape), None),
             lambda: self.rows(mixed(lambda x: self.rows(x, grid), present), slots),
         )
+
+    def _seen(self, causal: bool, window: int, bias: Value | None) -> Value | None:
+        """What is added to the logits of all items: (1, 1 or heads, length, length); None for nothing."""
+        if not (causal or window or bias):
+            return None
+        apart = self.once("apart", self._apart)
+        seen: Value | None = None
+        for rule, reach in (("causal", 0), ("window", window)):
+            if (rule == "causal" and causal) or (rule == "window" and window):
+                part = self.once(f"{rule} {reach}", lambda rule=rule, reach=reach: self._unseen(rule, apart, reach))  # type: ignore[misc]
+                seen = part if seen is None else seen + part
+        if bias:
+            rows = self.graph.length(bias) // 2
+            table = self.graph.add("Gather", bias, apart + self._whole(rows))  # (length, length, heads)
+            added = self.graph.add("Unsqueeze", self.graph.add("Transpose", table, perm=[2, 0, 1]), self.axes(0))
+            seen = added if seen is None else seen + added
+        return seen
+
+    def _apart(self) -> Value:
+        """(length, length) j - i."""
+        keys, queries = (self.graph.add("Unsqueeze", self.ladder(), self.axes(axis)) for axis in (0, 1))
+        return keys - queries
+
+    def _unseen(self, rule: str, apart: Value, reach: int) -> Value:
+        """(1, 1, length, length) 0, or so little that softmax makes it 0."""
+        far = self.graph.add("Abs", apart) if rule == "window" else apart
+        is_far = self.graph.add("Cast", self.graph.add("Greater", far, self._whole(reach)), to=TensorProto.FLOAT)
+        return self.graph.add("Unsqueeze", is_far * self.number(NEVER), self.axes(0, 1))
+
+    def each(self, row: Value) -> Value:
+        return self.rows(row, self.firsts() - self.firsts())
 
     def pool(self, x: Value, how: Pooling) -> Value:
         match how:
@@ -137,14 +213,14 @@ class OnnxOps(GraphOps[Value]):
 
     # ------------------------------------------------------------------ fused forms
 
-    def linear(self, x: Value, at: str, wide: int, out: int) -> Value:
-        weight, bias = self.weight(f"{at}.weight", out, wide), self.weight(f"{at}.bias", out)
-        return self.graph.add("Gemm", x, weight, bias, width=out, transB=1)
+    def linear(self, x: Value, at: str, wide: int, out: int, *, bias: bool = True) -> Value:
+        given = [self.weight(f"{at}.weight", out, wide), *([self.weight(f"{at}.bias", out)] if bias else [])]
+        return self.graph.add("Gemm", x, *given, width=out, transB=1)
 
-    def layer_norm(self, x: Value, at: str, width: int, eps: float) -> Value:
-        scale, shift = self.weight(f"{at}.weight", width), self.weight(f"{at}.bias", width)
+    def layer_norm(self, x: Value, at: str, width: int, eps: float, *, bias: bool = True) -> Value:
+        given = [self.weight(f"{at}.weight", width), *([self.weight(f"{at}.bias", width)] if bias else [])]
         # on a processor SkipLayerNormalization is slower than this with an Add before it: 8 % of MiniLM, 1.31
-        return self.graph.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=eps)
+        return self.graph.add("LayerNormalization", x, *given, axis=-1, epsilon=eps, width=width)
 
     def gelu(self, x: Value) -> Value:
         return self.graph.add("Gelu", x, domain=FUSED) if self.fused else super().gelu(x)
@@ -189,10 +265,9 @@ class OnnxOps(GraphOps[Value]):
             "shares", lambda: self.graph.add("Softmax", self.graph.add("Squeeze", self.mask(), self.axes(1)), axis=-1)
         )
 
-    def _plain_attention(self, q: Value, k: Value, v: Value, heads: int) -> Value:
+    def _plain_attention(self, q: Value, k: Value, v: Value, heads: int, seen: Value | None = None) -> Value:
         """(items, queries, width), and packed keys and values -> (items * queries, width)."""
-        width = k.width
-        assert width, "keys come from a linear layer"
+        width = _width(k)
         shape = self.axes(0, 0, heads, width // heads)
 
         def by_head(x: Value, order: list[int]) -> Value:
@@ -200,6 +275,13 @@ class OnnxOps(GraphOps[Value]):
 
         q = by_head(q, [0, 2, 1, 3]) * self.number((width // heads) ** -0.5)
         k, v = by_head(self.rows(k, self.grid()), [0, 2, 3, 1]), by_head(self.rows(v, self.grid()), [0, 2, 1, 3])
-        shares = self.graph.add("Softmax", self.graph.add("MatMul", q, k) + self.mask(), axis=-1)
+        mask = self.mask() + seen if seen else self.mask()
+        shares = self.graph.add("Softmax", self.graph.add("MatMul", q, k) + mask, axis=-1)
         together = self.graph.add("Transpose", self.graph.add("MatMul", shares, v), perm=[0, 2, 1, 3])
         return self.graph.add("Reshape", together, self.axes(-1, width))
+
+
+def _width(x: Value) -> int:
+    """Of the last axis."""
+    assert x.width, "it comes from a product, or from what keeps its width"
+    return x.width

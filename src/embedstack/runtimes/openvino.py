@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from queue import SimpleQueue
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedstack.errors import ConfigError
 from embedstack.models.ops import Expression
@@ -27,6 +28,7 @@ del sys.modules["openvino_telemetry"]
 if _hidden is not None:
     sys.modules["openvino_telemetry"] = _hidden
 
+NEVER = np.float32(-np.inf)
 HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -37,8 +39,11 @@ class OpenVinoOps(GraphOps[ov.Output]):
         super().__init__(weights)
         self.inputs: dict[str, ov.op.Parameter] = {}
 
-    def weight(self, name: str, *shape: int) -> ov.Output:
-        return _shared(self.weights.take(name, shape))
+    def weight(self, name: str, *shape: int, stored_as: tuple[int, ...] | None = None) -> ov.Output:
+        return _shared(self.weights.take(name, shape, stored_as))
+
+    def constant(self, values: NDArray[np.float64]) -> ov.Output:
+        return op.constant(values.astype(np.float32))
 
     def ids(self) -> ov.Output:
         return self._input("ids", [-1], ov.Type.i32)
@@ -52,6 +57,9 @@ class OpenVinoOps(GraphOps[ov.Output]):
             return places
         self.pad = offset - 1
         return op.add(places, op.constant(np.int32(offset)))
+
+    def patches(self, width: int) -> ov.Output:
+        return self._input("patches", [-1, width], ov.Type.f32)
 
     def number(self, value: float) -> ov.Output:
         return op.constant(np.float32(value))
@@ -77,16 +85,62 @@ class OpenVinoOps(GraphOps[ov.Output]):
     def relu(self, x: ov.Output) -> ov.Output:
         return op.relu(x)
 
-    def attention(self, q: ov.Output, k: ov.Output, v: ov.Output, heads: int, *, one_query: bool = False) -> ov.Output:
+    def log1p(self, x: ov.Output) -> ov.Output:
+        return op.log(op.add(x, op.constant(np.float32(1))))
+
+    def split(self, x: ov.Output, parts: int) -> list[ov.Output]:
+        return _parts(x, 1, parts)
+
+    def reshape(self, x: ov.Output, width: int) -> ov.Output:
+        return op.reshape(x, [-1, width], False)
+
+    def repeat(self, x: ov.Output, size: int, times: int) -> ov.Output:
+        width = _length(x)
+        blocks = op.reshape(x, [-1, width // size, size], False)
+        which = np.repeat(np.arange(width // size, dtype=np.int32), times)
+        return op.reshape(op.gather(blocks, op.constant(which), op.constant(np.int32(1))), [-1, width * times], False)
+
+    def rope(self, x: ov.Output, cos: ov.Output, sin: ov.Output, size: int) -> ov.Output:
+        width, each_head = _length(x), op.constant([1], ov.Type.i32)
+        a, b = _parts(op.reshape(x, [-1, width // size, size], False), 2, 2)
+        cos, sin = op.unsqueeze(cos, each_head), op.unsqueeze(sin, each_head)
+        turned = [op.subtract(a * cos, b * sin), op.add(b * cos, a * sin)]
+        return op.reshape(op.concat(turned, 2), [-1, width], False)
+
+    def attention(
+        self, q: ov.Output, k: ov.Output, v: ov.Output, heads: int, *, one_query: bool = False, causal: bool = False,
+        window: int = 0, bias: ov.Output | None = None,
+    ) -> ov.Output:  # fmt: skip
         """Spread to (items, heads, length, size) around the attention alone, so that no other product sees padding."""
-        mask = self._input("mask", [-1, 1, 1, -1], ov.Type.f32)
-        width = k.get_partial_shape()[1].get_length()
+        width = _length(k)
         # the one query of an item is a place of its own: (items, heads, 1, size)
         q = op.reshape(q, [-1, heads, 1, width // heads], False) if one_query else self._spread(q, heads, width)
         k, v = (self._spread(x, heads, width) for x in (k, v))
-        mixed = op.scaled_dot_product_attention(q, k, v, mask)
+        if causal and not one_query and not window and bias is None:
+            # padding stands behind all tokens, and what it sees is left out
+            mixed = op.scaled_dot_product_attention(q, k, v, causal=True)
+        else:
+            mixed = op.scaled_dot_product_attention(q, k, v, self._seen(causal and not one_query, window, bias))
         rows = op.reshape(op.transpose(mixed, [0, 2, 1, 3]), [-1, width], False)
         return rows if one_query else self.rows(rows, self._input("slots", [-1], ov.Type.i32))
+
+    def _seen(self, causal: bool, window: int, bias: ov.Output | None) -> ov.Output:
+        """What is added to the logits: (items, 1 or heads, 1 or length, length)."""
+        mask = self._input("mask", [-1, 1, 1, -1], ov.Type.f32)
+        if not (causal or window or bias is not None):
+            return mask
+        ladder = self._input("ladder", [-1], ov.Type.i32)
+        keys, queries = (op.unsqueeze(ladder, op.constant([axis], ov.Type.i32)) for axis in (0, 1))
+        apart = op.subtract(keys, queries)  # (length, length), j - i
+        hidden = [op.greater(apart, op.constant(np.int32(0)))] if causal else []
+        hidden += [op.greater(op.abs(apart), op.constant(np.int32(window)))] if window else []
+        for unseen in hidden:
+            mask = op.add(mask, op.select(unseen, op.constant(NEVER), op.constant(np.float32(0))))
+        if bias is not None:
+            reach = _length(bias, 0) // 2
+            place = op.add(apart, op.constant(np.int32(reach)))
+            mask = op.add(mask, op.transpose(self.rows(bias, place), [2, 0, 1]))  # (heads, length, length)
+        return mask
 
     def pool(self, x: ov.Output, how: Pooling) -> ov.Output:
         match how:
@@ -106,21 +160,28 @@ class OpenVinoOps(GraphOps[ov.Output]):
                 spread = op.gather(x, self._input("grid", [-1, -1], ov.Type.i32), op.constant(np.int32(0)))
                 return op.reduce_max(spread, op.constant([1], ov.Type.i32), keep_dims=False)
 
+    def each(self, row: ov.Output) -> ov.Output:
+        none = op.multiply(self._input("firsts", [-1], ov.Type.i32), op.constant(np.int32(0)))
+        return self.rows(row, none)
+
     def hidden(self, width: int) -> ov.Output:
         return self._input("hidden", [-1, width], ov.Type.f32)
 
     # ------------------------------------------------------------------ fused forms
 
-    def linears(self, x: ov.Output, ats: Sequence[str], wide: int, out: int) -> list[ov.Output]:
+    def linears(self, x: ov.Output, ats: Sequence[str], wide: int, out: int, *, bias: bool = True) -> list[ov.Output]:
         """One product for all, split afterwards."""
         weights = np.concatenate([self.weights.take(f"{at}.weight", (out, wide)) for at in ats])
-        biases = np.concatenate([self.weights.take(f"{at}.bias", (out,)) for at in ats])
-        fused = op.add(op.matmul(x, _shared(weights), False, True), op.constant(biases))
-        return list(op.split(fused, op.constant(np.int32(1)), len(ats)).outputs())
+        fused = op.matmul(x, _shared(weights), False, True)
+        if bias:
+            biases = np.concatenate([self.weights.take(f"{at}.bias", (out,)) for at in ats])
+            fused = op.add(fused, op.constant(biases))
+        return _parts(fused, 1, len(ats))
 
-    def layer_norm(self, x: ov.Output, at: str, width: int, eps: float) -> ov.Output:
+    def layer_norm(self, x: ov.Output, at: str, width: int, eps: float, *, bias: bool = True) -> ov.Output:
         unit = op.mvn(x, op.constant([-1], ov.Type.i32), True, eps, "inside_sqrt")
-        return op.add(op.multiply(unit, self.weight(f"{at}.weight", width)), self.weight(f"{at}.bias", width))
+        scaled = op.multiply(unit, self.weight(f"{at}.weight", width))
+        return op.add(scaled, self.weight(f"{at}.bias", width)) if bias else scaled
 
     def gelu(self, x: ov.Output) -> ov.Output:
         return op.gelu(x, "erf")
@@ -130,6 +191,12 @@ class OpenVinoOps(GraphOps[ov.Output]):
 
     def silu(self, x: ov.Output) -> ov.Output:
         return op.swish(x)
+
+    def quick_gelu(self, x: ov.Output) -> ov.Output:
+        return op.swish(x, op.constant(np.float32(1.702)))
+
+    def sigmoid(self, x: ov.Output) -> ov.Output:
+        return op.sigmoid(x)
 
     # ------------------------------------------------------------------
 
@@ -143,6 +210,18 @@ class OpenVinoOps(GraphOps[ov.Output]):
         items = op.gather(x, grid, op.constant(np.int32(0)))  # (items, length, width)
         split = op.reshape(items, [0, 0, heads, width // heads], True)
         return op.transpose(split, [0, 2, 1, 3])
+
+
+def _length(x: "ov.Output | ov.Node", axis: int = 1) -> int:
+    """Of an axis; operations give nodes, and a split gives outputs of one."""
+    made = x.output(0) if isinstance(x, ov.Node) else x
+    return int(made.get_partial_shape()[axis].get_length())
+
+
+def _parts(x: ov.Output, axis: int, parts: int) -> list[ov.Output]:
+    """Equal parts of an axis, each as a node: arithmetic takes those, and not the outputs of a split."""
+    # a conversion to what it is already is removed when the graph is compiled
+    return [op.convert(part, ov.Type.f32) for part in op.split(x, op.constant(np.int32(axis)), parts).outputs()]
 
 
 def _shared(values: Floats) -> ov.Output:

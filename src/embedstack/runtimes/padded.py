@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from onnx import TensorProto
 
-from embedstack.models import encoder
+from embedstack.errors import Unsupported
+from embedstack.models import encoder, family
 from embedstack.models.heads import finish
 from embedstack.models.weights import Weights
 from embedstack.runtimes.onnx_graph import Value
@@ -68,6 +69,18 @@ class PaddedOps(OnnxOps):
             return self.graph.add("Unsqueeze", absent * self.number(NEVER), self.axes(1, 2))
 
         return self.once("mask", made)
+
+    def ladder(self) -> Value:
+        def made() -> Value:
+            length = self.graph.add("Gather", self.graph.add("Shape", self._real()), self._long(1))
+            count = self.graph.add("Range", self._long(0), length, self._long(1))
+            return self._cast(count, TensorProto.INT32)
+
+        return self.once("ladder", made)
+
+    def patches(self, width: int) -> Value:
+        """Not exported yet."""
+        raise Unsupported("the tower of images cannot be exported yet; serve the model instead")
 
     def present(self) -> Value:
         return self.once("present", lambda: self._cast(self._real(), TensorProto.INT32))
@@ -142,7 +155,7 @@ class PaddedOps(OnnxOps):
 def heads(ops: PaddedOps, spec: ModelSpec) -> dict[str, Value]:
     """The file's outputs by name, the hidden states first where the model is no reranker."""
     x = encoder(ops, spec)
-    made = finish(ops, spec, x, frozenset(spec.outputs))
+    made = finish(ops, spec, x, frozenset(spec.outputs), project=family(spec).dense)
 
     def padded(name: Output) -> Value:
         match name:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from embedstack.models import family, outputs
-from embedstack.models.ops import Expression, Ops
+from embedstack.models.ops import Expression, Ops, turning_speeds
 from embedstack.models.weights import Weights
 from embedstack.runtimes import Options
 from embedstack.runtimes.accelerator import (
@@ -31,7 +31,7 @@ from embedstack.runtimes.accelerator import (
     unproven,
 )
 from embedstack.runtimes.failures import closed, require_known
-from embedstack.runtimes.layout import lay_out
+from embedstack.runtimes.layout import given_for, lay_out, patches_of, smallest
 from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Vectors
 
 try:  # PyTorch 2.10 and later
@@ -56,20 +56,28 @@ class Kept:
         self.weights, self.device, self.dtype = weights, device, dtype
         self._tensors: dict[tuple[str, ...], torch.Tensor] = {}
 
-    def take(self, names: tuple[str, ...], shape: tuple[int, ...], dtype: torch.dtype | None = None) -> torch.Tensor:
+    def take(
+        self,
+        names: tuple[str, ...],
+        shape: tuple[int, ...],
+        dtype: torch.dtype | None = None,
+        stored_as: tuple[int, ...] | None = None,
+    ) -> torch.Tensor:
         """Tensors of one shape, one below the other; what was joined once is not kept in parts as well."""
         if names not in self._tensors:
-            joined = self._joined(names, shape, dtype or self.dtype)
+            joined = self._joined(names, shape, dtype or self.dtype, stored_as)
             for first, end in combinations(range(len(names) + 1), 2):
                 self._tensors[names[first:end]] = joined[first * shape[0] : end * shape[0]]
         return self._tensors[names]
 
-    def _joined(self, names: tuple[str, ...], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    def _joined(
+        self, names: tuple[str, ...], shape: tuple[int, ...], dtype: torch.dtype, stored_as: tuple[int, ...] | None
+    ) -> torch.Tensor:
         if len(names) == 1 and self.device.type == "cpu" and dtype == torch.float32:
-            return _shared(self.weights.take(names[0], shape))
+            return _shared(self.weights.take(names[0], shape, stored_as))
         joined = torch.empty((len(names) * shape[0], *shape[1:]), dtype=dtype, device=self.device)
         for place, name in enumerate(names):
-            source = _shared(self.weights.take(name, shape))
+            source = _shared(self.weights.take(name, shape, stored_as))
             for begin in range(0, shape[0], COPY_ROWS):  # in pieces, so that no second whole copy is made on the way
                 piece = source[begin : begin + COPY_ROWS]
                 joined[place * shape[0] + begin :][: len(piece)].copy_(piece)
@@ -93,10 +101,22 @@ class TorchOps(Ops[torch.Tensor]):
         self._longest = int(lengths.max())
         self._is_even = bool((lengths == self._longest).all())
         laid = {**lay_out(batch, pad), "offsets": batch.offsets, "counts": np.arange(len(batch) + 1, dtype=np.int32)}
-        self._at = _moved({name: values for name, values in laid.items() if name != "mask"}, kept.device)
+        whole = {name: values for name, values in laid.items() if name not in ("mask", "patches")}
+        self._at = _moved(whole, kept.device)
 
-    def weight(self, name: str, *shape: int) -> torch.Tensor:
-        return self._kept.take((name,), shape)
+    def weight(self, name: str, *shape: int, stored_as: tuple[int, ...] | None = None) -> torch.Tensor:
+        return self._kept.take((name,), shape, stored_as=stored_as)
+
+    def constant(self, values: NDArray[np.float64]) -> torch.Tensor:
+        """In float32 also where the products are not: angles and biases would lose what matters."""
+        return torch.from_numpy(values).to(self._kept.device, self._least())
+
+    def _least(self) -> torch.dtype:
+        return torch.float64 if self._kept.dtype == torch.float64 else torch.float32
+
+    def patches(self, width: int) -> torch.Tensor:
+        pixels = torch.from_numpy(patches_of(self._batch, width))
+        return pixels.to(self._kept.device, self._kept.dtype)
 
     def ids(self) -> torch.Tensor:
         return self._at["ids"]
@@ -134,25 +154,66 @@ class TorchOps(Ops[torch.Tensor]):
     def relu(self, x: torch.Tensor) -> torch.Tensor:
         return x.relu()
 
-    def attention(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *, one_query: bool = False
-    ) -> torch.Tensor:
-        q, k, v = (x.unflatten(1, (heads, -1)) for x in (q, k, v))
-        attend = self._varlen if takes_varlen(q) else self._padded
-        return attend(q, k, v, one_query).flatten(1)
+    def log1p(self, x: torch.Tensor) -> torch.Tensor:
+        return _wide(x).log1p()
 
-    def _varlen(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool) -> torch.Tensor:
+    def split(self, x: torch.Tensor, parts: int) -> list[torch.Tensor]:
+        return list(x.chunk(parts, dim=1))
+
+    def reshape(self, x: torch.Tensor, width: int) -> torch.Tensor:
+        return x.reshape(-1, width)
+
+    def repeat(self, x: torch.Tensor, size: int, times: int) -> torch.Tensor:
+        return x.unflatten(1, (-1, size)).repeat_interleave(times, dim=1).flatten(1)
+
+    def rope(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, size: int) -> torch.Tensor:
+        a, b = x.unflatten(1, (-1, size)).to(cos.dtype).chunk(2, dim=2)
+        cos, sin = cos.unsqueeze(1), sin.unsqueeze(1)
+        return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=2).flatten(1).to(x.dtype)
+
+    def attention(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, *, one_query: bool = False,
+        causal: bool = False, window: int = 0, bias: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        q, k, v = (x.unflatten(1, (heads, -1)) for x in (q, k, v))
+        causal = causal and not one_query
+        if takes_varlen(q) and not window and bias is None:
+            return self._varlen(q, k, v, one_query, causal).flatten(1)
+        return self._padded(q, k, v, one_query, self._seen(causal, window, bias)).flatten(1)
+
+    def _varlen(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool, causal: bool) -> torch.Tensor:
         """(rows, heads, size) each, without padding: the kernel is told where items begin (its `cu_seq`)."""
         begins, longest = (self._at["counts"], 1) if one_query else (self._at["offsets"], self._longest)
-        return varlen_attn(q, k, v, begins, self._at["offsets"], longest, self._longest)
+        more = {"is_causal": True} if causal else {}
+        return varlen_attn(q, k, v, begins, self._at["offsets"], longest, self._longest, **more)
 
-    def _padded(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool) -> torch.Tensor:
+    def _padded(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool, mask: torch.Tensor | None
+    ) -> torch.Tensor:
         """The same by items of one length: a reshape where they are, else gathered, masked and scattered back."""
         spread = [q.unsqueeze(1) if one_query else self._spread(q), self._spread(k), self._spread(v)]
         q, k, v = (x.transpose(1, 2) for x in spread)  # (items, heads, length, size)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=None if self._is_even else self._mask)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask if mask is None else _mask_for(mask, q))
         rows = mixed.transpose(1, 2).flatten(0, 1)
         return rows if one_query or self._is_even else rows.index_select(0, self._at["slots"])
+
+    def _seen(self, causal: bool, window: int, bias: torch.Tensor | None) -> torch.Tensor | None:
+        """True where a token is seen, or what is added to the logits; (items or 1, heads or 1, length or 1, length)."""
+        seen = None if self._is_even else self._mask
+        if not (causal or window or bias is not None):
+            return seen
+        ladder = self._at["ladder"]
+        apart = ladder - ladder[:, None]  # j - i
+        if causal or window:
+            near = torch.ones_like(apart, dtype=torch.bool)
+            near = near & (apart <= 0) if causal else near
+            near = near & (apart.abs() <= window) if window else near
+            # a place that holds no token sees itself, so that softmax has something to share
+            seen = near if seen is None else (near & seen) | (apart == 0)
+        if bias is None:
+            return seen
+        added = bias[apart + len(bias) // 2].permute(2, 0, 1)
+        return added if seen is None else added.masked_fill(~seen, float("-inf"))
 
     def _spread(self, x: torch.Tensor) -> torch.Tensor:
         """(tokens, heads, size) -> (items, length, heads, size)."""
@@ -165,6 +226,9 @@ class TorchOps(Ops[torch.Tensor]):
         lengths = self._at["lasts"] - self._at["firsts"] + 1
         return (torch.arange(self._longest, device=lengths.device) < lengths[:, None])[:, None, None]
 
+    def each(self, row: torch.Tensor) -> torch.Tensor:
+        return row.expand(len(self._batch), -1)
+
     def pool(self, x: torch.Tensor, how: Pooling) -> torch.Tensor:
         match how:
             case "cls":
@@ -176,18 +240,33 @@ class TorchOps(Ops[torch.Tensor]):
 
     # ------------------------------------------------------------------ fused forms
 
-    def linear(self, x: torch.Tensor, at: str, wide: int, out: int) -> torch.Tensor:
-        return self.linears(x, [at], wide, out)[0]
+    def linear(self, x: torch.Tensor, at: str, wide: int, out: int, *, bias: bool = True) -> torch.Tensor:
+        return self.linears(x, [at], wide, out, bias=bias)[0]
 
-    def linears(self, x: torch.Tensor, ats: Sequence[str], wide: int, out: int) -> list[torch.Tensor]:
+    def linears(
+        self, x: torch.Tensor, ats: Sequence[str], wide: int, out: int, *, bias: bool = True
+    ) -> list[torch.Tensor]:
         """One product for all, split afterwards."""
         x = _wide(x) if out <= FEW else x
         weight = self._kept.take(tuple(f"{at}.weight" for at in ats), (out, wide), x.dtype)
-        bias = self._kept.take(tuple(f"{at}.bias" for at in ats), (out,), x.dtype)
-        return list(F.linear(x, weight, bias).split(out, dim=1))
+        shift = self._kept.take(tuple(f"{at}.bias" for at in ats), (out,), x.dtype) if bias else None
+        return list(F.linear(x, weight, shift).split(out, dim=1))
 
-    def layer_norm(self, x: torch.Tensor, at: str, width: int, eps: float) -> torch.Tensor:
-        return F.layer_norm(x, (width,), self.weight(f"{at}.weight", width), self.weight(f"{at}.bias", width), eps)
+    def layer_norm(self, x: torch.Tensor, at: str, width: int, eps: float, *, bias: bool = True) -> torch.Tensor:
+        shift = self.weight(f"{at}.bias", width) if bias else None
+        return F.layer_norm(x, (width,), self.weight(f"{at}.weight", width), shift, eps)
+
+    def rms_norm(self, x: torch.Tensor, at: str, width: int, eps: float, *, heads: int = 1) -> torch.Tensor:
+        rows = x.unflatten(1, (heads, width))
+        return F.rms_norm(rows, (width,), self.weight(f"{at}.weight", width), eps).flatten(1)
+
+    def angles(
+        self, base: float, size: int, positions: int, *, factor: float = 1.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """On the device, and only of the places that there are."""
+        speeds = torch.from_numpy(turning_speeds(base, size, factor)).to(self._kept.device)
+        turns = (self.positions(0).float()[:, None] * speeds).to(self._least())
+        return turns.cos(), turns.sin()
 
     def gelu(self, x: torch.Tensor) -> torch.Tensor:
         return F.gelu(x)
@@ -197,6 +276,10 @@ class TorchOps(Ops[torch.Tensor]):
 
     def silu(self, x: torch.Tensor) -> torch.Tensor:
         return F.silu(x)
+
+
+def _mask_for(mask: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    return mask if mask.dtype == torch.bool else mask.to(q.dtype)
 
 
 def _wide(x: torch.Tensor) -> torch.Tensor:
@@ -241,9 +324,9 @@ class TorchRuntime:
         self.reason = "; ".join(clause for clause in said if clause)
         self._spec, kept = spec, Kept(weights, self._device, DTYPES[self.precision])
         self._pad = spec.architecture.position_offset - 1 if spec.architecture.position_offset else None
-        one = Batch(np.zeros(1, np.int32), np.zeros(1, np.int32), np.array([0, 1], np.int32))
         try:  # reads every tensor: what is left over shows now
-            self._made(kept, one, frozenset(spec.outputs), prune=False)
+            for one in smallest(spec):
+                self._made(kept, one, given_for(spec, one), prune=False)
         except FAILED as error:
             raise refused(error, self._device) from error
         weights.refuse_leftovers(family(spec).unread)
@@ -262,7 +345,8 @@ class TorchRuntime:
 
     def _made(self, kept: Kept, batch: Batch, wanted: frozenset[Output], *, prune: bool) -> dict[Output, Floats]:
         with torch.inference_mode():
-            made = outputs(TorchOps(kept, batch, self._pad), self._spec, wanted, prune=prune)
+            ops = TorchOps(kept, batch, self._pad)
+            made = outputs(ops, self._spec, wanted, prune=prune, image=batch.patches is not None)
             return {name: values.float().cpu().numpy() for name, values in made.items()}
 
     def close(self) -> None:

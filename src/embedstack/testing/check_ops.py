@@ -10,7 +10,7 @@ from embedstack.models.weights import Weights
 from embedstack.runtimes import open_runtime
 from embedstack.types import Activation, Batch, Floats, Pooling
 
-WIDTH, WIDE, VOCAB, PAD = 16, 24, 50, 7
+WIDTH, WIDE, SIZE, VOCAB, PAD = 16, 24, 4, 50, 7
 LENGTHS = (1, 9, 2, 9, 5)
 TOLERANCE = 2e-6  # of the largest number: some ten roundings of float32
 
@@ -40,7 +40,8 @@ def _batch(lengths: Sequence[int]) -> Batch:
     offsets = np.cumsum([0, *lengths]).astype(np.int32)
     ids = draw.integers(0, VOCAB, tokens, np.int32)
     ids[::5] = PAD
-    return Batch(ids, draw.integers(0, 2, tokens, np.int32), offsets)
+    patches = draw.normal(0, 1, (tokens, WIDE)).astype(np.float32)
+    return Batch(ids, draw.integers(0, 2, tokens, np.int32), offsets, patches)
 
 
 def _weights() -> Weights:
@@ -53,6 +54,8 @@ def _weights() -> Weights:
     for name in ("q", "k", "v"):
         shapes |= {f"{name}.weight": (WIDTH, WIDTH), f"{name}.bias": (WIDTH,)}
     shapes |= {"up.weight": (WIDE, WIDTH), "up.bias": (WIDE,), "norm.weight": (WIDTH,), "norm.bias": (WIDTH,)}
+    shapes |= {"head.weight": (SIZE,), "row.weight": (1, WIDTH), "kernel.weight": (WIDTH, 2, 3, 4)}
+    shapes |= {"joined.weight": (3 * WIDTH, WIDTH)}
     drawn = {name: draw.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
     return Weights({name: Stored("float32", values) for name, values in drawn.items()}, "drawn from a seed")
 
@@ -87,6 +90,71 @@ def _attention_once(ops: Ops[X]) -> X:
     """Each item asks with its last row."""
     q, k, v = ops.linears(_x(ops), ["q", "k", "v"], WIDTH, WIDTH)
     return ops.attention(ops.pool(q, "last"), k, v, 4, one_query=True)
+
+
+def _masked(causal: bool = False, window: int = 0, has_bias: bool = False) -> Expression:
+    def expression(ops: Ops[X]) -> X:
+        q, k, v = ops.linears(_x(ops), ["q", "k", "v"], WIDTH, WIDTH)
+        bias = ops.constant(np.random.default_rng(3).normal(0, 1, (2 * 12 + 1, WIDTH // SIZE))) if has_bias else None
+        return ops.attention(q, k, v, WIDTH // SIZE, causal=causal, window=window, bias=bias)
+
+    return expression
+
+
+def _causal_once(ops: Ops[X]) -> X:
+    """The last token sees everything."""
+    q, k, v = ops.linears(_x(ops), ["q", "k", "v"], WIDTH, WIDTH)
+    return ops.attention(ops.pool(q, "last"), k, v, WIDTH // SIZE, one_query=True, causal=True)
+
+
+def _shared(ops: Ops[X]) -> X:
+    """Two heads of keys for four of queries."""
+    few = ops.linear(_x(ops), "up", WIDTH, WIDE)
+    k, v, _ = ops.split(few, 3)
+    q = ops.linear(_x(ops), "q", WIDTH, WIDTH) * ops.number(0.5)
+    return ops.attention(q, ops.repeat(k, SIZE, 2), ops.repeat(v, SIZE, 2), WIDTH // SIZE)
+
+
+def _rope(ops: Ops[X]) -> X:
+    q, k, _ = ops.split(ops.linear(_x(ops), "joined", WIDTH, 3 * WIDTH, bias=False), 3)
+    cos, sin = ops.angles(100.0, SIZE, 40, factor=2.0)
+    return ops.rope(q, cos, sin, SIZE) + k
+
+
+def _rms_norm(ops: Ops[X]) -> X:
+    """Over each head, then over the whole."""
+    heads = ops.rms_norm(ops.linear(_x(ops), "q", WIDTH, WIDTH), "head", SIZE, 1e-3, heads=WIDTH // SIZE)
+    return ops.rms_norm(heads, "norm", WIDTH, 1e-3)
+
+
+def _layer_norm_without_shift(ops: Ops[X]) -> X:
+    return ops.layer_norm(_x(ops), "norm", WIDTH, 1e-3, bias=False)
+
+
+def _patches(ops: Ops[X]) -> X:
+    return ops.matmul(ops.patches(WIDE), ops.weight("kernel.weight", WIDTH, WIDE, stored_as=(WIDTH, 2, 3, 4)))
+
+
+def _each(ops: Ops[X]) -> X:
+    """One row for all items, beside what each has of its own."""
+    return ops.pool(_x(ops), "mean") + ops.each(ops.weight("row.weight", 1, WIDTH))
+
+
+def _log1p(ops: Ops[X]) -> X:
+    return ops.log1p(ops.relu(_x(ops)))
+
+
+def _reshape(ops: Ops[X]) -> X:
+    return ops.reshape(ops.linear(_x(ops), "q", WIDTH, WIDTH), SIZE)
+
+
+def _sigmoid(ops: Ops[X]) -> X:
+    return ops.sigmoid(_x(ops))
+
+
+def _without_bias(ops: Ops[X]) -> X:
+    first, second = ops.linears(_x(ops), ["q", "k"], WIDTH, WIDTH, bias=False)
+    return first - second
 
 
 def _positions(ops: Ops[X]) -> X:
@@ -136,6 +204,22 @@ EXPRESSIONS: Mapping[str, Expression] = {
     "layer_norm": _layer_norm,
     "attention": _attention,
     "attention of one query": _attention_once,
-    **{f"activate {name}": _activation(name) for name in ("gelu", "gelu_tanh", "relu", "silu", "tanh")},
+    "attention, causal": _masked(causal=True),
+    "attention of one query, causal": _causal_once,
+    "attention in a window": _masked(window=2),
+    "attention in a window, causal": _masked(causal=True, window=2),
+    "attention with a bias": _masked(has_bias=True),
+    "attention with everything": _masked(causal=True, window=3, has_bias=True),
+    "attention with shared keys": _shared,
+    "rope and split": _rope,
+    "rms_norm": _rms_norm,
+    "layer_norm without a shift": _layer_norm_without_shift,
+    "linears without a bias": _without_bias,
+    "patches": _patches,
+    "each": _each,
+    "log1p": _log1p,
+    "reshape": _reshape,
+    "sigmoid": _sigmoid,
+    **{f"activate {name}": _activation(name) for name in ("gelu", "gelu_tanh", "quick_gelu", "relu", "silu", "tanh")},
     **{f"pool {how}": _pool(how) for how in ("cls", "mean", "max", "last")},
 }

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from model_folders import as_json, write
 
-from embedstack.catalog.folder import read_json, weight_files
 from embedstack.errors import ConfigError
+from embedstack.models.folder import read_json, weight_files
 
 
 def names(folder: Path) -> list[str]:

@@ -1,0 +1,382 @@
+"""What every family must pass: the judge, the batch, the mutations; a test module gives its folders and its mutations.
+
+    class TestNomic(FamilyTests):
+        family = "nomic_bert"
+        cases = (Tiny(...), ...)
+        mutations = {"gate and up swapped": swapped("fc11", "fc12"), ...}
+
+With EMBEDSTACK_RECORD=1 and PyTorch at hand, `python -m pytest tests/models/test_nomic.py` writes what the judge says
+into tests/golden/families/, and what was proven into src/embedstack/models/proofs/.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+
+from embedstack.catalog import find
+from embedstack.models import FAMILIES, proofs_folder
+from embedstack.models.weights import Weights, open_weights
+from embedstack.runtimes import Options, open_runtime
+from embedstack.types import Architecture, Batch, ModelSpec, Output
+from support import tiny
+from support.runtimes import runtimes
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "families"
+TOLERANCE = 1e-5  # of the largest number of the judge: what float32 products of this size may differ by
+SEEN = 10  # times the tolerance: a mutation must be at least so far off
+LENGTHS = (1, 2, 7, 31, 38, 3, 18, 38)
+RECORDS = bool(os.environ.get("EMBEDSTACK_RECORD"))
+
+Item = np.ndarray  # (tokens,) ids of a text, or (tokens, patch_width) of a picture
+Shapes = Mapping[str, tuple[int, ...]]
+Mutation = Callable[[ModelSpec, Weights], tuple[ModelSpec, Weights]]
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A small folder as the family's real ones look, its numbers drawn from a seed, and who judges it.
+
+    Args:
+        shapes: every tensor of model.safetensors.
+        judge: the folder and the items -> one row for each, from the family's own package, each item alone.
+        files: other JSON files by their path in the folder; sentence-transformers' modules are made of `pooling`.
+        output: the one that is compared.
+        image: the items are pictures.
+        draw: numbers of tensors that must not be drawn like the others, by name.
+    """
+
+    name: str
+    config: Mapping[str, object]
+    shapes: Shapes
+    judge: Callable[[Path, Sequence[Item]], np.ndarray]
+    pooling: str | None = "mean"
+    tokenizer: Callable[[], Tokenizer] = lambda: tiny.tokenizer(tiny.CASES["bert-mean"])
+    tokenizer_config: Mapping[str, object] = field(
+        default_factory=lambda: tiny.tokenizer_config(tiny.CASES["bert-mean"])
+    )
+    files: Mapping[str, object] = field(default_factory=dict)
+    output: Output = "dense"
+    image: bool = False
+    lengths: Sequence[int] = LENGTHS
+    max_seq_length: int = 40
+    seed: int = 31
+    draw: Mapping[str, np.ndarray] = field(default_factory=dict)
+    least_id: int = 5  # ids below are special ones
+
+    def items(self, spec: ModelSpec) -> list[Item]:
+        """Of very different lengths, 1 and nearly the longest among them."""
+        draw = np.random.default_rng(3)
+        if self.image:
+            vision = spec.architecture.vision
+            assert vision
+            return [draw.normal(0, 1, (vision.tokens, vision.patch_width)).astype(np.float32) for _ in range(3)]
+        vocab = spec.architecture.vocab
+        return [draw.integers(self.least_id, vocab, length).astype(np.int32) for length in self.lengths]
+
+
+def write(case: Tiny, folder: Path) -> Path:
+    """The folder of a case."""
+    folder.mkdir(parents=True, exist_ok=True)
+    modules = {} if case.pooling is None else _modules(case.pooling, case)
+    for name, content in {
+        "config.json": case.config, "tokenizer_config.json": case.tokenizer_config, **modules, **case.files
+    }.items():  # fmt: skip
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content, indent=2))
+    case.tokenizer().save(str(folder / "tokenizer.json"))
+    save_file(drawn(case.shapes, case.seed) | dict(case.draw), folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def _modules(pooling: str, case: Tiny) -> dict[str, object]:
+    names = {"cls": "cls_token", "mean": "mean_tokens", "max": "max_tokens", "last": "lasttoken"}
+    kinds = ("Transformer", "Pooling", "Normalize")
+    rows = [
+        {"idx": n, "name": str(n), "path": f"{n}_{kind}" if n else "", "type": f"sentence_transformers.models.{kind}"}
+        for n, kind in enumerate(kinds)
+    ]
+    width = case.config.get("hidden_size", case.config.get("n_embd", case.config.get("dim")))
+    modes = {f"pooling_mode_{name}": how == pooling for how, name in names.items()}
+    return {
+        "modules.json": rows,
+        "1_Pooling/config.json": {"word_embedding_dimension": width, **modes, "include_prompt": True},
+        "sentence_bert_config.json": {"max_seq_length": case.max_seq_length, "do_lower_case": False},
+    }
+
+
+def drawn(shapes: Shapes, seed: int) -> dict[str, np.ndarray]:
+    """Default initialisation hides errors, so biases, scales and shifts are drawn too; activations stay of order 1."""
+    draw = np.random.default_rng(seed)
+
+    def made(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if name.endswith("bias"):
+            return draw.normal(0, 0.3 if "norm" in name.lower() else 0.5, shape)
+        if len(shape) == 1 or "norm" in name.lower():
+            return draw.normal(1, 0.3, shape)
+        if "embed" in name:
+            return draw.normal(0, 0.6, shape)
+        return draw.normal(0, 1.2 / np.sqrt(np.prod(shape[1:])), shape)
+
+    return {name: made(name, tuple(shape)).astype(np.float32) for name, shape in shapes.items()}
+
+
+def batch_of(items: Sequence[Item]) -> Batch:
+    """Items end to end."""
+    offsets = np.cumsum([0, *(len(item) for item in items)]).astype(np.int32)
+    is_image = items[0].ndim == 2
+    ids = np.zeros(offsets[-1], np.int32) if is_image else np.concatenate(items)
+    return Batch(ids, np.zeros_like(ids), offsets, np.concatenate(items) if is_image else None)
+
+
+def run(case: Tiny, runtime: str, spec: ModelSpec, weights: Weights, items: Sequence[Item]) -> np.ndarray:
+    """(items, width) of the case's output; of a sparse output per token the maximum is not taken."""
+    precision = "auto" if runtime == "numpy" else "float32"
+    made = open_runtime(runtime)(spec, weights, Options(precision=precision, threads=2))
+    try:
+        return made.run(batch_of(items), frozenset({case.output}))[case.output]
+    finally:
+        made.close()
+
+
+def differs(made: np.ndarray, judged: np.ndarray) -> float:
+    """The largest difference as a share of the largest number."""
+    assert made.shape == judged.shape
+    return float(np.abs(made - judged).max() / np.abs(judged).max())
+
+
+# ------------------------------------------------------------------------------------------------ the judge
+
+
+def by_transformers(pool: str, kind: str = "AutoModel") -> Callable[[Path, Sequence[Item]], np.ndarray]:
+    """Hidden states of transformers, each item alone and so without padding, pooled: cls, last or mean; or `logits`."""
+
+    def judge(folder: Path, items: Sequence[Item]) -> np.ndarray:
+        import torch
+        import transformers
+
+        model = getattr(transformers, kind).from_pretrained(folder, attn_implementation="eager").eval().float()
+        with torch.no_grad():
+            made = [model(input_ids=torch.tensor(item[None].astype(np.int64))) for item in items]
+        if pool == "logits":
+            return np.concatenate([one.logits.numpy() for one in made])
+        pools = {"cls": lambda h: h[0], "last": lambda h: h[-1], "mean": lambda h: h.mean(0)}
+        return np.stack([pools[pool](one.last_hidden_state[0].numpy()) for one in made])
+
+    return judge
+
+
+# ------------------------------------------------------------------------------------------------ mutations
+
+
+def architecture(**change: object) -> Mutation:
+    """Other numbers in config.json."""
+
+    def mutation(spec: ModelSpec, weights: Weights) -> tuple[ModelSpec, Weights]:
+        made: Architecture = dataclasses.replace(spec.architecture, **change)  # type: ignore[arg-type]
+        return dataclasses.replace(spec, architecture=made), weights
+
+    return mutation
+
+
+def recipe(**change: object) -> Mutation:
+    """Another recipe."""
+    return lambda spec, weights: (dataclasses.replace(spec, **change), weights)  # type: ignore[arg-type]
+
+
+class Changed(Weights):
+    """The weights of a folder, some tensors changed on the way."""
+
+    def __init__(self, weights: Weights, change: Callable[[str, np.ndarray], np.ndarray]) -> None:
+        self.__dict__ = dict(weights.__dict__)
+        self.change = change
+
+    def take(self, name: str, shape: tuple[int, ...], stored_as: tuple[int, ...] | None = None) -> np.ndarray:
+        return np.ascontiguousarray(self.change(name, super().take(name, shape, stored_as)), np.float32)
+
+
+def swapped(one: str, other: str) -> Mutation:
+    """Two tensors of one shape, in all layers, take each other's place; the names are parts of tensors' names."""
+
+    def mutation(spec: ModelSpec, weights: Weights) -> tuple[ModelSpec, Weights]:
+        class Swapped(Weights):
+            def __init__(self) -> None:
+                self.__dict__ = dict(weights.__dict__)
+
+            def take(self, name: str, shape: tuple[int, ...], stored_as: tuple[int, ...] | None = None) -> np.ndarray:
+                swap = name.replace(one, "\0").replace(other, one).replace("\0", other)
+                return super().take(swap, shape, stored_as)
+
+        return spec, Swapped()
+
+    return mutation
+
+
+def halves_swapped(name: str) -> Mutation:
+    """The two halves of the rows of tensors whose name has this part."""
+
+    def change(at: str, values: np.ndarray) -> np.ndarray:
+        return np.roll(values, len(values) // 2, axis=0) if name in at else values
+
+    return lambda spec, weights: (spec, Changed(weights, change))
+
+
+def interleaved(*names: str, size: int) -> Mutation:
+    """Rows of each head in the order that rotation of neighbours would have needed."""
+
+    def change(at: str, values: np.ndarray) -> np.ndarray:
+        if not any(name in at for name in names):
+            return values
+        heads = values.reshape(-1, size, *values.shape[1:])
+        order = np.concatenate([np.arange(0, size, 2), np.arange(1, size, 2)])
+        return heads[:, order].reshape(values.shape)
+
+    return lambda spec, weights: (spec, Changed(weights, change))
+
+
+def zeroed(name: str) -> Mutation:
+    """One tensor."""
+    return lambda spec, weights: (
+        spec,
+        Changed(weights, lambda at, values: np.zeros_like(values) if at == name else values),
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the tests
+
+
+class FamilyTests:
+    """Subclass it in a test module; every method runs for every case, runtime and mutation."""
+
+    family: ClassVar[str]
+    cases: ClassVar[Sequence[Tiny]]
+    mutations: ClassVar[Mapping[str, Mutation]]
+    unseen: ClassVar[Sequence[str]] = ()  # parts of names of tensors that decide nothing, each with a reason beside it
+    not_for: ClassVar[Mapping[str, Sequence[str]]] = {}  # mutation -> names of cases that do not have the part
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        pairs = [
+            (name, case)
+            for name in self.mutations
+            for case in self.cases
+            if case.name not in self.not_for.get(name, ())
+        ]
+        if "mutation" in metafunc.fixturenames:
+            metafunc.parametrize(("mutation", "case"), pairs, ids=[f"{name}-{case.name}" for name, case in pairs])
+        elif "case" in metafunc.fixturenames:
+            metafunc.parametrize("case", self.cases, ids=[case.name for case in self.cases])
+        if "runtime" in metafunc.fixturenames:
+            metafunc.parametrize("runtime", runtimes("reference"))
+
+    @pytest.fixture(scope="class")
+    def folders(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+        root = tmp_path_factory.mktemp(self.family)
+        return {case.name: write(case, root / case.name) for case in self.cases}
+
+    def opened(self, case: Tiny, folders: Mapping[str, Path], tmp: Path) -> tuple[ModelSpec, Weights]:
+        folder = folders[case.name]
+        return find(str(folder), cache_dir=tmp).spec, open_weights(folder)
+
+    def golden(self, case: Tiny) -> np.ndarray:
+        with np.load(GOLDEN / f"{case.name}.npz") as recorded:
+            return recorded["judged"]
+
+    def test_the_family_is_in_the_table(self) -> None:
+        assert self.family in FAMILIES
+        assert self.cases
+        assert self.mutations
+
+    def test_a_ragged_batch_equals_the_judge(
+        self, runtime: str, case: Tiny, folders: dict[str, Path], tmp_path: Path
+    ) -> None:
+        spec, weights = self.opened(case, folders, tmp_path)
+
+        off = differs(run(case, runtime, spec, weights, case.items(spec)), self.golden(case))
+
+        _note(self.family, case.name, runtime, off)
+        assert off <= TOLERANCE
+
+    def test_an_item_alone_equals_itself_in_a_batch(
+        self, runtime: str, case: Tiny, folders: dict[str, Path], tmp_path: Path
+    ) -> None:
+        spec, weights = self.opened(case, folders, tmp_path)
+        items = case.items(spec)
+        together = run(case, runtime, spec, weights, items)
+
+        for place in (0, 1, len(items) - 1):
+            alone = run(case, runtime, spec, weights, [items[place]])[0]
+            assert np.abs(alone - together[place]).max() <= 1e-6 * max(1.0, float(np.linalg.norm(together[place])))
+
+    def test_a_mutation_is_seen(self, mutation: str, case: Tiny, folders: dict[str, Path], tmp_path: Path) -> None:
+        spec, weights = self.opened(case, folders, tmp_path)
+        items = case.items(spec)
+
+        made = run(case, "numpy", *self.mutations[mutation](spec, weights), items)
+
+        assert differs(made, self.golden(case)) > SEEN * TOLERANCE
+        _note(self.family, case.name, f"mutation: {mutation}", 0.0)
+
+    def test_every_tensor_counts(self, case: Tiny, folders: dict[str, Path], tmp_path: Path) -> None:
+        """A tensor that could be zero without being seen is not computed, or the judge does not see it."""
+        spec, weights = self.opened(case, folders, tmp_path)
+        items = case.items(spec)
+        run(case, "numpy", spec, weights, items)
+        read = sorted(weights._used)
+
+        def is_seen(name: str) -> bool:
+            changed = zeroed(name)(spec, open_weights(folders[case.name]))
+            return differs(run(case, "numpy", *changed, items), self.golden(case)) > TOLERANCE
+
+        unseen = [name for name in read if not any(part in name for part in self.unseen) and not is_seen(name)]
+
+        assert read
+        assert not unseen
+
+    @pytest.mark.reference
+    def test_the_golden_file_is_what_the_judge_says_now(
+        self, case: Tiny, folders: dict[str, Path], tmp_path: Path
+    ) -> None:
+        pytest.importorskip("torch", reason="PyTorch is not installed")
+        pytest.importorskip("transformers", reason="transformers is not installed")
+        spec, _ = self.opened(case, folders, tmp_path)
+
+        said = case.judge(folders[case.name], case.items(spec)).astype(np.float32)
+
+        if RECORDS:
+            GOLDEN.mkdir(exist_ok=True)
+            origin = f"recorded: {_judges()}; EMBEDSTACK_RECORD=1 python -m pytest {_module(type(self))}"
+            np.savez(GOLDEN / f"{case.name}.npz", origin=origin, judged=said)
+        assert differs(self.golden(case), said) <= 1e-6
+
+
+def _judges() -> str:
+    return ", ".join(f"{name} {version(name)}" for name in ("transformers", "sentence-transformers", "torch"))
+
+
+def _module(kind: type) -> str:
+    return "tests/models/" + kind.__module__.rpartition(".")[2] + ".py"
+
+
+def _note(family: str, case: str, what: str, off: float) -> None:
+    """Keep what was proven, where it is asked for."""
+    if not RECORDS:
+        return
+    path = proofs_folder() / f"{family}.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    known.setdefault("judge", _judges())
+    rows = known.setdefault("cases", {}).setdefault(case, {"runtimes": {}, "mutations": []})
+    if what.startswith("mutation: "):
+        rows["mutations"] = sorted({*rows["mutations"], what.removeprefix("mutation: ")})
+    else:
+        rows["runtimes"][what] = float(f"{off:.1e}")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
