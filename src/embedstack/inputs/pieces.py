@@ -1,6 +1,7 @@
 """A tokeniser's encoding and the texts that it was made of become pieces, each with its place in the caller's text."""
 
-from collections.abc import Sequence
+import string
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,15 +12,19 @@ from embedstack.types import Piece, Truncate
 
 @dataclass(frozen=True)
 class Source:
-    """What a caller sent and what the tokeniser read of it: the prompt in front, all of it in lower case or not."""
+    """What a caller sent and what the tokeniser read of it: the prompt in front, all of it in lower case or not, and
+    without punctuation or with."""
 
     text: str
     prompt: str = ""
     is_lowered: bool = False
+    is_canonical: bool = False
 
     @property
     def read(self) -> str:
         """What the tokeniser reads, and counts its characters in."""
+        if self.is_canonical:
+            return "".join(character for character, _ in self._canonical)
         return self._whole.lower() if self.is_lowered else self._whole
 
     @property
@@ -29,9 +34,33 @@ class Source:
     @cached_property
     def _origins(self) -> Sequence[int]:
         """For each character that was read, the one that it was made of: a few become two in lower case."""
+        if self.is_canonical:
+            return [place for _, place in self._canonical]
         if len(self.read) == len(self._whole):
             return range(len(self._whole))
-        return [place for place, character in enumerate(self._whole) for _ in character.lower()]
+        return [place for place, _ in self._lowered]
+
+    @property
+    def _lowered(self) -> Iterator[tuple[int, str]]:
+        for place, character in enumerate(self._whole):
+            for made in character.lower() if self.is_lowered else character:
+                yield place, made
+
+    @cached_property
+    def _canonical(self) -> list[tuple[str, int]]:
+        """Characters and where they are from, without punctuation, and with one space for each run of white space.
+
+        Source: `SiglipTokenizer.canonicalize_text` of transformers 5.23.
+        """
+        kept: list[tuple[str, int]] = []
+        for place, character in self._lowered:
+            if character in string.punctuation:
+                continue
+            if not character.isspace():
+                kept.append((character, place))
+            elif kept and kept[-1][0] != " ":
+                kept.append((" ", place))
+        return kept[:-1] if kept and kept[-1][0] == " " else kept
 
     def piece(self, token_id: int, start: int, stop: int, *, is_cut: bool) -> Piece:
         """The piece of these characters of `read`; of one that begins in the prompt, what is the caller's."""

@@ -10,7 +10,7 @@ import tokenizers
 
 from embedstack.errors import BadRequest, ConfigError, TooLong, Unsupported
 from embedstack.inputs.pieces import Source, lengths, pieces
-from embedstack.types import Encoding, Image, Item, Link, ModelSpec, Pair, Piece, Text, Tokens, Truncate
+from embedstack.types import Encoding, Image, Ints, Item, Link, ModelSpec, Pair, Piece, Text, Tokens, Truncate
 
 TRUNCATES = get_args(Truncate)
 ROLES = ("query", "document", "none")  # always there; the last puts nothing in front
@@ -46,11 +46,12 @@ class TextInput:
         self._max_text_chars = max_text_chars
         self._has_segments = spec.architecture.segments > 1
         self._before, self._after = self._frame()
-        self._specials = [self._tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True)]
+        adds = spec.special_tokens
+        self._specials = [adds * self._tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True)]
 
     def _frame(self) -> tuple[list[int], list[int]]:
         """The special tokens that stand before and after a text."""
-        framed = self._tokenizer.encode("a")
+        framed = self._tokenizer.encode("a", add_special_tokens=self._spec.special_tokens)
         inside = [place for place, is_special in enumerate(framed.special_tokens_mask) if not is_special]
         first, end = (inside[0], inside[-1] + 1) if inside else (len(framed.ids), len(framed.ids))
         return framed.ids[:first], framed.ids[end:]
@@ -106,7 +107,8 @@ class TextInput:
         """
         limit = self._limit(items, max_tokens, truncate)
         sources = [self._sources(item, place) for place, item in enumerate(items, first)]
-        whole = self._tokenizer.encode_batch([_read(source) for source in sources])
+        read = [_read(source) for source in sources]
+        whole = self._tokenizer.encode_batch(read, add_special_tokens=self._spec.special_tokens)
         return [
             pieces(encoding, source, self._keeps(encoding, len(source), limit), truncate)
             for encoding, source in zip(whole, sources, strict=True)
@@ -148,20 +150,22 @@ class TextInput:
     def _tokenise(self, items: Mapping[int, Item]) -> dict[int, tokenizers.Encoding]:
         """All texts in one call of the library, which works on all cores without the interpreter's lock."""
         prompted = {place: self._prompted(item, place) for place, item in items.items() if not isinstance(item, Tokens)}
-        return dict(zip(prompted, self._tokenizer.encode_batch_fast(list(prompted.values())), strict=True))
+        adds = self._spec.special_tokens
+        made = self._tokenizer.encode_batch_fast(list(prompted.values()), add_special_tokens=adds)
+        return dict(zip(prompted, made, strict=True))
 
     def _prompted(self, item: Text | Pair | Image | Link, place: int) -> str | tuple[str, str]:
         return _read(self._sources(item, place))
 
     def _sources(self, item: Text | Pair | Image | Link, place: int) -> tuple[Source, ...]:
-        is_lowered = self._spec.lowercase
+        how = self._spec.lowercase, self._spec.canonical
         match item:
             case Text(text, role):
                 check_text(text, f"text {place}", self._max_text_chars)
-                return (Source(text, self._prompt(role), is_lowered),)
+                return (Source(text, self._prompt(text, role, place), *how),)
             case Pair(query, document):
                 check_pair(item, place, self._max_text_chars)
-                return Source(query, "", is_lowered), Source(document, "", is_lowered)
+                return Source(query, "", *how), Source(document, "", *how)
             case Image() | Link():
                 what = "an image" if isinstance(item, Image) else "a link to an image"
                 raise Unsupported(
@@ -169,12 +173,19 @@ class TextInput:
                     "send texts, or name a model that takes images"
                 )
 
-    def _prompt(self, role: str) -> str:
+    def _prompt(self, text: str, role: str, place: int) -> str:
         prompts = self._spec.prompts
         if role not in prompts and role not in ROLES:
             known = ", ".join(sorted({*ROLES, *prompts}))
             raise BadRequest(f"role {role!r} is unknown to {self._spec.name!r}; send one of: {known}")
-        return prompts.get(role, "")
+        prompt = prompts.get(role, "")
+        if not prompt and self._spec.needs_prompt and not text.startswith(tuple(filter(None, prompts.values()))):
+            known = ", ".join(f"{name} ({words!r})" for name, words in prompts.items())
+            raise BadRequest(
+                f"text {place} has no prompt, and {self._spec.name!r} needs one; send a role ({known}), or write the "
+                "prompt before the text yourself"
+            )
+        return prompt
 
     def _fit(self, item: Item, encoding: tokenizers.Encoding, room: Room, place: int) -> Encoding:
         ids, tokens = encoding.ids, len(encoding.ids)
@@ -191,7 +202,17 @@ class TextInput:
             self._may_cut(item, tokens, room.tokens, room.truncate, place)
             ids = self._cut_ids(ids, room.tokens, room.truncate)
         segments = np.array(encoding.type_ids, np.int32) if self._has_segments and isinstance(item, Pair) else None
-        return Encoding(np.array(ids, np.int32), segments, dropped=tokens - len(ids))
+        return self._laid(ids, segments, tokens - len(ids))
+
+    def _laid(self, ids: list[int], segments: Ints | None, dropped: int) -> Encoding:
+        """Ended at the first token that ends a text, and filled up, where the model is made so."""
+        stop, missing = self._spec.stop_id, self._spec.pad_to - len(ids)
+        if stop is not None and stop in ids[:-1]:
+            ids = ids[: ids.index(stop) + 1]
+        if missing > 0:
+            padding = [self._spec.pad_id] * missing
+            ids = [*padding, *ids] if self._spec.pad_left else [*ids, *padding]
+        return Encoding(np.array(ids, np.int32), segments, dropped)
 
     def _without_row(self, item: Item, ids: list[int], place: int) -> BadRequest:
         """A tokenizer.json may have more tokens than the model has rows, as after tokens were added to it alone."""
@@ -246,7 +267,7 @@ class TextInput:
         if len(ids) > limit:
             self._may_cut(item, len(ids), limit, truncate, place)
             ids = self._cut_ids(ids, limit, truncate)
-        return Encoding(np.array(ids, np.int32), dropped=len(item.ids) - len(ids))
+        return self._laid(ids, None, len(item.ids) - len(ids))
 
     def _cut_ids(self, ids: list[int], limit: int, truncate: Truncate) -> list[int]:
         """Cut the text and keep its special tokens; ids from a caller may be without them."""
