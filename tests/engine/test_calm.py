@@ -134,6 +134,20 @@ class Device:
             self.at(0.0, come)
 
 
+    def nights(self, rate: float, items: int, waits: list[float]) -> None:
+        """Open loop: so many bulk requests a second; what those wait that are let in."""
+
+        def come() -> None:
+            self.at(self.now + self.draw.expovariate(rate), come)
+            lengths, began = [self.draw.choice((64, 100, 150)) for _ in range(items)], self.now
+            try:
+                self.ask("night", lengths, "bulk", lambda: waits.append(self.now - began))
+            except Overloaded:
+                self.seen.refused["night"] += 1
+
+        self.at(0.0, come)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("load", [2, 5])
 @pytest.mark.parametrize("lanes", [1, 2])
@@ -232,6 +246,22 @@ def test_bulk_never_starves_and_never_takes_over() -> None:
     for run, took in seen.batches:
         work[run.priority] += took
     assert 0.05 < work["bulk"] / 20 < 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.8])
+def test_bulk_waits_about_as_long_as_it_was_told_however_much_goes_before_it(share: float) -> None:
+    device, waits = Device(max_bulk_wait_s=10.0), []
+    if share:
+        device.queries({"user": share * CAPACITY})
+    device.nights(2 * CAPACITY * QUERY / 2100, 20, waits)
+
+    seen = device.run(120.0)
+
+    late = waits[len(waits) // 3 :]  # when it is known what is left to bulk
+    assert seen.refused["night"]
+    assert 5.0 <= np.median(late) <= 20.0
+    assert max(waits) <= 30.0
 
 
 def test_what_waits_stays_bounded_whatever_callers_call_themselves() -> None:

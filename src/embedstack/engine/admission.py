@@ -11,6 +11,9 @@ LONG_BATCH = 0.55  # of a full one: what follows a long batch is at most so larg
 UNFELT_BATCHES = 1.5  # bulk batches that nobody minds waiting for
 CEILING = 2.0  # times the limit, for all callers; where they name themselves, every request can come from a new one
 SOONEST_S = 0.05
+MEMORY_S = 10.0  # what was seen before counts a third
+LEAST_LEFT = 0.1  # below what `AGED_SHARE` leaves to bulk, also where its batches are small
+TINY_S = 1e-6
 MOST_REFUSED = 100  # callers of whom it is noted
 
 Claim = Literal[0, 1, 2]  # a short interactive request, one of more than one batch, a bulk request
@@ -33,7 +36,9 @@ class Limits:
     max_bulk_wait_s: float = 30.0
     bulk_batch_s: float = 0.04
 
-    def work_s(self, claim: Claim, *, full_s: float, running_s: float, is_long_before: bool, lanes: int = 1) -> float:
+    def work_s(
+        self, claim: Claim, *, full_s: float, running_s: float, is_long_before: bool, lanes: int = 1, left: float = 1.0
+    ) -> float:
         """The most work, running and before the newcomer's first item, that a newcomer is let in with.
 
         Chosen by itself it is what fits into the next batch, and batches are long and short in turn. With equal ones,
@@ -45,13 +50,33 @@ class Limits:
             running_s: of the batches that run.
             is_long_before: whether the batch taken last is a long one.
             lanes: batches that run at once.
+            left: the part of the device that bulk gets, see `Progress`.
         """
         if self.max_wait_s is None:
             return math.inf
         behind_s = running_s + full_s * (BEHIND_LONG if is_long_before else BEHIND_SHORT)
         chosen_s = max(behind_s, full_s, UNFELT_BATCHES * self.bulk_batch_s * lanes)
         work_s = self.max_wait_s * lanes or chosen_s
-        return work_s if claim == SHORT else max(work_s, self.max_bulk_wait_s * lanes)
+        return work_s if claim == SHORT else max(work_s, self.max_bulk_wait_s * lanes * (left if claim == BULK else 1))
+
+
+class Progress:
+    """How much bulk work is done in a second while some waits: what others take of the device, and small batches cost.
+
+    What is let in would else wait several times as long as it was told, since interactive requests that come later go
+    before it.
+    """
+
+    def __init__(self) -> None:
+        self.left = 1.0  # seconds of expected work done in a second of each lane
+        self._since = -math.inf
+
+    def observe(self, now: float, bulk_s: float, *, is_waiting: bool) -> None:
+        """A batch ended, and of its work so many seconds were bulk."""
+        seconds, self._since = now - self._since, now
+        weight = 1 - math.exp(-min(seconds, MEMORY_S) / MEMORY_S)
+        done = min(1.0, bulk_s / max(seconds, TINY_S)) if is_waiting else 1.0
+        self.left = max(LEAST_LEFT, self.left + weight * (done - self.left))
 
 
 class Backlog:
@@ -136,6 +161,7 @@ def admit(
     running_ns: int,
     lanes: int,
     left_s: float | None,
+    left: float = 1.0,
 ) -> None:
     """Let a request in, as a whole, or refuse it.
 
@@ -146,6 +172,7 @@ def admit(
         running_ns: expected work of the batches that run, as if they had just begun; a batch that runs long must not
             look as if it were nearly done.
         left_s: until the request's deadline.
+        left: the part of the device that the request's claim gets.
     Raises:
         Overloaded: it would wait too long, or `CEILING` is reached.
         DeadlineExceeded: its turn would come after its deadline.
@@ -156,12 +183,13 @@ def admit(
         limit_ns = max(limit_ns, fair_ns)
     wait_ns = running_ns + backlog.ahead(caller, claim)
     over_ns = max(wait_ns - limit_ns, running_ns + backlog.bounded(claim, limit_ns) - CEILING * limit_ns)
-    wait_s, over_s = wait_ns / lanes / 1e9, over_ns / lanes / 1e9
+    second_ns = lanes * left * 1e9  # of work
+    wait_s, over_s = wait_ns / second_ns, over_ns / second_ns
     if over_s > 0:
         backlog.refuse(caller)
         again_s = max(SOONEST_S, over_s)
         raise Overloaded(
-            f"the request would wait {wait_s:.2f} s for its turn (at most {limit_ns / lanes / 1e9:.2f} s is allowed) "
+            f"the request would wait {wait_s:.2f} s for its turn (at most {limit_ns / second_ns:.2f} s is allowed) "
             f"behind {backlog.total() / lanes / 1e9:.2f} s of work; send it again in {again_s:.2f} s, or elsewhere",
             again_s,
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Condition
 
-from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Limits, admit
+from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Limits, Progress, admit
 from embedstack.engine.line import Call, Job, Line, share
 from embedstack.engine.packing import Shares, choose
 from embedstack.engine.room import Devices, Room
@@ -80,7 +80,7 @@ class Scheduler:
         self._full_lanes = lanes  # that it can use
         self._interactive_at = -math.inf  # when such a request came last, or a batch of one began
         self._before_ns = 0  # work of the batch that was taken last; 0 if nothing waited after it
-        self._shares = Shares()
+        self._shares, self._progress = Shares(), Progress()
         self._is_open = True
         self._counts = Counts()
         self.waiting_tokens = 0
@@ -146,6 +146,7 @@ class Scheduler:
                 running_s=running_ns / 1e9,
                 is_long_before=is_long_before,
                 lanes=lanes,
+                left=self._progress.left,
             )
             for is_long_before in (self._is_long_before(self._budget * line.token_ns), False)
         )
@@ -159,6 +160,7 @@ class Scheduler:
                 running_ns=running_ns,
                 lanes=lanes,
                 left_s=None if line.deadline is None else line.deadline - self._clock(),
+                left=self._progress.left if line.claim == BULK else 1.0,
             )
         except Overloaded:
             self._counts.refused += 1
@@ -313,6 +315,9 @@ class Scheduler:
         """
         with self._changed:
             del self._running[run]
+            bulk_s = run.work_ns / 1e9 if run.priority == "bulk" else 0.0
+            is_waiting = self._backlog.total() > self._backlog.interactive()
+            self._progress.observe(self._clock(), bulk_s / self._full_lanes, is_waiting=is_waiting)
             self._counts.running_items -= len(run.jobs)
             if seconds is not None:
                 self._devices[run.group].pace.observe(run.tokens, run.padded * run.longest, seconds)
