@@ -37,7 +37,10 @@ LISTED = (
     "PyTorch is not installed",
     "no CUDA device is here",
     "transformers is not installed",
+    "model2vec is not installed",
     "FlagEmbedding is not installed",
+    "sentencepiece is not installed",
+    "are not in the cache",  # the weights of a model, see tests/models/test_published_models.py
     "Chromium is not installed",
     "EMBEDSTACK_TEST_DATA is not set",
     "EMBEDSTACK_CLIENTS is not set",

@@ -16,7 +16,9 @@ import embedstack
 from embedstack.api import Model, model_names, open_engine
 from embedstack.errors import BadRequest, ConfigError, NotReady, TooLong, UnknownModel, Unsupported
 from embedstack.settings import Settings
+from embedstack.types import Image
 from support.tiny import CASES, HIDDEN, write
+from support.tiny_clip import DIM, png, write_clip
 
 TEXTS = ["the sun and the moon", "panda", "a river in the city of light"]
 QUERY = "what is a panda?"
@@ -114,6 +116,29 @@ def test_a_model_that_is_not_here_is_not_fetched_offline() -> None:
 def test_a_wrong_wish_is_a_configuration_error(folders: dict[str, Path], wish: dict[str, object], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
         embedstack.load(str(folders["bert-mean"]), **wish)
+
+
+def test_a_model_of_images_encodes_them_beside_texts(tmp_path: Path) -> None:
+    with embedstack.load(str(write_clip(tmp_path / "clip")), precision="float32", threads=1) as model:
+        made = model.encode([Image(png(31)), "a photo of a cat", Image(png(40))])
+        alone = model.encode(Image(png(40)))
+
+    assert made.dense.shape == (3, DIM)
+    assert np.allclose(made.dense[2], alone.dense[0], atol=1e-6)
+
+
+def test_the_limits_of_the_settings_are_those_of_pictures(tmp_path: Path, settings: Settings) -> None:
+    folder = str(write_clip(tmp_path / "clip"))
+    small = replace(settings, max_image_pixels=1000)
+    with Model(open_engine(small, [folder], say=lambda line: None)) as model, pytest.raises(TooLong, match="1000"):
+        model.encode(Image(png(40)))
+
+
+def test_parts_of_one_text_are_read_together(model: Model) -> None:
+    late, plain = (model.encode(["the sun ", "and the moon"], late_chunking=late) for late in (True, False))
+
+    assert [span.item for span in late.spans] == [0, 1]
+    assert not close_to(late.dense, plain.dense)
 
 
 # ------------------------------------------------------------------------------------------------ encode

@@ -16,7 +16,8 @@ def worker(tmp_path: Path, flags: dict[str, object] | None = None, **environ: st
 def test_the_model_workers_defaults_hold(tmp_path: Path) -> None:
     made = worker(tmp_path)
 
-    assert (made.host, made.port, made.memory_mb, made.models) == ("0.0.0.0", 3002, 2048, DEFAULT_MODEL)
+    assert (made.host, made.port, made.memory_mb) == ("0.0.0.0", 3002, 2048)
+    assert made.models == f"{DEFAULT_MODEL},clip-vit-base-patch32"
     assert (made.dialect, made.log_level, made.cache_dir) == ("model-worker", "info", Path("cache/models"))
 
 
@@ -30,9 +31,10 @@ def test_the_model_workers_defaults_hold(tmp_path: Path) -> None:
         ("LOG_LEVEL", "warn", "log_level", "warning"),
         ("LOG_LEVEL", "trace", "log_level", "debug"),
         ("LOG_LEVEL", "fatal", "log_level", "error"),
-        ("TEXT_MODEL_NAME", "Xenova/bge-m3", "models", "bge-m3"),
-        ("TEXT_MODEL_NAME", "Xenova/unheard-of", "models", "Xenova/unheard-of"),
-        ("TEXT_MODEL_NAME", "org/name", "models", "org/name"),
+        ("TEXT_MODEL_NAME", "Xenova/bge-m3", "models", "bge-m3,clip-vit-base-patch32"),
+        ("TEXT_MODEL_NAME", "Xenova/unheard-of", "models", "Xenova/unheard-of,clip-vit-base-patch32"),
+        ("TEXT_MODEL_NAME", "org/name", "models", "org/name,clip-vit-base-patch32"),
+        ("IMAGE_MODEL_NAME", "org/name", "models", "all-MiniLM-L6-v2,org/name"),
     ],
 )
 def test_its_variables_are_settings(tmp_path: Path, name: str, value: str, field: str, wanted: object) -> None:

@@ -24,6 +24,7 @@ from embedstack.types import (
     Classify,
     Encode,
     Encoded,
+    Image,
     ModelSpec,
     Output,
     Pair,
@@ -161,6 +162,8 @@ def _recipe(name: str, settings: Settings, say: Say, *, serving: bool) -> Recipe
         lanes=settings.lanes,
         batch_tokens=settings.batch_tokens,
         max_text_chars=settings.max_text_chars,
+        max_image_bytes=settings.max_image_mb * 2**20,
+        max_image_pixels=settings.max_image_pixels,
         cache_dir=settings.cache_dir,
         version=__version__,
         is_serving=serving,
@@ -208,51 +211,41 @@ class Model:
         self.spec: ModelSpec = engine.models()[0]
 
     def encode(
-        self,
-        texts: str | Sequence[str],
-        *,
-        role: str = "document",
-        outputs: Output | Sequence[Output] = "dense",
-        dim: int | None = None,
-        max_tokens: int | None = None,
-        truncate: Truncate = "right",
-        normalize: bool | None = None,
-    ) -> Encoded:
+        self, texts: str | Image | Sequence[str | Image], *, role: str = "document",
+        outputs: Output | Sequence[Output] = "dense", dim: int | None = None, max_tokens: int | None = None,
+        truncate: Truncate = "right", normalize: bool | None = None, late_chunking: bool = False,
+    ) -> Encoded:  # fmt: skip
         """Vectors in input order, with their spec, fingerprint and usage.
 
         Args:
-            texts: one text or many.
+            texts: one text or many; for a model of images, images too: `Image(bytes)`.
             role: query or document, or another of the model's prompts.
             outputs: one or more of dense, sparse, multi: those that the model has.
             dim: a width that the model was trained for (Matryoshka).
             max_tokens: a limit below the model's own.
             truncate: which end is cut from a text over the limit, or refuse it.
             normalize: bring rows to length 1; the model's own rule if None.
+            late_chunking: the texts are parts of one, joined as they are; each is read with all of it around.
         Raises:
-            BadRequest: an empty text, not a string, an unknown role. TooLong: `truncate` is refuse.
+            BadRequest: an empty text, not a string, an unknown role, a broken image. TooLong: `truncate` is refuse.
             Unsupported: a reranker; an output or a width that the model does not have.
         """
         return wait(self.encode_async(
-            texts, role=role, outputs=outputs, dim=dim, max_tokens=max_tokens, truncate=truncate, normalize=normalize
+            texts, role=role, outputs=outputs, dim=dim, max_tokens=max_tokens, truncate=truncate, normalize=normalize,
+            late_chunking=late_chunking,
         ))  # fmt: skip
 
     async def encode_async(
-        self,
-        texts: str | Sequence[str],
-        *,
-        role: str = "document",
-        outputs: Output | Sequence[Output] = "dense",
-        dim: int | None = None,
-        max_tokens: int | None = None,
-        truncate: Truncate = "right",
-        normalize: bool | None = None,
-    ) -> Encoded:
+        self, texts: str | Image | Sequence[str | Image], *, role: str = "document",
+        outputs: Output | Sequence[Output] = "dense", dim: int | None = None, max_tokens: int | None = None,
+        truncate: Truncate = "right", normalize: bool | None = None, late_chunking: bool = False,
+    ) -> Encoded:  # fmt: skip
         """As `encode`."""
         self._check("embed")
         return await self._engine.encode(Encode(
-            model=self.spec.name, items=tuple(Text(text, role) for text in _texts(texts, "text")),
+            model=self.spec.name, items=_items(texts, role),
             outputs=frozenset([outputs] if isinstance(outputs, str) else outputs), dim=dim,
-            max_tokens=max_tokens, truncate=truncate, normalize=normalize,
+            max_tokens=max_tokens, truncate=truncate, normalize=normalize, late_chunking=late_chunking,
         ))  # fmt: skip
 
     def score(
@@ -384,10 +377,18 @@ class Model:
         self.close()
 
 
+def _items(given: object, role: str) -> tuple[Text | Image, ...]:
+    many = enumerate(_many(given))
+    return tuple(one if isinstance(one, Image) else Text(_text(one, f"text {place}"), role) for place, one in many)
+
+
 def _texts(given: object, what: str) -> list[str]:
+    return [_text(one, f"{what} {place}") for place, one in enumerate(_many(given))]
+
+
+def _many(given: object) -> Iterable[object]:
     """One or many; what a script hands over is not always what the signature says."""
-    many = [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
-    return [_text(one, f"{what} {place}") for place, one in enumerate(many)]
+    return [given] if isinstance(given, str) or not isinstance(given, Iterable) else given
 
 
 def _text(given: object, what: str) -> str:

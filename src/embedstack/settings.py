@@ -177,12 +177,12 @@ PROFILES: Mapping[str, Profile] = {
             Foreign("MODEL_CACHE_DIR", "./cache/models", "cache_dir"),
             Foreign("MAX_BATCH_SIZE", "16", is_count=True),  # larger requests are split, so it decides nothing
             Foreign("TEXT_MODEL_NAME", "Xenova/all-MiniLM-L6-v2", "models", read=catalog_name),
-            Foreign("IMAGE_MODEL_NAME", "Xenova/clip-vit-base-patch32"),
+            Foreign("IMAGE_MODEL_NAME", "Xenova/clip-vit-base-patch32", "models", read=catalog_name),
             Foreign("MAX_MEMORY_MB", "2048", "memory_mb", is_count=True),
             Foreign("LOG_LEVEL", "info", "log_level", words=LEVELS),
         ),
         "model-worker",
-        "no image model is loaded, whatever IMAGE_MODEL_NAME says: there is none yet, and /health says image: false",
+        "IMAGE_MODEL_NAME is served beside TEXT_MODEL_NAME; for texts alone name one model in EMBEDSTACK_MODELS",
     ),
 }
 
@@ -276,8 +276,9 @@ def _foreign(profile: Profile, sources: tuple[Mapping[str, str], ...]) -> dict[s
     for one in profile.variables:
         given = next((source[one.name] for source in sources if source.get(one.name)), one.default)
         value = one.value(given)
-        if one.field:
-            found[one.field] = one.name, value
+        if one.field:  # two of one field are a list
+            before = f"{found[one.field][1]}," if one.field in found else ""
+            found[one.field] = one.name, before + value
     return found
 
 

@@ -15,10 +15,14 @@ Ints: TypeAlias = NDArray[np.int32]
 
 Task = Literal["embed", "rerank", "classify"]
 Input = Literal["text", "image"]
-Output = Literal["dense", "sparse", "multi", "score"]
+Output = Literal["dense", "sparse", "multi", "score", "states"]
 Pooling = Literal["cls", "mean", "max", "last"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu", "tanh"]
-Head = Literal["none", "bert", "roberta"]
+Head = Literal[
+    "none", "bert", "roberta", "distilbert", "modernbert", "bert_mlm", "distilbert_mlm", "roberta_mlm", "linear", "lm_head",
+    "embeddings",
+]  # fmt: skip
+"""What makes scores of pooled rows; of a masked language model (mlm), lexical weights over the vocabulary."""
 ScoreActivation = Literal["sigmoid", "softmax", "identity"]
 Precision = Literal["float64", "float32", "tf32", "bfloat16", "float16", "int8"]
 """What products are computed in; tf32 is float32 with a mantissa of 10 bits, as some GPUs have it."""
@@ -26,11 +30,12 @@ Truncate = Literal["refuse", "left", "right"]
 Priority = Literal["interactive", "bulk"]
 Vectors: TypeAlias = Mapping[Output, Floats]
 """What a runtime gives: dense (items, dim), sparse (tokens, 1) or (items, vocab), multi (tokens, dim), score (items,
-labels)."""
+labels), states (tokens, hidden): the last layer's, which late chunking reads and no caller can ask for."""
 VectorType = Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"]
 """What the numbers of a dense vector are sent and kept in; see `quantize`."""
 
 DENSE: frozenset[Output] = frozenset({"dense"})
+STATES: frozenset[Output] = frozenset({"states"})
 
 
 # ------------------------------------------------------------------------------------------------ the model
@@ -106,7 +111,7 @@ class ModelSpec:
     architecture: Architecture
     outputs: tuple[Output, ...]
     inputs: tuple[Input, ...] = ("text",)
-    dim: int  # width of a dense vector; 0 for a reranker
+    dim: int  # width of a dense vector; 0 where there is none
     max_tokens: int  # special tokens included
     weights: str  # sha256 over the weight files
     tokenizer: str  # sha256 of tokenizer.json
@@ -116,6 +121,7 @@ class ModelSpec:
     lowercase: bool = False  # texts are lower-cased before the tokeniser sees them
     canonical: bool = False  # texts lose their punctuation and double spaces before the tokeniser sees them
     special_tokens: bool = True  # whether the tokeniser's special tokens are put around a text
+    dropped_ids: tuple[int, ...] = ()  # tokens of these ids are taken out of a text, after it was cut
     stop_id: int | None = None  # a token of this id ends a text: those after the first one do not count
     pad_to: int = 0  # texts are filled up to so many tokens, which count like others
     pad_id: int = 0  # with tokens of this id
@@ -130,14 +136,21 @@ class ModelSpec:
     score_ids: tuple[int, ...] = ()  # of a decoder that reranks: the token that says yes, and the one that says no
     logit_scale: float = 0.0  # of a text with a picture: their cosine times this, plus the bias, is a logit
     logit_bias: float = 0.0
+    similarity: Literal["", "softmax", "sigmoid"] = ""  # how such logits become probabilities
     prompts: Mapping[str, str] = field(default_factory=dict)
     sparse_ignore: tuple[int, ...] = ()  # token ids that carry no lexical weight
+    log_twice: bool = False  # a weight over the vocabulary is log1p of log1p of its logit, not of the logit itself
     cuts: tuple[int, ...] = ()  # Matryoshka widths the model was trained for
     licence: str = "unknown"
 
     def __hash__(self) -> int:
         """The one that a dataclass has would fail, since prompts are a mapping."""
         return hash((self.name, self.space))
+
+    @property
+    def is_lexical(self) -> bool:
+        """Whether sparse vectors are rows over the vocabulary, and not a weight for each token of the text."""
+        return self.head.endswith("_mlm")
 
     @cached_property
     def space(self) -> str:
@@ -154,6 +167,7 @@ class ModelSpec:
         max_tokens: int | None = None,
         truncate: Truncate = "right",
         document_tokens: int | None = None,
+        late_chunking: bool = False,
         calibration: str = "",
     ) -> str:
         """32 hex digits for vectors that agree within the stated fidelity: space, precision, and how a request cut.
@@ -163,6 +177,7 @@ class ModelSpec:
             normalize: whether rows were brought to length 1; the model's own rule if None.
             max_tokens, truncate, document_tokens: what a request asked for; part of it where they can give a long text
                 another vector, or a long document another score.
+            late_chunking: whether each item was read with those around it, and is the mean of its tokens.
             calibration: how a runtime rounds to few bits, or which unproven provider computes; empty for all others.
         """
         unit = self.normalize if normalize is None else normalize
@@ -178,6 +193,8 @@ class ModelSpec:
             made["truncate"] = truncate
         if document_tokens is not None and document_tokens < self.max_tokens:
             made["document_tokens"] = document_tokens
+        if late_chunking:
+            made["late_chunking"] = late_chunking
         if calibration:
             made["calibration"] = calibration
         return _digest(made)
@@ -185,7 +202,7 @@ class ModelSpec:
 
 _NOT_IN_SPACE = {
     "name", "revision", "licence", "task", "outputs", "inputs", "label_names", "cuts", "dim", "architecture",
-    "needs_prompt", "logit_scale", "logit_bias",
+    "needs_prompt", "logit_scale", "logit_bias", "similarity",
 }  # fmt: skip
 
 
@@ -354,6 +371,15 @@ class Sparse:
     weights: Floats  # (terms,), all > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where an item of a late chunked text stands: tokens of all of it, the special ones in front among them."""
+
+    item: int
+    start: int
+    stop: int  # the one after its last
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
     """Vectors in input order, with the identity that they must keep wherever they are stored."""
@@ -364,6 +390,7 @@ class Encoded:
     dense: Floats | None = None  # (items, dim)
     sparse: tuple[Sparse, ...] | None = None
     multi: tuple[Floats, ...] | None = None  # per item (vectors, dim)
+    spans: tuple[Span, ...] | None = None  # of late chunking, one for each item
 
     def __array__(self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None) -> NDArray[np.generic]:
         if self.dense is None:

@@ -91,6 +91,12 @@ def test_every_file_of_weights_is_pinned_or_said_not_to_be(entry: Entry) -> None
     assert heads - entry.sha256.keys() == set(entry.unpinned)
 
 
+@pytest.mark.parametrize("entry", [entry for entry in entries() if entry.needs_prompt], ids=lambda entry: entry.name)
+def test_a_model_that_needs_a_prompt_has_one_for_each_role(entry: Entry) -> None:
+    assert entry.prompts["query"]
+    assert entry.prompts["document"]
+
+
 # ------------------------------------------------------------------------------------------------ forged
 
 FORGED = {

@@ -119,15 +119,6 @@ def test_a_module_of_the_models_own_is_refused(tmp_path: Path) -> None:
     assert "custom_st.Transformer" in error.message
 
 
-def test_an_encoder_in_a_folder_of_its_own_is_refused(tmp_path: Path) -> None:
-    rows = modules("Transformer", "Pooling").replace(b'"path": ""', b'"path": "0_Transformer"')
-
-    error = refusal(tmp_path, {**minilm(), "modules.json": rows})
-
-    assert isinstance(error, Unsupported)
-    assert "0_Transformer" in error.message
-
-
 def test_a_module_outside_the_folder_is_refused(tmp_path: Path) -> None:
     rows = modules("Transformer", "Pooling").replace(b"1_Pooling", b"../secret")
 

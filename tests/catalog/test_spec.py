@@ -153,10 +153,10 @@ def test_our_families_are_taken(tmp_path: Path, family: str) -> None:
 
 
 def test_another_family_is_refused_by_name(tmp_path: Path) -> None:
-    error = refusal(tmp_path, minilm(model_type="nomic_bert"))
+    error = refusal(tmp_path, minilm(model_type="funnel"))
 
     assert isinstance(error, Unsupported)
-    assert "'nomic_bert'" in error.message
+    assert "'funnel'" in error.message
     assert "bert, roberta, xlm-roberta, camembert" in error.message
 
 
@@ -165,7 +165,6 @@ REFUSED = {
     "gelu_10": ({"hidden_act": "gelu_10"}, "gelu_10"),
     "decoder": ({"is_decoder": True}, "is_decoder"),
     "quantised": ({"quantization_config": {"bits": 8}}, "quantization_config"),
-    "own code": ({"auto_map": {"AutoModel": "org/code--modeling.Model"}}, "auto_map"),
 }
 
 
@@ -177,6 +176,13 @@ def test_a_switch_that_no_graph_of_ours_has_is_refused_by_name(
 
     assert isinstance(error, Unsupported)
     assert named in error.message
+
+
+def test_code_that_a_repository_brings_is_passed_over(tmp_path: Path) -> None:
+    """It is not run: the graph is ours."""
+    brought = {"AutoConfig": "org/code--configuration.Config", "AutoModel": "org/code--modeling.Model"}
+
+    assert read(tmp_path, minilm(auto_map=brought)).space == read(tmp_path, minilm()).space
 
 
 ACTIVATIONS = [

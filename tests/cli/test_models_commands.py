@@ -98,6 +98,32 @@ def test_show_of_a_model_that_is_here_has_its_space(cache: Path, here: Path) -> 
     assert shown["prompts"]["query"].startswith("Represent this sentence")
 
 
+def test_show_tells_what_stands_before_a_text_of_each_role(cache: Path, here: Path) -> None:
+    profile = json.loads(run(cache, "show", "bge-small-en-v1.5", "--json").stdout)["prompt_profile"]
+
+    assert (profile["required"], profile["unsaid_role"]) == (False, "document")
+    assert profile["roles"] == {"query": "Represent this sentence for searching relevant passages: ", "document": ""}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("bge-small-en-v1.5", "document: nothing (a text without a role is a document; a text may go without"),
+        (
+            "nomic-embed-text-v1.5",
+            "clustering: 'clustering: ' (a text without a role is a document; a text without one",
+        ),
+        ("multilingual-e5-small", "document: 'passage: ' (a text without a role is a document; a text without one is"),
+    ],
+)
+def test_show_says_whether_a_prompt_is_required(cache: Path, name: str, told: str) -> None:
+    assert told in run(cache, "show", name).stdout
+
+
+def test_show_of_a_reranker_has_no_roles(cache: Path) -> None:
+    assert "prompt_profile" not in json.loads(run(cache, "show", "bge-reranker-v2-m3", "--json").stdout)
+
+
 def test_show_of_a_model_that_is_not_here_says_how_to_get_it(cache: Path) -> None:
     result = run(cache, "show", "bge-m3")
 

@@ -1,5 +1,6 @@
 """`embedstack serve` started as another server is, by its variables; and with several models."""
 
+import base64
 import subprocess
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 
 from support.commands import COMMAND, PATIENCE_S, process, settings_only
 from support.tiny import CASES, write
+from support.tiny_clip import DIM, png, write_clip
 
+PICTURE = base64.b64encode(png(31)).decode()
 pytestmark = pytest.mark.slow
 
 
@@ -41,21 +44,24 @@ def test_a_bad_variable_of_a_profile_ends_the_start_by_its_name(tmp_path: Path, 
 
 
 def test_the_model_workers_environment_serves_its_dialect_at_the_root(tmp_path: Path) -> None:
-    folder = write(CASES["bert-mean"], tmp_path / "tiny")
+    folder, clip = write(CASES["bert-mean"], tmp_path / "tiny"), write_clip(tmp_path / "clip")
     variables = {
-        "HOST": "127.0.0.1", "TEXT_MODEL_NAME": str(folder), "MODEL_CACHE_DIR": "models", "EMBEDSTACK_PORT": "0",
-        "NODE_ENV": "production", "LOG_LEVEL": "warn", "MAX_BATCH_SIZE": "16", "MAX_MEMORY_MB": "2048",
+        "HOST": "127.0.0.1", "TEXT_MODEL_NAME": str(folder), "IMAGE_MODEL_NAME": str(clip), "MODEL_CACHE_DIR": "models",
+        "EMBEDSTACK_PORT": "0", "NODE_ENV": "production", "LOG_LEVEL": "warn", "MAX_BATCH_SIZE": "16", "MAX_MEMORY_MB": "2048",
     }  # fmt: skip
     started, url, said = served(tmp_path, "--profile", "model-worker", **variables)
     try:
         health = httpx.get(f"{url}/health").json()
         texts = httpx.post(f"{url}/embed/text", json={"texts": ["sun"] * 40}).json()
+        items = [{"id": "a", "type": "image", "content": PICTURE}, {"id": "b", "type": "text", "content": "sun"}]
+        mixed = httpx.post(f"{url}/embed/batch", json={"items": items})
     finally:
         stop(started)
 
-    assert health["models"] == {"text": True, "image": False}
+    assert health["models"] == {"text": True, "image": True}
+    assert [len(row["embedding"]) for row in mixed.json()["results"]] == [DIM, 32]
     assert texts["metadata"]["count"] == 40
-    assert any("no image model is loaded" in line for line in said)
+    assert any("IMAGE_MODEL_NAME is served beside" in line for line in said)
     assert (tmp_path / "models").is_dir()
 
 

@@ -22,6 +22,13 @@ from embedstack.errors import (
 )
 from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
 from embedstack.types import Classify, Decode, Encode, Image, Link, Pair, Score, Text, Tokenize, Tokens
+from support.pictures import picture, saved
+
+
+def pictures_of(count: int) -> list[bytes]:
+    """PNG files, each of another width."""
+    return [saved(picture("L", 1 + n, 1), "PNG") for n in range(count)]
+
 
 PROMPTED = replace(hash_spec(), prompts={"query": "query: ", "document": "passage: "})
 BOTH = pytest.mark.parametrize("dialect", ["openai", "tei", "model-worker"])
@@ -368,11 +375,51 @@ def test_what_no_dialect_asks_for_is_refused_by_its_name(method, request_, what)
 @pytest.mark.parametrize(
     ("request_", "what"),
     [
-        (Encode(model="hash", items=(Text("a"), Image(b"GIF89a"))), "cannot carry images, and item 1 is one"),
-        (Encode(model="hash", items=(Link("https://example.org/a.png"),)), "cannot carry images, and item 0 is one"),
+        (Encode(model="hash", items=(Image(b"GIF89a"), Text("a"))), "item 1 is a text among images"),
+        (Encode(model="hash", items=(Link("https://example.org/a.png"),)), "cannot carry images; use model-worker"),
         (Encode(model="hash", items=(Text("a"),), late_chunking=True), "cannot carry late_chunking=True"),
     ],
 )
 def test_what_no_body_has_words_for_is_not_left_out_silently(request_, what):
     with pytest.raises(Unsupported, match=what):
         ask("http://127.0.0.1:9", request_, dialect="tei")
+
+
+SEES = hash_spec(inputs=("text", "image"))
+
+
+@pytest.mark.parametrize("dialect", ["model-worker", "ml-service"])
+def test_vectors_of_images_from_there_are_those_from_here(serve, dialect):
+    request = Encode(model="hash", items=tuple(Image(data) for data in pictures_of(3)))
+    with serve(lambda: HashEncoder([SEES])) as url:
+        there = ask(url, request, dialect=dialect)
+
+    assert np.array_equal(there.dense, direct(request, SEES).dense)
+
+
+def test_images_over_a_servers_limit_are_sent_in_several_calls_and_come_back_in_order(serve):
+    request = Encode(model="hash", items=tuple(Image(data) for data in pictures_of(5)))
+    with serve(lambda: HashEncoder([SEES])) as url:
+        there = ask(url, request, dialect="model-worker", max_items=2)
+
+    assert np.array_equal(there.dense, direct(request, SEES).dense)
+
+
+def test_a_link_is_sent_as_it_is(tell):
+    server = tell({"embeddings": [[1.0, 0.0]], "metadata": {}})
+    ask(server.url, Encode(model="m", items=(Link("https://example.org/a.png"),)), dialect="model-worker")
+
+    assert server.seen[0].body["images"] == ["https://example.org/a.png"]
+
+
+def test_late_chunks_from_there_are_those_from_here(ours):
+    request = wish(late_chunking=True, normalize=True)
+    there = ask(ours, request, dialect="jina")
+
+    assert np.array_equal(there.dense, direct(request).dense)
+    assert there.fingerprint != ask(ours, wish(normalize=True), dialect="jina").fingerprint
+
+
+def test_parts_of_one_text_are_never_sent_in_two_calls(ours):
+    with pytest.raises(Unsupported, match="late chunking reads all parts together, and one call takes 2"):
+        ask(ours, wish(late_chunking=True), dialect="jina", max_items=2)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from embedstack.errors import BadRequest, Unsupported
@@ -17,6 +18,7 @@ from embedstack.types import (
     Link,
     Pair,
     Score,
+    Span,
     Text,
     Tokenize,
     Tokens,
@@ -163,11 +165,22 @@ def test_sparse_and_multi_are_there_where_the_spec_has_them():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"outputs": frozenset({"sparse"})}, "has no sparse vectors"), ({"late_chunking": True}, "has no late chunking")],
+    [
+        ({"outputs": frozenset({"sparse"})}, "has no sparse vectors"),
+        ({"late_chunking": True, "items": (Text("a"), Tokens((1,)))}, "send texts alone"),
+    ],
 )
 def test_what_the_spec_lacks_is_refused(change, message):
     with pytest.raises(Unsupported, match=message):
-        encoded(hash_spec(), Text("a"), **change)
+        asyncio.run(HashEncoder([hash_spec()]).encode(Encode(**{"model": "hash", "items": (Text("a"),), **change})))
+
+
+def test_a_late_chunk_depends_on_those_around_it_and_says_where_it_stands():
+    alone, other = (encoded(hash_spec(), *map(Text, texts), late_chunking=True) for texts in (["a"], ["a", "b c"]))
+
+    assert not np.array_equal(alone.dense[0], other.dense[0])
+    assert other.spans == (Span(0, 0, 1), Span(1, 1, 3))
+    assert alone.fingerprint != encoded(hash_spec(), Text("a")).fingerprint
 
 
 def test_it_is_an_encoder():

@@ -112,11 +112,15 @@ def test_what_is_missing_here_is_no_wrong_body():
 
 
 @pytest.mark.parametrize(
-    ("kinds", "model"), [(("text", "text"), "text"), (("image",), "image"), (("text", "image"), "both")]
+    ("kinds", "models", "model"),
+    [
+        (("text", "text"), [TEXT_MODEL, IMAGE_MODEL], "text"),
+        (("text",), [BOTH_MODEL, TEXT_MODEL], "text"),
+        (("image",), [TEXT_MODEL, IMAGE_MODEL], "image"),
+        (("text", "image"), [BOTH_MODEL], "both"),
+    ],
 )
-def test_a_batch_goes_to_the_one_model_that_reads_all_its_items(kinds, model):
-    models = [TEXT_MODEL, IMAGE_MODEL] if model != "both" else [TEXT_MODEL, IMAGE_MODEL, BOTH_MODEL]
-
+def test_a_batch_of_one_kind_or_for_one_model_is_one_request(kinds, models, model):
     assert ask(BATCH, models, items=batch(*kinds)).model == model
 
 
@@ -126,9 +130,34 @@ def test_a_batch_keeps_the_order_of_its_items():
     assert request.items == (Image(b"picture"), Text("a cat"), Image(b"picture"))
 
 
-def test_a_mixed_batch_over_two_models_is_refused_with_both():
-    with pytest.raises(Unsupported, match=r"'text'.*'image'.*two requests"):
-        ask(BATCH, [TEXT_MODEL, IMAGE_MODEL], items=batch("text", "image"))
+@pytest.mark.parametrize("model", [IMAGE_MODEL, BOTH_MODEL])
+def test_a_mixed_batch_over_two_models_is_a_request_for_each(model):
+    texts, images = ask(BATCH, [model, TEXT_MODEL], items=batch("image", "text", "image"))
+
+    assert (texts.model, texts.items) == ("text", (Text("a cat"),))
+    assert (images.model, images.items) == (model.name, (Image(b"picture"),) * 2)
+
+
+def test_a_batch_that_names_its_model_is_one_request_for_it():
+    request = ask(BATCH, [TEXT_MODEL, BOTH_MODEL], items=batch("text", "image"), model="both")
+
+    assert (request.model, len(request.items)) == ("both", 2)
+
+
+def test_a_mixed_batch_with_two_models_for_texts_must_name_one():
+    with pytest.raises(Misfit, match="name one of: text, other"):
+        ask(BATCH, [TEXT_MODEL, hash_spec("other"), IMAGE_MODEL], items=batch("text", "image"))
+
+
+def test_vectors_of_two_models_stand_at_their_items():
+    usage = Usage(items=1, tokens=2, run_s=0.01)
+    texts = Encoded(spec=TEXT_MODEL, fingerprint="", usage=usage, dense=np.array([[1, 0], [2, 0]], np.float32))
+    images = Encoded(spec=IMAGE_MODEL, fingerprint="", usage=usage, dense=np.array([[3, 4, 5]], np.float32))
+    body = BatchBody(items=[BatchItem("a", "text", ""), BatchItem("b", "image", ""), BatchItem("c", "text", "")])
+
+    reply = json.loads(BATCH.write(body, (texts, images)).body)
+    assert [row["embedding"] for row in reply["results"]] == [[1.0, 0.0], [3.0, 4.0, 5.0], [2.0, 0.0]]
+    assert reply["metadata"] == {"total": 3, "text": 2, "image": 1, "duration": 10}
 
 
 def test_a_mixed_batch_without_an_image_model_says_that_it_is_missing():

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from embedstack.catalog import find
-from embedstack.engine.building import How, Recipe, recipe_of
+from embedstack.engine.building import How, Recipe, _sizes, recipe_of
 from embedstack.engine.naming import parse_asked
 from embedstack.engine.need import MB, Need
 from embedstack.runtimes import RUNTIMES
 from embedstack.runtimes.numpy import NumpyRuntime
+from embedstack.types import Image, Vision
 from support.tiny import CASES, write
+from support.tiny_clip import TOKENS, png, write_clip
 
 closed: list[object] = []
 
@@ -116,3 +118,36 @@ def test_lanes_that_were_measured_beside_requests_are_not_remembered(recipe: Cal
 
     assert not kept_beside
     assert (made.how.cache_dir / "lanes").exists()
+
+
+def test_a_vision_tower_counts_towards_the_need(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    folder = write_clip(tmp_path / "clip")
+    spec = find(str(folder), cache_dir=tmp_path / "cache").spec
+    assert spec.architecture.vision
+    deeper = replace(spec.architecture.vision, intermediate=5000)
+    wider = replace(spec, architecture=replace(spec.architecture, vision=deeper))
+
+    sizes = [_sizes(folder, one, "openvino") for one in (spec, wider)]
+
+    assert [one.widest for one in sizes] == [48, 5000]  # 3 colours of 4 x 4 pixels
+
+
+def test_a_picture_longer_than_a_batch_counts_whole_towards_the_need(recipe: Callable[..., Recipe]) -> None:
+    made = recipe(batch_tokens=8)
+    vision = Vision(layers=1, hidden=8, heads=1, intermediate=8, activation="gelu", norm_eps=1e-5, side=384, patch=4)
+    seeing = replace(made.spec, architecture=replace(made.spec.architecture, vision=vision))
+
+    assert replace(made, spec=seeing)._largest_tokens == vision.tokens == 96 * 96
+
+
+def test_a_model_that_takes_pictures_is_opened_with_what_reads_them(
+    tmp_path: Path, recipe: Callable[..., Recipe]
+) -> None:
+    folder = write_clip(tmp_path / "clip")
+    spec = find(str(folder), cache_dir=tmp_path / "cache").spec
+    loaded = replace(recipe(), folder=folder, origin=spec, spec=spec).open()
+    try:
+        assert loaded.image is not None
+        assert loaded.image.encode([Image(png(31))])[0].patches.shape == (TOKENS, 48)
+    finally:
+        loaded.runtime.close()

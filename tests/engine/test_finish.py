@@ -23,7 +23,28 @@ def test_a_vector_is_cut_before_it_is_normalised() -> None:
     assert finish.dense(rows, 2, normalize=False) == pytest.approx(np.array([[3, 4]]))
 
 
+LEVELLED = [[-0.6173321, -0.593123], [0.4303315, 1.2909944]]
+"""The first two numbers of torch.nn.functional.layer_norm(rows, (4,)), torch 2.13."""
+
+
+def test_a_row_is_levelled_before_it_is_cut_where_the_model_says_so() -> None:
+    rows = np.array([[3, 4, 100, 7], [0.01, 0.02, -0.01, 0]], np.float32)
+
+    assert finish.dense(rows, 2, normalize=False, cut_norm=True) == pytest.approx(np.array(LEVELLED), rel=1e-5)
+    assert finish.dense(rows, 2, normalize=True, cut_norm=True) == pytest.approx(finish.unit(np.float32(LEVELLED)))
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_a_row_of_full_width_is_not_levelled(normalize: bool) -> None:
+    rows = np.array([[3, 4, 100, 7]], np.float32)
+
+    assert np.array_equal(
+        finish.dense(rows, 4, normalize=normalize, cut_norm=True), finish.dense(rows, 4, normalize=normalize)
+    )
+
+
 def test_a_row_of_zeros_stays_zero() -> None:
+    assert not finish.dense(np.zeros((1, 3), np.float32), 2, normalize=True, cut_norm=True).any()
     assert not finish.unit(np.zeros((1, 3), np.float32)).any()
 
 

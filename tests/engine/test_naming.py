@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from embedstack.engine.naming import Asked, name_table, parse_asked, pick
+from embedstack.engine.naming import Asked, kind_of, name_table, parse_asked, pick
 from embedstack.errors import ConfigError, UnknownModel, Unsupported
 from embedstack.testing.fake import hash_spec, overlap_spec
-from embedstack.types import ModelSpec
+from embedstack.types import Image, Link, ModelSpec, Text
 
 
 @dataclass(frozen=True)
@@ -118,3 +118,20 @@ def test_a_model_of_another_task_is_refused() -> None:
 def test_a_task_that_nobody_serves_is_told() -> None:
     with pytest.raises(Unsupported, match="no model for rerank is served, only first"):
         pick("", "rerank", {"first": SPECS["first"]}, TABLE)
+
+
+SEES = hash_spec("sees", inputs=("text", "image"))
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("text", "first"), ("image", "sees"), (None, "sees")])
+def test_without_a_name_texts_go_to_the_model_for_texts_and_images_to_the_one_that_takes_them(kind, wanted) -> None:
+    assert pick("", "embed", {"sees": SEES, **SPECS}, TABLE, kind).name == wanted
+
+
+def test_a_model_of_both_kinds_reads_texts_where_there_is_no_other() -> None:
+    assert pick("", "embed", {"sees": SEES}, {"sees": "sees"}, "text").name == "sees"
+
+
+def test_items_with_an_image_among_them_need_a_model_that_takes_images() -> None:
+    assert kind_of([Text("a")]) == kind_of([]) == "text"
+    assert kind_of([Text("a"), Image(b"")]) == kind_of([Link("https://example.org/a")]) == "image"

@@ -4,12 +4,15 @@ import asyncio
 import threading
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from embedstack.catalog import find
 from embedstack.engine.engine import Engine
 from embedstack.errors import BadRequest, ConfigError, NotReady, UnknownModel
-from embedstack.types import Encode, Encoded, Text, Tokenize
+from embedstack.inputs.image import ImageInput
+from embedstack.types import Encode, Encoded, Image, Text, Tokenize
 from support.shelves import (
     PATIENCE_S,
     House,
@@ -23,6 +26,7 @@ from support.shelves import (
     wait_until,
     wish,
 )
+from support.tiny_clip import png, write_clip
 
 # ------------------------------------------------------------------------------------------------ when they come
 
@@ -275,3 +279,16 @@ def test_states_say_who_is_busy_and_who_is_idle(house: House) -> None:
 
     assert (first.idle_s, first.in_flight, first.state) == (3.0, 0, "loaded")
     assert second.idle_s is None
+
+
+def test_pictures_without_a_model_go_to_the_one_that_takes_them(house: House, tmp_path: Path) -> None:
+    folder = write_clip(tmp_path / "clip")
+    spec = replace(find(str(folder), cache_dir=tmp_path / "cache").spec, name="b")
+    assert spec.architecture.vision
+    shelf = house["b"]
+    shelf.folder, shelf.origin, shelf.spec, shelf.image = folder, spec, spec, ImageInput(spec.architecture.vision)
+    pool = house.open(fill=True)
+
+    made = [asyncio.run(pool.encode(Encode(model="", items=(item,)))) for item in (Text("sun"), Image(png(31)))]
+
+    assert [one.spec.name for one in made] == ["a", "b"]

@@ -50,7 +50,7 @@ def test_dense_sparse_and_multi_equal_flagembedding(m3: Model) -> None:
 @pytest.mark.parametrize(("bias", "output"), [("sparse_linear.bias", "sparse"), ("colbert_linear.bias", "multi")])
 def test_the_bias_of_a_head_counts(bias: str, output: str, m3: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     said, take = read("bge_m3.json"), Weights.take
-    zeroed = lambda self, name, shape: take(self, name, shape) * (0 if name == bias else 1)  # noqa: E731
+    zeroed = lambda self, name, *shape: take(self, name, *shape) * (0 if name == bias else 1)  # noqa: E731
     monkeypatch.setattr(Weights, "take", zeroed)
 
     with embedstack.load(str(GOLDEN / "bge_m3_tiny"), runtime="numpy") as wrong:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from embedstack import api
 from embedstack.catalog import find
-from embedstack.engine.tuning import Chosen, Remembered, choose_lanes, warm_up
+from embedstack.engine.tuning import Chosen, Remembered, choose_lanes, run_all_sizes, warm_up
 from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.models.weights import Weights
 from embedstack.runtimes import RUNTIMES, Options
@@ -17,6 +18,7 @@ from embedstack.runtimes.numpy import NumpyRuntime
 from embedstack.settings import Settings
 from embedstack.types import Batch, ModelSpec, Vectors
 from support.tiny import CASES, write
+from support.tiny_clip import TOKENS, write_clip
 
 
 class Watch:
@@ -223,3 +225,53 @@ def test_a_script_measures_nothing(tmp_path: Path) -> None:
     api.open_engine(settings, [str(folder)], lambda line: None).close()
 
     assert not (tmp_path / "cache/lanes").exists()
+
+
+# ------------------------------------------------------------------------------------------------ pictures
+
+
+class Kinds:
+    """A runtime that remembers what it was given: kind and items of each batch."""
+
+    precision, device, calibration, reason, lanes = "float32", "cpu", "", "it watches", 1
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, int]] = []
+
+    def run(self, batch: Batch, outputs: frozenset[str]) -> Vectors:
+        self.batches.append(("text" if batch.patches is None else "image", len(batch)))
+        return {"dense": np.zeros((len(batch), 2), np.float32)}
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
+    root = tmp_path_factory.mktemp("clip")
+    return find(str(write_clip(root / "clip")), cache_dir=root / "cache").spec
+
+
+def test_the_graph_of_pictures_is_warmed_too(seeing: ModelSpec) -> None:
+    runtime = Kinds()
+    warm_up(runtime, seeing, budget_s=60)
+
+    assert runtime.batches[0] == ("image", 1)
+    assert ("text", 1) in runtime.batches
+
+
+def test_full_batches_of_pictures_are_run_where_memory_is_weighed(seeing: ModelSpec) -> None:
+    runtime = Kinds()
+    run_all_sizes(runtime, seeing, budget=TOKENS * 3)
+
+    assert {count for kind, count in runtime.batches if kind == "image"} == {1, 3}
+
+
+def test_a_model_of_pictures_alone_is_never_given_texts(seeing: ModelSpec) -> None:
+    spec = replace(seeing, inputs=("image",))
+    runtime = Kinds()
+    warm_up(runtime, spec, budget_s=60)
+    run_all_sizes(runtime, spec, budget=TOKENS * 3)
+    choose_lanes(lambda lanes: runtime, spec, most=1, budget=TOKENS * 3)
+
+    assert {kind for kind, _ in runtime.batches} == {"image"}

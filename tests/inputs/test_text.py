@@ -16,7 +16,8 @@ from tokenizers import Tokenizer
 
 from embedstack.catalog import find
 from embedstack.errors import BadRequest, ConfigError, TooLong
-from embedstack.inputs.text import TextInput, check_text, longest_first
+from embedstack.inputs.checks import check_text
+from embedstack.inputs.text import TextInput, longest_first
 from embedstack.types import ModelSpec, Pair, Text, Tokens
 from support.tiny import CASES, write
 
@@ -89,6 +90,68 @@ def test_an_unknown_role_names_those_that_there_are(with_prompts: TextInput) -> 
 
 def test_the_role_none_puts_nothing_in_front(with_prompts: TextInput, bert: TextInput) -> None:
     assert ids(with_prompts, Text("panda", "none")) == ids(bert, Text("panda"))
+
+
+@pytest.fixture
+def needy(models: dict[str, tuple[Path, ModelSpec]]) -> TextInput:
+    """Of a model that needs one of its prompts."""
+    folder, spec = models["bert-mean"]
+    prompts = {"query": "what is ", "document": "paper ", "clustering": "the moon "}
+    return TextInput(folder, replace(spec, prompts=prompts, needs_prompt=True))
+
+
+def test_a_model_that_needs_a_prompt_is_never_given_a_text_without_one(needy: TextInput) -> None:
+    said = refusal(needy, Text("what is a panda", "none"), Text("a panda", "none"))
+
+    assert "text 1 has no prompt, and" in said
+    assert "send a role (query ('what is '), document ('paper '), clustering ('the moon '))" in said
+
+
+@pytest.mark.parametrize("prompt", ["what is ", "paper ", "the moon "])
+@pytest.mark.parametrize("role", ["none", "document"])
+def test_a_prompt_that_is_written_already_is_not_put_there_again(
+    needy: TextInput, bert: TextInput, role: str, prompt: str
+) -> None:
+    assert ids(needy, Text(f"{prompt}a panda", role)) == ids(bert, Text(f"{prompt}a panda"))
+
+
+def test_the_prompt_of_a_role_is_not_put_before_itself(needy: TextInput, bert: TextInput) -> None:
+    assert ids(needy, Text("what is a panda", "query")) == ids(bert, Text("what is a panda"))
+
+
+def test_a_role_that_is_said_puts_its_prompt_before_another(needy: TextInput, bert: TextInput) -> None:
+    assert ids(needy, Text("paper a panda", "query")) == ids(bert, Text("what is paper a panda"))
+
+
+def test_a_model_that_needs_none_puts_its_prompt_before_every_text(with_prompts: TextInput, bert: TextInput) -> None:
+    assert ids(with_prompts, Text("what is what", "query")) == ids(bert, Text("what is what is what"))
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_token_ids_must_begin_with_a_prompt_that_the_model_needs(
+    needy: TextInput, bert: TextInput, framed: bool
+) -> None:
+    end = slice(None) if framed else slice(1, -1)
+    (bare,), (prompted,) = ids(bert, Text("a panda")), ids(bert, Text("paper a panda"))
+
+    assert ids(needy, Tokens(tuple(prompted[end]))) == [prompted[end]]
+    assert "token ids that begin with no prompt" in refusal(needy, Tokens(tuple(bare[end])))
+
+
+def test_cutting_on_the_left_keeps_a_prompt_that_the_model_needs(needy: TextInput, bert: TextInput) -> None:
+    made = ids(needy, Text("a panda and the sun", "query"), max_tokens=6, truncate="left")
+
+    assert made == ids(bert, Text("what is the sun"))
+
+
+def test_a_limit_leaves_room_for_a_prompt_that_the_model_needs(needy: TextInput) -> None:
+    assert "needs 5 or more" in refusal(needy, Text("a panda"), max_tokens=4)
+
+
+def test_what_a_tokeniser_makes_of_a_text_is_shown_without_a_prompt(needy: TextInput, bert: TextInput) -> None:
+    (shown,) = needy.pieces([Text("a panda", "none")])
+
+    assert [piece.id for piece in shown] == ids(bert, Text("a panda"))[0]
 
 
 def test_a_prompt_counts_against_the_limit(with_prompts: TextInput) -> None:

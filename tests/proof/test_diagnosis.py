@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from embedstack.proof.faults import candidates
+from embedstack.types import Text
 from support.confusion import (
     BAD,
     FAULTS,
@@ -136,3 +137,14 @@ def test_a_candidate_that_changes_nothing_is_left_out(tiny: dict[str, Subject]) 
 
     assert "no segments" in [candidate.name for candidate in candidates(whose.spec, whose.folder)]
     assert "no segments" not in said.evidence
+
+
+def test_a_missing_prompt_can_be_tried_with_a_model_that_needs_one(tiny: dict[str, Subject]) -> None:
+    whose = next(iter(tiny.values()))
+    spec = replace(whose.spec, prompts={"query": "what is ", "document": "paper "}, needs_prompt=True)
+    made = {one.name: one for one in candidates(spec, whose.folder)}
+
+    (bare,) = made["no prompts"].encode([Text("a panda", "query")])
+    (right,) = made["max pooling"].encode([Text("a panda", "query")])
+
+    assert right.cost == bare.cost + 2

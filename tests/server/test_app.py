@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,12 @@ ROOTED = [
     path for path in PAIRS if json.loads(path.read_text()).get("root", True)
 ]  # others differ there, see serving.md
 CASES = [*((path, False) for path in ROOTED), *((path, True) for path in PAIRS)]
+
+
+def encoder_for(pair: dict[str, object]) -> Callable[[], HashEncoder]:
+    """With the models that the pair names and what they take; else with those of the fake."""
+    specs = [hash_spec(name, inputs=tuple(inputs)) for name, inputs in pair.get("models", {}).items()]
+    return lambda: HashEncoder(specs)
 
 
 def assert_shape(value: object, shape: object, at: str = "$") -> None:
@@ -52,7 +59,7 @@ def assert_shape(value: object, shape: object, at: str = "$") -> None:
 async def test_the_reply_has_the_shape_of_the_original(serve, path, prefixed):
     pair = json.loads(path.read_text())
     url = f"/{pair['dialect']}{pair['path']}" if prefixed else pair["path"]
-    async with serve() as client:
+    async with serve(encoder_for(pair)) as client:
         reply = await client.request(pair["method"], url, json=pair["body"])
 
     assert reply.status_code == pair["status"]
@@ -78,7 +85,7 @@ def lasting(value: object, shape: object) -> object:
 @pytest.mark.parametrize("path", ROOTED, ids=lambda path: path.stem)
 async def test_the_root_gives_the_very_rows_of_the_prefix(serve, path):
     pair = json.loads(path.read_text())
-    async with serve() as client:
+    async with serve(encoder_for(pair)) as client:
         urls = pair["path"], f"/{pair['dialect']}{pair['path']}"
         replies = [(await client.request(pair["method"], url, json=pair["body"])).json() for url in urls]
 

@@ -74,8 +74,8 @@ class Strange(Weights):
     def __init__(self, weights: Weights) -> None:
         self.__dict__ = weights.__dict__
 
-    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        values = super().take(name, shape)
+    def take(self, name: str, shape: tuple[int, ...], stored_as: tuple[int, ...] | None = None) -> np.ndarray:
+        values = super().take(name, shape, stored_as)
         order = np.random.default_rng(5).permutation(len(values))
         return np.ascontiguousarray(values[order]) if values.ndim == 2 else values
 

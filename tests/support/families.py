@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -24,15 +24,21 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
 from embedstack.catalog import find
+from embedstack.errors import Unsupported
 from embedstack.models import FAMILIES, proofs_folder
 from embedstack.models.weights import Weights, open_weights
 from embedstack.runtimes import Options, open_runtime
+from embedstack.runtimes.export import export
+from embedstack.runtimes.padded import NAMES
+from embedstack.testing.check_runtime import check_runtime
 from embedstack.types import Architecture, Batch, ModelSpec, Output
 from support import tiny
+from support.consumers import Side, consume
 from support.runtimes import runtimes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "families"
 TOLERANCE = 1e-5  # of the largest number of the judge: what float32 products of this size may differ by
+NEAR = 0.99  # cosine of a row of 8-bit products with the judge's: drawn weights leave few channels to average over
 SEEN = 10  # times the tolerance: a mutation must be at least so far off
 LENGTHS = (1, 2, 7, 31, 38, 3, 18, 38)
 RECORDS = bool(os.environ.get("EMBEDSTACK_RECORD"))
@@ -138,9 +144,11 @@ def batch_of(items: Sequence[Item]) -> Batch:
     return Batch(ids, np.zeros_like(ids), offsets, np.concatenate(items) if is_image else None)
 
 
-def run(case: Tiny, runtime: str, spec: ModelSpec, weights: Weights, items: Sequence[Item]) -> np.ndarray:
+def run(
+    case: Tiny, runtime: str, spec: ModelSpec, weights: Weights, items: Sequence[Item], precision: str = ""
+) -> np.ndarray:
     """(items, width) of the case's output; of a sparse output per token the maximum is not taken."""
-    precision = "auto" if runtime == "numpy" else "float32"
+    precision = precision or ("auto" if runtime == "numpy" else "float32")
     made = open_runtime(runtime)(spec, weights, Options(precision=precision, threads=2))
     try:
         return made.run(batch_of(items), frozenset({case.output}))[case.output]
@@ -152,6 +160,11 @@ def differs(made: np.ndarray, judged: np.ndarray) -> float:
     """The largest difference as a share of the largest number."""
     assert made.shape == judged.shape
     return float(np.abs(made - judged).max() / np.abs(judged).max())
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Each row at length 1; of single numbers all together."""
+    return rows / np.linalg.norm(rows, axis=-1 if rows.shape[1] > 1 else 0, keepdims=True)
 
 
 # ------------------------------------------------------------------------------------------------ the judge
@@ -262,6 +275,12 @@ class FamilyTests:
     mutations: ClassVar[Mapping[str, Mutation]]
     unseen: ClassVar[Sequence[str]] = ()  # parts of names of tensors that decide nothing, each with a reason beside it
     not_for: ClassVar[Mapping[str, Sequence[str]]] = {}  # mutation -> names of cases that do not have the part
+    exports: ClassVar[bool] = True  # whether `models export` takes the family
+
+    def __init_subclass__(cls) -> None:
+        """Where all items are pictures, nothing is left to parametrize what is for texts."""
+        if all(case.image for case in getattr(cls, "cases", ())):
+            cls.test_an_exported_file_equals_the_judge = cls.test_8_bits_are_near_the_judge = None  # type: ignore[assignment,method-assign]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         pairs = [
@@ -270,6 +289,13 @@ class FamilyTests:
             for case in self.cases
             if case.name not in self.not_for.get(name, ())
         ]
+        texts = [case for case in self.cases if not case.image]
+        if "plain" in metafunc.fixturenames:
+            metafunc.parametrize("plain", [False, True], ids=["fused", "plain"])
+        if "side" in metafunc.fixturenames:
+            metafunc.parametrize("side", get_args(Side))
+        if "text" in metafunc.fixturenames:
+            metafunc.parametrize("text", texts, ids=[case.name for case in texts])
         if "mutation" in metafunc.fixturenames:
             metafunc.parametrize(("mutation", "case"), pairs, ids=[f"{name}-{case.name}" for name, case in pairs])
         elif "case" in metafunc.fixturenames:
@@ -278,9 +304,10 @@ class FamilyTests:
             metafunc.parametrize("runtime", runtimes("reference"))
 
     @pytest.fixture(scope="class")
-    def folders(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-        root = tmp_path_factory.mktemp(self.family)
-        return {case.name: write(case, root / case.name) for case in self.cases}
+    @classmethod
+    def folders(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+        root = tmp_path_factory.mktemp(cls.family)
+        return {case.name: write(case, root / case.name) for case in cls.cases}
 
     def opened(self, case: Tiny, folders: Mapping[str, Path], tmp: Path) -> tuple[ModelSpec, Weights]:
         folder = folders[case.name]
@@ -302,7 +329,7 @@ class FamilyTests:
 
         off = differs(run(case, runtime, spec, weights, case.items(spec)), self.golden(case))
 
-        _note(self.family, case.name, runtime, off)
+        note(self.family, case.name, runtime, off)
         assert off <= TOLERANCE
 
     def test_an_item_alone_equals_itself_in_a_batch(
@@ -314,7 +341,9 @@ class FamilyTests:
 
         for place in (0, 1, len(items) - 1):
             alone = run(case, runtime, spec, weights, [items[place]])[0]
-            assert np.abs(alone - together[place]).max() <= 1e-6 * max(1.0, float(np.linalg.norm(together[place])))
+            # a logit is one sum, of terms that may be larger than it is
+            size = np.abs(together).max() if case.output == "score" else np.linalg.norm(together[place])
+            assert np.abs(alone - together[place]).max() <= 1e-6 * max(1.0, float(size))
 
     def test_a_mutation_is_seen(self, mutation: str, case: Tiny, folders: dict[str, Path], tmp_path: Path) -> None:
         spec, weights = self.opened(case, folders, tmp_path)
@@ -323,7 +352,7 @@ class FamilyTests:
         made = run(case, "numpy", *self.mutations[mutation](spec, weights), items)
 
         assert differs(made, self.golden(case)) > SEEN * TOLERANCE
-        _note(self.family, case.name, f"mutation: {mutation}", 0.0)
+        note(self.family, case.name, f"mutation: {mutation}", 0.0)
 
     def test_every_tensor_counts(self, case: Tiny, folders: dict[str, Path], tmp_path: Path) -> None:
         """A tensor that could be zero without being seen is not computed, or the judge does not see it."""
@@ -340,6 +369,37 @@ class FamilyTests:
 
         assert read
         assert not unseen
+
+    @pytest.mark.slow
+    def test_a_runtime_keeps_its_promises(
+        self, runtime: str, case: Tiny, folders: dict[str, Path], tmp_path: Path
+    ) -> None:
+        assert check_runtime(runtime, *self.opened(case, folders, tmp_path)) == []
+
+    @pytest.mark.slow
+    def test_an_exported_file_equals_the_judge(
+        self, plain: bool, side: Side, text: Tiny, folders: dict[str, Path], tmp_path: Path
+    ) -> None:
+        spec, weights = self.opened(text, folders, tmp_path)
+        out, judged = tmp_path / "m.onnx", self.golden(text)
+        if not self.exports:
+            with pytest.raises(Unsupported, match="export"):
+                export(spec, weights, out, plain=plain)
+            return
+        export(spec, weights, out, plain=plain)
+
+        made = consume(out, NAMES[text.output], text.items(spec), side)
+
+        is_unit = spec.normalize and text.output in ("dense", "multi")
+        assert differs(made.reshape(judged.shape), unit(judged) if is_unit else judged) <= TOLERANCE
+
+    @pytest.mark.slow
+    def test_8_bits_are_near_the_judge(self, text: Tiny, folders: dict[str, Path], tmp_path: Path) -> None:
+        spec, weights = self.opened(text, folders, tmp_path)
+
+        made = run(text, "onnx", spec, weights, text.items(spec), "int8")
+
+        assert (unit(made) * unit(self.golden(text))).sum(axis=1 if made.shape[1] > 1 else 0).min() >= NEAR
 
     @pytest.mark.reference
     def test_the_golden_file_is_what_the_judge_says_now(
@@ -366,7 +426,7 @@ def _module(kind: type) -> str:
     return "tests/models/" + kind.__module__.rpartition(".")[2] + ".py"
 
 
-def _note(family: str, case: str, what: str, off: float) -> None:
+def note(family: str, case: str, what: str, off: float) -> None:
     """Keep what was proven, where it is asked for."""
     if not RECORDS:
         return

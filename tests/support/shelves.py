@@ -17,6 +17,7 @@ from embedstack.engine.memory import Peak
 from embedstack.engine.need import MB, Need
 from embedstack.engine.pool import Pool, unproven
 from embedstack.errors import EmbedstackError
+from embedstack.inputs.image import ImageInput
 from embedstack.inputs.text import TextInput
 from embedstack.types import Batch, Encode, Encoded, ModelSpec, Output, Text, Vectors
 
@@ -94,6 +95,7 @@ class Shelf:
     is_variant: bool = False
     precision: str = "auto"
     broken: Exception | None = None
+    image: ImageInput | None = None
     files: int = 1
     opened: int = 0
     noted: list[Need] = field(default_factory=list)
@@ -110,7 +112,7 @@ class Shelf:
         self.opened += 1
         self.meter.held[self.spec.name] = self.size
         self.meter.top = self.meter.now_bytes() + self.peak
-        return Loaded(self.spec, TextInput(self.folder, self.spec), Ones(self), self.aliases)
+        return Loaded(self.spec, TextInput(self.folder, self.spec), Ones(self), self.aliases, self.image)
 
     def need(self) -> Need:
         held = self.estimated or self.size

@@ -41,6 +41,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     pooling: Pooling | None = None
     normalize: bool | None = None
     prompts: dict[str, str] = {}
+    needs_prompt: bool = False
+    cuts: tuple[int, ...] = ()
     sha256: dict[str, str] = {}
     unpinned: tuple[str, ...] = ()
     wheel: Wheel | None = None

@@ -221,10 +221,7 @@ def from_hub_cache(wanted: Wanted, store: Store, access: Access) -> str:
     Raises:
         SkippedError: it is not there, or only in part.
     """
-    config = huggingface_hub.try_to_load_from_cache(wanted.repo, "config.json", revision=wanted.revision)
-    if not isinstance(config, str):
-        raise SkippedError("it is not in the Hugging Face cache")
-    snapshot = Path(config).parent
+    snapshot = _snapshot(wanted)
     names = chosen(names_in(snapshot))
     _require_whole(snapshot, names, wanted)
     if store.has(wanted, snapshot.name):
@@ -233,6 +230,15 @@ def from_hub_cache(wanted: Wanted, store: Store, access: Access) -> str:
     found = {name: _taken(snapshot / name, partial / name) for name in names}
     manifest = Manifest(repo=wanted.repo, revision=snapshot.name, source="the Hugging Face cache", files=found)
     return store.accept(partial, manifest, wanted)
+
+
+def _snapshot(wanted: Wanted) -> Path:
+    """Where the cache has it; one of the two files lies at the top of every model."""
+    for name in ("config.json", "modules.json"):
+        found = huggingface_hub.try_to_load_from_cache(wanted.repo, name, revision=wanted.revision)
+        if isinstance(found, str):
+            return Path(found).parent
+    raise SkippedError("it is not in the Hugging Face cache")
 
 
 def _require_whole(snapshot: Path, names: list[str], wanted: Wanted) -> None:

@@ -4,14 +4,23 @@ Sources: sentence_transformers 6.2, `sentence_transformer/modules/pooling.py` an
 earlier versions are read too, since most repositories have them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedstack.catalog import answers, lexical
 from embedstack.catalog.catalog import Entry
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.models import REFERENCE_HINT
-from embedstack.models.folder import SETTINGS_NAMES, Fields, read_fields, read_fields_if_there, read_json
+from embedstack.models.config import refuse_set
+from embedstack.models.folder import (
+    SETTINGS_NAMES,
+    Fields,
+    module_rows,
+    read_fields,
+    read_fields_if_there,
+    root_of,
+)
 from embedstack.types import Head, Pooling, ScoreActivation, Task
 
 POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
@@ -31,6 +40,12 @@ _HEADS: Mapping[str, Head] = {
     "RobertaForSequenceClassification": "roberta",
     "XLMRobertaForSequenceClassification": "roberta",
     "CamembertForSequenceClassification": "roberta",
+    "MPNetForSequenceClassification": "roberta",
+    "DistilBertForSequenceClassification": "distilbert",
+    "ModernBertForSequenceClassification": "modernbert",
+    "Qwen3ForSequenceClassification": "linear",
+    "NewForSequenceClassification": "bert",
+    "GteForSequenceClassification": "bert",
 }
 _ACTIVATIONS: Mapping[str, ScoreActivation] = {"Sigmoid": "sigmoid", "Identity": "identity"}
 _LABEL_ACTIVATIONS: Mapping[str, ScoreActivation] = {
@@ -38,7 +53,8 @@ _LABEL_ACTIVATIONS: Mapping[str, ScoreActivation] = {
     "multi_label_classification": "sigmoid",
     "regression": "identity",
 }
-_TASKS = ("feature-extraction", "sequence-classification")
+_TASKS = ("feature-extraction", "sequence-classification", "text-generation")
+_BUILT = "Transformer -> Pooling, StaticEmbedding or CLIPModel, each with Normalize, and Transformer -> SpladePooling"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,30 +70,48 @@ class Recipe:
     prompts: Mapping[str, str]
     max_seq_length: int | None  # the limit that the recipe states, special tokens included
     lower_case: bool = False  # texts are put in lower case before the tokeniser
+    special_tokens: bool = True  # see ModelSpec, also for these
+    pair_template: str = ""
+    score_ids: tuple[int, ...] = ()
+    log_twice: bool = False  # see ModelSpec
 
 
-def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None, decided: Pooling | None = None) -> Recipe:
+def read_recipe(
+    folder: Path, config: Fields, name: str, entry: Entry | None, decided: Pooling | None = None, *, hidden: int = 0
+) -> Recipe:
     """The recipe that the folder states, with what the catalog adds.
 
     Args:
         decided: how rows are pooled where the family itself decides it, see `Family`.
+        hidden: how wide the rows are that are pooled; hidden_size if 0, which not all families call it.
     Raises:
         ConfigError: the folder states none.
         Unsupported: it states one that no graph of ours computes; the message names the part.
     """
     modules = _modules(folder, name)
     architecture = (config.texts("architectures") or [""])[0]
-    settings = read_transformer_settings(folder, name)
+    is_lexical = "SpladePooling" in modules
+    settings = read_transformer_settings(folder, name, lexical.TASKS if is_lexical else _TASKS)
     if architecture.endswith(_CLASSIFIER) and "Pooling" not in modules:
         return _scorer(folder, config, name, settings)
+    if list(modules) in (["CLIPModel"], ["CLIPModel", "Normalize"]) and decided:
+        return _towers(folder, decided, name, entry, settings, is_unit="Normalize" in modules)
+    if is_lexical:
+        return _lexical(folder, config, modules, name, entry, settings)
+    if list(modules) == ["Transformer", "LogitScore"] or (
+        not modules and answers.is_ranker(folder, architecture, entry)
+    ):
+        return _decoder(folder, config, modules, name, settings)
     if modules:
-        return _embedder(folder, config, modules, name, entry, settings)
+        return _embedder(folder, hidden or config.integer("hidden_size", 0), modules, name, entry, settings, decided)
+    if entry and entry.outputs == ("sparse",):
+        return _lexical(folder, config, modules, name, entry, settings)
     pooling = entry.pooling if entry and entry.pooling else decided
     if pooling is None:
         raise ConfigError(
             f"{name!r} has no modules.json, so how it makes a vector is not stated, and it is never guessed; "
             "add modules.json and 1_Pooling/config.json to a copy of it, as sentence-transformers saves them, "
-            "and give that folder"
+            f"and give that folder{lexical.hint(architecture)}"
         )
     return Recipe(
         task="embed",
@@ -93,22 +127,65 @@ def read_recipe(folder: Path, config: Fields, name: str, entry: Entry | None, de
 
 
 def _embedder(
-    folder: Path, config: Fields, modules: Mapping[str, str], name: str, entry: Entry | None, settings: Fields
+    folder: Path,
+    hidden: int,
+    modules: Mapping[str, str],
+    name: str,
+    entry: Entry | None,
+    settings: Fields,
+    decided: Pooling | None,
 ) -> Recipe:
-    if list(modules) not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        other = next((m for m in modules if m not in ("Transformer", "Pooling", "Normalize")), " -> ".join(modules))
-        raise Unsupported(
-            f"{name!r} is built with {other}; embedstack has Transformer -> Pooling -> Normalize{REFERENCE_HINT}"
-        )
-    if modules["Transformer"]:
-        raise Unsupported(f"{name!r} keeps its encoder in {modules['Transformer']!r}; it must lie in the folder itself")
+    match list(modules):
+        case ["Transformer", "Pooling"] | ["Transformer", "Pooling", "Normalize"]:
+            pooling = _pooling(read_fields(folder / modules["Pooling"] / "config.json"), hidden, name)
+        case ["StaticEmbedding"] | ["StaticEmbedding", "Normalize"] if decided:
+            pooling = decided
+        case _:
+            raise _built_otherwise(modules, name)
+    _refuse_messages(settings, name)
     if "Normalize" in modules:
         _check_normalize(folder / modules["Normalize"] / "config.json", name)
-    pooling = _pooling(read_fields(folder / modules["Pooling"] / "config.json"), config.integer("hidden_size"), name)
     return Recipe(
         task="embed",
         pooling=entry.pooling if entry and entry.pooling else pooling,
         normalize=entry.normalize if entry and entry.normalize is not None else "Normalize" in modules,
+        prompts=read_prompts(folder, name, entry),
+        max_seq_length=settings.limit("max_seq_length"),
+        lower_case=settings.flag("do_lower_case"),
+    )
+
+
+def _towers(
+    folder: Path, decided: Pooling, name: str, entry: Entry | None, settings: Fields, *, is_unit: bool
+) -> Recipe:
+    """Of texts and pictures, which pool by themselves."""
+    return Recipe(
+        task="embed",
+        pooling=decided,
+        normalize=entry.normalize if entry and entry.normalize is not None else is_unit,
+        prompts=read_prompts(folder, name, entry),
+        max_seq_length=settings.limit("max_seq_length"),
+        lower_case=settings.flag("do_lower_case"),
+    )
+
+
+def _built_otherwise(modules: Mapping[str, str], name: str) -> Unsupported:
+    usual = ("Transformer", "Pooling", "Normalize", "StaticEmbedding", "CLIPModel", "MLMTransformer", "SpladePooling")
+    other = next((m for m in modules if m not in usual), " -> ".join(modules))
+    return Unsupported(f"{name!r} is built with {other}; embedstack has {_BUILT}{REFERENCE_HINT}")
+
+
+def _lexical(
+    folder: Path, config: Fields, modules: Mapping[str, str], name: str, entry: Entry | None, settings: Fields
+) -> Recipe:
+    """A masked language model whose logits are lexical weights; with no modules, where the catalog says so."""
+    if modules and list(modules) not in lexical.CHAINS:
+        raise _built_otherwise(modules, name)
+    head, log_twice = lexical.read_head(folder, config, modules, name)
+    return Recipe(
+        task="embed",
+        head=head,
+        log_twice=log_twice,
         prompts=read_prompts(folder, name, entry),
         max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
@@ -128,20 +205,7 @@ def _modules(folder: Path, name: str) -> dict[str, str]:
 
 def read_modules(folder: Path, name: str) -> list[tuple[str, str]]:
     """Kind and path of each module, in order; none where there is no modules.json."""
-    path = folder / "modules.json"
-    if not path.is_file():
-        return []
-    rows = read_json(path)
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise ConfigError(f"{str(path)!r} holds no list of modules; pull the model again")
-    modules: list[tuple[str, str]] = []
-    for row in rows:
-        fields = Fields(path, row)
-        kind, place = _kind(fields.text("type"), name), fields.text("path")
-        if Path(place).is_absolute() or ".." in Path(place).parts:
-            raise ConfigError(f"{str(path)!r} names {place!r}, which is outside the folder; pull the model again")
-        modules.append((kind, place))
-    return modules
+    return [(_kind(type_name, name), place) for type_name, place in module_rows(folder)]
 
 
 def _kind(type_name: str, name: str) -> str:
@@ -157,7 +221,7 @@ def _kind(type_name: str, name: str) -> str:
 def _pooling(fields: Fields, hidden: int, name: str) -> Pooling:
     for key in ("embedding_dimension", "word_embedding_dimension"):
         if fields.integer(key, hidden) != hidden:
-            raise fields.wrong(key, f"{hidden}, the hidden_size of config.json")
+            raise fields.wrong(key, f"{hidden}, which config.json states")
     modes = read_pooling_modes(fields, name)
     if len(modes) > 1:
         raise Unsupported(
@@ -187,18 +251,26 @@ def _check_normalize(path: Path, name: str) -> None:
         raise Unsupported(f"{name!r} normalises {read!r}; embedstack normalises the pooled vector only")
 
 
-def read_transformer_settings(folder: Path, name: str) -> Fields:
+def read_transformer_settings(folder: Path, name: str, tasks: Sequence[str] = _TASKS) -> Fields:
     """The Transformer module's own settings, under the name that the repository gives the file."""
-    path = next((folder / n for n in SETTINGS_NAMES if (folder / n).is_file()), folder / SETTINGS_NAMES[0])
+    root = root_of(folder)
+    path = next((root / n for n in SETTINGS_NAMES if (root / n).is_file()), root / SETTINGS_NAMES[0])
     settings = read_fields_if_there(path)
     for key in ("processing_kwargs", "query_length", "document_length", "query_expansion"):
         if settings.values.get(key):
             raise Unsupported(f"{name!r} sets {key} in {path.name}; embedstack cannot follow that yet")
-    if (kind := settings.text("transformer_task", _TASKS[0])) not in _TASKS:
-        raise Unsupported(
-            f"{name!r} sets transformer_task={kind!r} in {path.name}; embedstack has: {', '.join(_TASKS)}"
-        )
+    if (kind := settings.text("transformer_task", tasks[0])) not in tasks:
+        raise Unsupported(f"{name!r} sets transformer_task={kind!r} in {path.name}; embedstack has: {', '.join(tasks)}")
     return settings
+
+
+def _refuse_messages(settings: Fields, name: str) -> None:
+    """Source: sentence_transformers 6.2, `Transformer.preprocess`, which writes all texts as messages then."""
+    if "message" in settings.table("modality_config"):
+        raise Unsupported(
+            f"{name!r} puts its texts into a chat template (modality_config in {settings.path.name}); "
+            f"embedstack cannot follow that yet{REFERENCE_HINT}"
+        )
 
 
 def read_prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]:
@@ -232,15 +304,40 @@ def _scorer(folder: Path, config: Fields, name: str, settings: Fields) -> Recipe
         raise Unsupported(f"{name!r} is a {architecture}; embedstack has: {', '.join(_HEADS)}")
     labels = read_labels(config)
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
-    refuse_pair_prompts(saved, name)
+    head = _HEADS[architecture]
+    template = answers.written(folder, saved) if head == "linear" else ""
+    if not template:
+        _refuse_messages(settings, name)
+        refuse_pair_prompts(saved, name)
     return Recipe(
         task="rerank" if len(labels) == 1 else "classify",
-        head=_HEADS[architecture],
+        pooling="last" if head == "linear" else "cls",
+        head=head,
         label_names=labels,
         score_activation=read_activation(config, saved, name) if len(labels) == 1 else read_label_activation(config),
         prompts={},
         max_seq_length=settings.limit("max_seq_length"),
         lower_case=settings.flag("do_lower_case"),
+        special_tokens=not template,
+        pair_template=template,
+    )
+
+
+def _decoder(folder: Path, config: Fields, modules: Mapping[str, str], name: str, settings: Fields) -> Recipe:
+    """A reranker that answers each pair by a word."""
+    refuse_set(settings, name, {"do_lower_case": False})
+    saved = read_fields_if_there(folder / "config_sentence_transformers.json")
+    return Recipe(
+        task="rerank",
+        pooling="last",
+        head="embeddings" if config.flag("tie_word_embeddings") else "lm_head",
+        label_names=("LABEL_0",),
+        score_activation=read_activation(config, saved, name),
+        prompts={},
+        max_seq_length=settings.limit("max_seq_length"),
+        special_tokens=False,
+        pair_template=answers.read_template(folder, config, saved, name, is_stated=bool(modules)),
+        score_ids=answers.read_ids(folder, config, modules.get("LogitScore"), name),
     )
 
 

@@ -29,7 +29,6 @@ from embedstack.catalog.spec import (
     read_licence,
     read_max_tokens,
     read_tokenizer,
-    refuse_own_code,
 )
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.models.folder import (
@@ -85,7 +84,7 @@ def _library(name: str) -> str:
 def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None) -> ModelSpec:
     """The spec without digests: all that can be told, and refused, before the weights are there."""
     config = read_fields(folder / "config.json")
-    refuse_own_code(config, name)
+    _refuse_own_code(config, name)
     if (folder / "adapter_config.json").is_file():
         raise Unsupported(f"{name!r} is an adapter; merge it into its model and give that")
     modules, settings = read_modules(folder, name), read_transformer_settings(folder, name)
@@ -119,8 +118,15 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
         label_names=labels,
         score_activation=_activation(config, saved, name, labels),
         prompts={} if labels else read_prompts(folder, name, entry),
+        needs_prompt=entry.needs_prompt if entry else False,
         licence=entry.licence if entry else read_licence(folder),
     )
+
+
+def _refuse_own_code(config: Fields, name: str) -> None:
+    """Nothing that a model brings is run; of a family that is ours it is not needed, so there it is passed over."""
+    if any(key.startswith("AutoModel") for key in config.table("auto_map").values):
+        raise Unsupported(f"{name!r} brings its own model code (auto_map); embedstack runs no code from a model")
 
 
 def _architecture(config: Fields) -> Architecture:

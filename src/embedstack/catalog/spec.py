@@ -12,15 +12,27 @@ import msgspec
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
 from embedstack.catalog.recipe import Recipe, read_recipe
-from embedstack.errors import ConfigError, Unsupported
+from embedstack.errors import ConfigError
 from embedstack.models import family_of
-from embedstack.models.folder import HEADS, SETTINGS_NAMES, Fields, read_fields, read_fields_if_there, weight_files
+from embedstack.models.folder import (
+    HEADS,
+    SETTINGS_NAMES,
+    Fields,
+    module_rows,
+    read_fields,
+    read_fields_if_there,
+    root_of,
+    weight_files,
+)
+from embedstack.models.weights import open_weights
 from embedstack.types import Architecture, ModelSpec, Output
 
 _LEAST_TOKENS = 3  # one token between the two special ones
 _NO_LIMIT = 2**31  # 1e30 is customary in a tokeniser's file
 _NO_LEXICAL_WEIGHT = ("cls_token", "eos_token", "pad_token", "unk_token")
 """Source: FlagEmbedding 1.4, `inference/embedder/encoder_only/m3.py`, `unused_tokens`."""
+_STATIC = "StaticEmbedding"
+"""A module of sentence-transformers that has nothing but a table, and so no config.json."""
 _LICENCE = re.compile(r"^license:[ \t]*['\"]?([\w.+-]+)", re.MULTILINE)
 
 
@@ -35,18 +47,34 @@ def read_spec(folder: Path, *, name: str, revision: str, digests: Digests, entry
     """
     spec = draft(folder, name=name, revision=revision, entry=entry)
     _require_outputs(spec, folder, entry)
-    weights = [path.name for path in weight_files(folder)]
-    found = digests.of(folder, [*weights, "tokenizer.json"])
-    return replace(spec, weights=digest_of(found[w] for w in weights), tokenizer=found["tokenizer.json"])
+    weights = [path.relative_to(folder).as_posix() for path in weight_files(folder)]
+    tokenizer = (root_of(folder) / "tokenizer.json").relative_to(folder).as_posix()
+    found = digests.of(folder, [*weights, tokenizer])
+    scale, bias = _scale(spec, folder)
+    return replace(
+        spec,
+        weights=digest_of(found[w] for w in weights),
+        tokenizer=found[tokenizer],
+        logit_scale=scale,
+        logit_bias=bias,
+    )
+
+
+def _scale(spec: ModelSpec, folder: Path) -> tuple[float, float]:
+    """What makes a logit of the cosine of a text with a picture, where the weights hold that."""
+    read = family_of(spec.architecture.family, spec.name).scale
+    return read(open_weights(folder)) if read else (0.0, 0.0)
 
 
 def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None) -> ModelSpec:
-    """The spec without digests: all that can be told, and refused, before the weights are there."""
-    config = read_fields(folder / "config.json")
-    family = family_of(config.text("model_type"), name)
-    refuse_own_code(config, name)
+    """The spec without digests: all that can be told, and refused, before the weights are there.
+
+    Code that the repository brings (auto_map) is not read and not run: what computes is our graph of its family.
+    """
+    model_type, config = read_model_type(folder)
+    family = family_of(model_type, name)
     architecture = family.architecture(config, name)
-    recipe = read_recipe(folder, config, name, entry, family.pooling)
+    recipe = read_recipe(folder, config, name, entry, family.pooling, hidden=architecture.hidden)
     tokenizer = read_tokenizer(folder, name)
     outputs = _outputs(folder, architecture, recipe)
     spec = ModelSpec(
@@ -55,7 +83,7 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         task=recipe.task,
         architecture=architecture,
         outputs=outputs,
-        dim=architecture.hidden if recipe.task == "embed" else 0,
+        dim=architecture.hidden if "dense" in outputs else 0,
         max_tokens=read_max_tokens(
             folder, architecture.positions - architecture.position_offset, recipe.max_seq_length
         ),
@@ -70,16 +98,25 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         label_names=recipe.label_names,
         score_activation=recipe.score_activation,
         prompts=recipe.prompts,
-        sparse_ignore=_ids_without_weight(folder, tokenizer) if "sparse" in outputs else (),
+        special_tokens=recipe.special_tokens,
+        pair_template=recipe.pair_template,
+        score_ids=recipe.score_ids,
+        needs_prompt=entry.needs_prompt if entry else False,
+        sparse_ignore=_ids_without_weight(folder, tokenizer) if "sparse" in outputs and recipe.head == "none" else (),
+        log_twice=recipe.log_twice,
+        cuts=entry.cuts if entry else (),
         licence=entry.licence if entry else read_licence(folder),
     )
-    return family.adapt(spec, folder, config) if family.adapt else spec
+    return family.adapt(spec, root_of(folder), config) if family.adapt else spec
 
 
-def refuse_own_code(config: Fields, name: str) -> None:
-    """Nothing that a model brings is run."""
-    if any(key.startswith("AutoModel") for key in config.table("auto_map").values):
-        raise Unsupported(f"{name!r} brings its own model code (auto_map); embedstack runs no code from a model")
+def read_model_type(folder: Path) -> tuple[str, Fields]:
+    """The family that a folder names, and its config.json, empty where its first module needs none."""
+    path, rows = root_of(folder) / "config.json", module_rows(folder)
+    if rows and rows[0][0].rpartition(".")[2] == _STATIC:
+        return "static", read_fields_if_there(path)
+    config = read_fields(path)
+    return config.text("model_type"), config
 
 
 def read_max_tokens(folder: Path, positions: int | None, max_seq_length: int | None) -> int:
@@ -92,7 +129,7 @@ def read_max_tokens(folder: Path, positions: int | None, max_seq_length: int | N
     Source:
         sentence_transformers 6.2, `base/modules/transformer.py`: max_seq_length takes model_max_length's place.
     """
-    tokenizer = read_fields_if_there(folder / "tokenizer_config.json")
+    tokenizer = read_fields_if_there(root_of(folder) / "tokenizer_config.json")
     stated = tokenizer.limit("model_max_length") if max_seq_length is None else max_seq_length
     limit = min((given for given in (stated, positions) if given is not None), default=_NO_LIMIT)
     if limit >= _NO_LIMIT:
@@ -105,6 +142,8 @@ def read_max_tokens(folder: Path, positions: int | None, max_seq_length: int | N
 def _outputs(folder: Path, architecture: Architecture, recipe: Recipe) -> tuple[Output, ...]:
     if recipe.task != "embed":
         return ("score",)
+    if recipe.head != "none":  # lexical weights of a masked language model
+        return ("sparse",)
     has_heads = architecture.family == "xlm-roberta" and recipe.pooling == "cls"
     heads: list[Output] = ["sparse", "multi"] if has_heads else []
     return "dense", *(head for head in heads if (folder / HEADS[head]).is_file())
@@ -176,7 +215,7 @@ class TokenizerFile(msgspec.Struct):
 
 
 def read_tokenizer(folder: Path, name: str) -> TokenizerFile:
-    path = folder / "tokenizer.json"
+    path = root_of(folder) / "tokenizer.json"
     try:
         return msgspec.json.decode(path.read_bytes(), type=TokenizerFile)
     except FileNotFoundError as error:
@@ -189,11 +228,12 @@ def read_tokenizer(folder: Path, name: str) -> TokenizerFile:
 
 
 def _ids_without_weight(folder: Path, tokenizer: TokenizerFile) -> tuple[int, ...]:
-    names = {**_special(folder / "special_tokens_map.json"), **_special(folder / "tokenizer_config.json")}
+    root = root_of(folder)
+    names = {**_special(root / "special_tokens_map.json"), **_special(root / "tokenizer_config.json")}
     ids = {token.content: token.id for token in tokenizer.added_tokens}
     missing = [kind for kind in _NO_LEXICAL_WEIGHT if names.get(kind) not in ids]
     if missing:
-        path = str(folder / "tokenizer.json")
+        path = str(root / "tokenizer.json")
         raise ConfigError(f"{path!r} has no {missing[0]}, which sparse vectors leave out; pull the model again")
     return tuple(sorted({ids[names[kind]] for kind in _NO_LEXICAL_WEIGHT}))
 

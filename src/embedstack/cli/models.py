@@ -18,7 +18,11 @@ from embedstack.settings import Settings, read_settings
 from embedstack.types import spec_fields
 
 Command = Callable[..., None]
-LATER: dict[str, str] = {"prove": "embedstack.cli.prove:prove", "export": "embedstack.cli.export:export"}
+LATER: dict[str, str] = {
+    "prove": "embedstack.cli.prove:prove",
+    "export": "embedstack.cli.export:export",
+    "families": "embedstack.cli.families:families",
+}
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
@@ -138,6 +142,7 @@ def _catalog_fields(wanted: Wanted | Path) -> dict[str, object]:
             "about": entry.about,
             "aliases": list(entry.aliases),
             "prompts": entry.prompts,
+            **_profile(entry.task, entry.prompts, entry.needs_prompt),
             "sources": sources,
             "digests": wanted.sha256,
         }
@@ -145,12 +150,33 @@ def _catalog_fields(wanted: Wanted | Path) -> dict[str, object]:
 
 
 def _located_fields(here: Located) -> dict[str, object]:
-    return {**spec_fields(here.spec), "here": True, "folder": str(here.folder), "source": here.source}
+    profile = _profile(here.spec.task, here.spec.prompts, here.spec.needs_prompt)
+    return {**spec_fields(here.spec), **profile, "here": True, "folder": str(here.folder), "source": here.source}
+
+
+def _profile(task: str, prompts: Mapping[str, str], is_required: bool) -> dict[str, object]:
+    """What stands before a text of each role; nothing of a model that has no roles."""
+    if task != "embed":
+        return {}
+    roles = {role: prompts.get(role, "") for role in dict.fromkeys(("query", "document", *prompts))}
+    return {"prompt_profile": {"required": is_required, "unsaid_role": "document", "roles": roles}}
+
+
+def _profile_lines(profile: Mapping[str, object]) -> str:
+    roles = profile["roles"]
+    assert isinstance(roles, Mapping)
+    shown = "; ".join(f"{role}: {prompt!r}" if prompt else f"{role}: nothing" for role, prompt in roles.items())
+    rule = "a text without one is refused" if profile["required"] else "a text may go without, as role none"
+    return f"{shown} (a text without a role is a document; {rule})"
 
 
 def _lines(fields: Mapping[str, object]) -> str:
     width = max(len(name) for name in fields)
-    return "\n".join(f"{name.ljust(width)}  {_plain(value)}" for name, value in fields.items())
+    return "\n".join(f"{name.ljust(width)}  {_told(name, value)}" for name, value in fields.items())
+
+
+def _told(name: str, value: object) -> str:
+    return _profile_lines(value) if name == "prompt_profile" and isinstance(value, Mapping) else _plain(value)
 
 
 def _plain(value: object) -> str:

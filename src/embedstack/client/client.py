@@ -13,7 +13,7 @@ import numpy as np
 from embedstack.client.calls import Calls, Pause
 from embedstack.client.endpoint import MASK, Endpoint
 from embedstack.client.identity import must_be, must_be_wide, one_claim, unknown_spec
-from embedstack.client.wording import parts, plain, prompt_relied_on, prompted, require_texts
+from embedstack.client.wording import in_one, kind_of, parts, plain, prompt_relied_on, prompted
 from embedstack.dialects import open_dialect
 from embedstack.dialects.dialect import AnyRoute, Heard, Info
 from embedstack.dialects.reply import Claim, body_bytes, claimed, must_carry
@@ -26,6 +26,7 @@ from embedstack.types import (
     Encode,
     Encoded,
     Floats,
+    Input,
     ModelSpec,
     Score,
     Scored,
@@ -60,7 +61,7 @@ class Client:
     Args:
         url: the base URL that the dialect's own clients are given.
         model: the model's name there; a request may then name no other, save the spec's.
-        dialect: openai (vectors), tei (vectors and scores, normalize, truncate) or model-worker.
+        dialect: openai (vectors), tei (vectors and scores, normalize, truncate), model-worker (images, too) or another.
         key: sent as a bearer token; never shown.
         spec: the model that must be there. Another claimed space, or another width, is a `Mismatch`.
         prompts_here: put the prompts of the spec in front here, for servers that know no roles.
@@ -156,8 +157,7 @@ class Client:
         )
 
     async def _asked(self, task: Task, request: Encode | Score) -> _Answer:
-        route = self._route(task)
-        require_texts(request, self._dialect.name)
+        route = self._route(task, kind_of(request))
         worded = self._worded(route, replace(request, model=self._name_there(request.model)))
         must_carry(worded, route.carries, self._dialect.name)
         if not request.items:
@@ -173,10 +173,12 @@ class Client:
         self._log(answer)
         return answer
 
-    def _route(self, task: Task) -> AnyRoute:
+    def _route(self, task: Task, kind: Input) -> AnyRoute:
         for route in self._dialect.routes:
-            if route.task == task and route.say is not None and route.hear is not None:
+            if (route.task, route.input) == (task, kind) and route.say is not None and route.hear is not None:
                 return route
+        if kind == "image":
+            raise Unsupported(f"the dialect {self._dialect.name!r} cannot carry images; use model-worker")
         raise Unsupported(f"the dialect {self._dialect.name!r} has no route for the task {task!r}; use tei")
 
     def _name_there(self, asked: str) -> str:
@@ -206,6 +208,7 @@ class Client:
     async def _in_parts(self, route: AnyRoute, request: Encode | Score) -> tuple[Heard, Claim]:
         """The whole in input order, and whose it is."""
         numbers = list(parts(request.items, await self._most_items(request)))
+        in_one(numbers, request)
         replies = [await self._part(route, _only(request, few)) for few in numbers]
         widths = {heard.rows.shape[1:] for heard, _ in replies}
         if len(widths) > 1:

@@ -6,25 +6,37 @@ from typing import TypeAlias
 
 from embedstack.dialects.dialect import AnyRoute
 from embedstack.errors import BadRequest, Unsupported
-from embedstack.types import Encode, Image, Item, Link, ModelSpec, Pair, Score, Text, Tokens
+from embedstack.types import Encode, Image, Input, Item, Link, ModelSpec, Pair, Score, Text, Tokens
 
 EncodeItem: TypeAlias = Text | Tokens | Image | Link
 ROLES = ("query", "document", "none")  # known to every model, with or without a prompt
 
 
-def require_texts(request: Encode | Score, dialect: str) -> None:
-    """Refuse what no client half has words for; it would be left out of the body.
+def kind_of(request: Encode | Score) -> Input:
+    """What its items are; one body holds one kind.
 
     Raises:
-        Unsupported: names it.
+        Unsupported: both.
     """
     if not isinstance(request, Encode):
-        return
-    if request.late_chunking:
-        raise Unsupported(f"the dialect {dialect!r} cannot carry late_chunking=True; leave it out")
-    for place, item in enumerate(request.items):
-        if isinstance(item, Image | Link):
-            raise Unsupported(f"the dialect {dialect!r} cannot carry images, and item {place} is one; send texts")
+        return "text"
+    seen = [isinstance(item, Image | Link) for item in request.items]
+    if any(seen) and not all(seen):
+        raise Unsupported(f"item {seen.index(False)} is a text among images; send texts and images in two requests")
+    return "image" if any(seen) else "text"
+
+
+def in_one(numbers: Sequence[list[int]], request: Encode | Score) -> None:
+    """Refuse to divide what is only right as a whole.
+
+    Raises:
+        Unsupported: names the limit.
+    """
+    if len(numbers) > 1 and isinstance(request, Encode) and request.late_chunking:
+        raise Unsupported(
+            f"late chunking reads all parts together, and one call takes {len(numbers[0])} of one role; "
+            f"send {len(request.items)} parts as fewer"
+        )
 
 
 def plain(request: Encode | Score, spec: ModelSpec, route: AnyRoute) -> Encode | Score:

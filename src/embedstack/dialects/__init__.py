@@ -17,6 +17,7 @@ DIALECTS: Mapping[str, str] = {
     "ml-service": "embedstack.dialects.mlservice:MlService",
     "rag-stack": "embedstack.dialects.ragstack:RagStack",
     "kriptik": "embedstack.dialects.kriptik:Kriptik",
+    "kriptik-worker": "embedstack.dialects.kriptikworker:KriptikWorker",
 }
 """In order of precedence: where two dialects have one path, the root serves the first one's."""
 

@@ -30,13 +30,14 @@ State = Literal["loading", "ready", "draining", "failed", "dead"]
 Standing = Literal["available", "loading", "loaded", "unloading", "failed"]  # of one model; available: not in memory
 TokenIds = Literal["cl100k", "model", "refuse"]
 Field = Literal[
-    "role", "tokens", "outputs", "dim", "normalize", "max_tokens", "truncate", "raw_scores", "document_tokens", "whole"
-]
+    "role", "tokens", "outputs", "dim", "normalize", "max_tokens", "truncate", "raw_scores", "document_tokens", "whole",
+    "late_chunking",
+]  # fmt: skip
 """What a request may ask for beside its model and its texts; `role` and `tokens` are of its items."""
 
 Body = TypeVar("Body", bound=msgspec.Struct)
-Asked = TypeVar("Asked", Encode, Score, Classify, Tokenize, Decode, None)
-Answer = TypeVar("Answer", Encoded, Scored, Classified, Tokenized, Decoded, None)
+Asked = TypeVar("Asked", Encode, Encode | tuple[Encode, ...], Score, Classify, Tokenize, Decode, None)
+Answer = TypeVar("Answer", Encoded, Encoded | tuple[Encoded, ...], Scored, Classified, Tokenized, Decoded, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,8 @@ class Route(Generic[Body, Asked, Answer]):
     """One POST of a dialect; its functions are pure.
 
     The server reads, asks and writes: bytes -> body -> request, answer -> wire. The client says and hears:
-    request -> body, wire -> rows. A route that `ask`s None needs no model: its answer is None, and `write` reckons.
+    request -> body, wire -> rows. A route that `ask`s None needs no model: its answer is None, and `write` reckons. One
+    that asks for several requests at once, for different models, gets their answers in the same order.
 
     Where several routes stand at one path of the root, the first in order of precedence whose `read` takes the body
     answers; of several, one whose task has a model is preferred. Routes of one `shape` that lost then add what their

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from embedstack.dialects.dialect import Field, Heard, Limits, Wire
-from embedstack.dialects.pictures import pictures
+from embedstack.dialects.pictures import pictures, pictures_said
 from embedstack.dialects.reply import must_carry, texts_of, understood, vectors
 from embedstack.dialects.wire import Name, check_count, decode, model_for
 from embedstack.types import Encode, ModelSpec, Text
@@ -73,6 +73,12 @@ def say(request: Encode, dialect: str) -> TextsBody:
     """What a client says."""
     must_carry(request, CARRIES, dialect)
     return TextsBody(texts=texts_of(request), model=request.model or None)
+
+
+def say_images(request: Encode, dialect: str) -> ImagesBody:
+    """What a client says of pictures."""
+    must_carry(request, CARRIES, dialect)
+    return ImagesBody(images=pictures_said(request.items), model=request.model or None)
 
 
 def hear(wire: Wire, request: Encode) -> Heard:

@@ -16,7 +16,7 @@ from embedstack.errors import Unsupported
 from embedstack.types import DENSE, Encode, Encoded, Image, Input, Link, ModelSpec, Output, Text, Truncate
 
 ROLES = {"retrieval.query": "query", "retrieval.passage": "document"}
-CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize"})
+CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize", "late_chunking"})
 MULTI: frozenset[Output] = frozenset({"multi"})
 NO_PDF = "no model for PDF is served here; send its pages as texts or images"
 NO_TOKENS = "the tokens of multi-vectors are not shown here; leave return_tokenized_input out"

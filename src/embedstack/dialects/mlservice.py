@@ -23,6 +23,7 @@ from embedstack.dialects.filecleanup import (
     read_images,
     read_texts,
     say,
+    say_images,
 )
 from embedstack.dialects.pictures import DARK, LIGHT
 from embedstack.dialects.wire import (
@@ -149,6 +150,9 @@ class MlService:
                 ask=ask_images,
                 write=_write_vectors,
                 input="image",
+                carries=CARRIES,
+                say=lambda request: say_images(request, "ml-service"),
+                hear=hear,
             ),
             Route(
                 path="/embeddings/single/text",

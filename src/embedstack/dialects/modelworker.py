@@ -22,6 +22,7 @@ from embedstack.dialects.filecleanup import (
     read_images,
     read_texts,
     say,
+    say_images,
 )
 from embedstack.dialects.modelworker_batch import (
     BatchBody,
@@ -149,6 +150,9 @@ class ModelWorker:
                 ask=ask_images,
                 write=_write,
                 input="image",
+                carries=CARRIES,
+                say=lambda request: say_images(request, "model-worker"),
+                hear=hear,
             ),
             Route(
                 path="/embed/batch",

@@ -1,19 +1,21 @@
 """The model worker's `/embed/batch`: texts and pictures with ids become one request, its vectors results with ids.
 
-One request holds one model. Where texts and pictures need two, the body is refused with both names: the original gave
-vectors of two spaces in one list, and nothing in the reply told them apart.
+Texts go to the model for texts and pictures to the one for images, as in the original: with two models that is a
+request for each, and the reply holds vectors of two spaces in one list. Its headers name both models, the one of the
+texts first. A body that names a model gets all its vectors from that one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
 
 from embedstack.dialects.dialect import Limits, Wire
 from embedstack.dialects.pictures import picture
-from embedstack.dialects.wire import Misfit, Name, as_floats, check_count, decode, dump, milliseconds, model_for
-from embedstack.errors import Unsupported
-from embedstack.types import Encode, Encoded, Image, Link, ModelSpec, Text
+from embedstack.dialects.wire import Name, as_floats, check_count, decode, dump, milliseconds, model_for
+from embedstack.types import Encode, Encoded, Floats, Image, Input, Link, ModelSpec, Text
+
+KINDS: tuple[Input, ...] = ("text", "image")  # in the order of their answers
 
 
 class BatchItem(msgspec.Struct):
@@ -62,49 +64,39 @@ def read_batch(raw: bytes) -> BatchBody:
     return decode(_DECODER, raw)
 
 
-def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    """One request of all items, in order."""
+def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode | tuple[Encode, ...]:
+    """One request of all items, in order; or one of the texts and one of the pictures, where two models read them."""
     check_count(len(body.items), limits, "items")
-    return Encode(
-        model=body.model or _model(body, models),
-        items=tuple(_item(item, place) for place, item in enumerate(body.items)),
-        normalize=True,
-        truncate=limits.truncate,
-    )
+    items = [_item(item, place) for place, item in enumerate(body.items)]
+    kinds = [kind for kind in KINDS if any(item.type == kind for item in body.items)]
+    names = {kind: body.model or model_for("embed", None, models, kind) for kind in kinds}
+
+    def asked(name: str) -> Encode:
+        own = tuple(made for item, made in zip(body.items, items, strict=True) if names[item.type] == name)
+        return Encode(model=name, items=own, normalize=True, truncate=limits.truncate)
+
+    requests = tuple(asked(name) for name in dict.fromkeys(names.values()))
+    return requests if len(requests) > 1 else requests[0]
 
 
-def write_batch(body: BatchBody, answer: Encoded) -> Wire:
+def write_batch(body: BatchBody, answer: Encoded | tuple[Encoded, ...]) -> Wire:
     """The vectors beside the ids of their items."""
-    assert answer.dense is not None
-    rows = zip(body.items, answer.dense, strict=True)
+    answers = answer if isinstance(answer, tuple) else (answer,)
+    by_kind = dict(zip(KINDS, (_rows(one) for one in answers), strict=True)) if len(answers) > 1 else {}
+    only = _rows(answers[0])
+    vectors = [next(by_kind.get(item.type, only)) for item in body.items]
     total = len(body.items)
     images = sum(item.type == "image" for item in body.items)
-    duration = milliseconds(answer.usage)
+    duration = max(milliseconds(one.usage) for one in answers)  # they were computed at once
     metadata = {"total": total, "text": total - images, "image": images, "duration": duration}
-    results = [{"id": item.id, "embedding": as_floats(row)} for item, row in rows]
+    results = [{"id": item.id, "embedding": as_floats(row)} for item, row in zip(body.items, vectors, strict=True)]
     return Wire(200, dump({"results": results, "metadata": metadata}))
+
+
+def _rows(answer: Encoded) -> Iterator[Floats]:
+    assert answer.dense is not None
+    return iter(answer.dense)
 
 
 def _item(item: BatchItem, place: int) -> Text | Image | Link:
     return Text(item.content) if item.type == "text" else picture(item.content, "items", place)
-
-
-def _model(body: BatchBody, models: Sequence[ModelSpec]) -> str:
-    """The one model that can read all items.
-
-    Raises:
-        Unsupported: there is none; the message says what is missing.
-    """
-    kinds = {item.type for item in body.items}
-    if len(kinds) == 1:
-        return model_for("embed", None, models, kinds.pop())
-    both = [spec.name for spec in models if spec.task == "embed" and kinds <= set(spec.inputs)]
-    if len(both) > 1:
-        raise Misfit(f"several models are served; name one of: {', '.join(both)}", "model")
-    if both:
-        return both[0]
-    image, text = (model_for("embed", None, models, kind) for kind in ("image", "text"))
-    raise Unsupported(
-        f"the items hold texts, for {text!r}, and images, for {image!r}, and one reply holds vectors of one model; "
-        "send the texts and the images in two requests"
-    )

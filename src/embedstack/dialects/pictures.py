@@ -1,6 +1,7 @@
 """What callers send as pictures becomes items; the message about a wrong one names its place."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterable, Sequence
 
 from embedstack.dialects.wire import Misfit
 from embedstack.errors import BadRequest
@@ -21,6 +22,15 @@ def pictures(texts: Sequence[str], name: str) -> tuple[Image | Link, ...]:
         Misfit: one is none of these.
     """
     return tuple(picture(text, name, place) for place, text in enumerate(texts))
+
+
+def pictures_said(items: Iterable[object]) -> list[str]:
+    """What a client says for its pictures: base64, or where they lie."""
+    return [
+        base64.b64encode(item.data).decode("ascii") if isinstance(item, Image) else item.url
+        for item in items
+        if isinstance(item, Image | Link)
+    ]
 
 
 def picture(text: str, name: str, place: int) -> Image | Link:

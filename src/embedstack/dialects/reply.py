@@ -25,6 +25,7 @@ DEFAULTS: Mapping[Field, object] = {
     "raw_scores": False,
     "document_tokens": None,
     "whole": False,
+    "late_chunking": False,
 }
 DIGEST = re.compile(r"[0-9a-f]{32}")
 

@@ -189,6 +189,9 @@ def model_for(
 ) -> str:
     """The model that the body names, else the only one of the task and the input.
 
+    One that takes nothing else comes before one that takes more: beside a model for texts, one for images that reads
+    texts, too, gets the images alone.
+
     Args:
         task: None where any model will do.
         what: the kind of the items.
@@ -200,7 +203,8 @@ def model_for(
     if named:
         return named
     able = [spec for spec in models if task in (None, spec.task)]
-    fitting = [spec.name for spec in able if what in spec.inputs]
+    alone = [spec.name for spec in able if spec.inputs == (what,)]
+    fitting = alone or [spec.name for spec in able if what in spec.inputs]
     if not fitting and what != "text":
         raise Unsupported(f"no model for {what}s is served here; start the server with one: --models")
     if not fitting:
@@ -244,6 +248,13 @@ def identity(answer: Answer) -> dict[str, str]:
         "server-timing": _timing(answer.usage),
         **({"x-embedstack-encoder": encoder} if (encoder := encoder_of(answer.spec)) else {}),
     }
+
+
+def identities(answers: Sequence[Answer]) -> dict[str, str]:
+    """Of several answers in one reply: each header has all of their values, in order, with commas between."""
+    told = [identity(answer) for answer in answers]
+    names = dict.fromkeys(name for one in told for name in one)
+    return {name: ", ".join(one.get(name, "") for one in told) for name in names}
 
 
 def _timing(usage: Usage) -> str:

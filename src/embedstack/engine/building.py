@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedstack.catalog import Located, weight_files
 from embedstack.catalog.catalog import entry_of
@@ -17,11 +18,14 @@ from embedstack.engine.need import Need, Sizes, estimate
 from embedstack.engine.tuning import Remembered, choose_lanes, note_path, run_all_sizes, warm_up
 from embedstack.errors import ConfigError
 from embedstack.inputs.text import TextInput
-from embedstack.models.folder import chosen
+from embedstack.models.folder import chosen, root_of
 from embedstack.models.weights import open_weights, unread_weights
 from embedstack.runtimes import Options, Runtime, open_runtime
 from embedstack.runtimes.processor import choose_precision, flags, usable_threads
 from embedstack.types import ModelSpec, Precision
+
+if TYPE_CHECKING:
+    from embedstack.inputs.image import ImageInput
 
 Say = Callable[[str], None]
 Find = Callable[[str, str], Located]
@@ -45,6 +49,8 @@ class How:
     max_text_chars: int
     cache_dir: Path
     version: str  # of this package: another one may need other lanes and another memory
+    max_image_bytes: int = 10 * 2**20
+    max_image_pixels: int = 50_000_000
     is_serving: bool = False  # it will run for long: lanes are measured if nobody has yet, and graphs are warmed
     is_weighed: bool = False  # its memory is measured, so batches of all sizes are run before
 
@@ -79,7 +85,7 @@ class Recipe:
         """
         began, how = time.monotonic(), self.how
         with ThreadPoolExecutor(1) as beside:  # the tokeniser is read while the graph is compiled
-            text = beside.submit(TextInput, self.folder, self.spec, max_text_chars=how.max_text_chars)
+            text = beside.submit(self._text)
             runtime = self._runtime(batches)
         try:
             if how.is_serving:
@@ -87,7 +93,7 @@ class Recipe:
             if how.is_weighed:
                 run_all_sizes(runtime, self.spec, budget=self._largest_tokens)
             self.say(f"{self.spec.name}: {how.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
-            return Loaded(self.spec, text.result(), runtime, self.aliases)
+            return Loaded(self.spec, text.result(), runtime, self.aliases, self._image())
         except BaseException:
             runtime.close()
             raise
@@ -137,6 +143,19 @@ class Recipe:
 
     # ------------------------------------------------------------------
 
+    def _text(self) -> TextInput | None:
+        if "text" not in self.spec.inputs:
+            return None
+        return TextInput(self.folder, self.spec, max_text_chars=self.how.max_text_chars)
+
+    def _image(self) -> "ImageInput | None":
+        vision = self.spec.architecture.vision
+        if vision is None or "image" not in self.spec.inputs:
+            return None
+        from embedstack.inputs.image import ImageInput  # imports Pillow, which a process without pictures does without
+
+        return ImageInput(vision, max_bytes=self.how.max_image_bytes, max_pixels=self.how.max_image_pixels)
+
     def _runtime(self, batches: Callable[[], int]) -> Runtime:
         """With the lanes that were asked for, else those that were measured, else one."""
         how, threads, name = self.how, self._threads, self.spec.name
@@ -162,7 +181,8 @@ class Recipe:
     @property
     def _largest_tokens(self) -> int:
         """Of a batch: an item that is longer than a batch may be runs alone, however long it is."""
-        return max(self.how.batch_tokens, self.spec.max_tokens)
+        vision = self.spec.architecture.vision
+        return max(self.how.batch_tokens, self.spec.max_tokens, vision.tokens if vision else 0)
 
     @property
     def _threads(self) -> int:
@@ -226,9 +246,12 @@ def _spellings(spec: ModelSpec) -> tuple[str, ...]:
 
 def _sizes(folder: Path, spec: ModelSpec, runtime: str) -> Sizes:
     """From the headers of the files."""
-    tokenizer_bytes = (folder / "tokenizer.json").stat().st_size if (folder / "tokenizer.json").is_file() else 0
+    tokenizer = root_of(folder) / "tokenizer.json"
+    tokenizer_bytes = tokenizer.stat().st_size if tokenizer.is_file() else 0
     size_bytes = sum(path.stat().st_size for path in weight_files(folder))
-    widest = max(spec.architecture.intermediate, spec.architecture.hidden)
+    vision = spec.architecture.vision
+    seen = (vision.intermediate, vision.hidden, vision.patch_width) if vision else ()
+    widest = max(spec.architecture.intermediate, spec.architecture.hidden, *seen)
     try:
         weights = (unread_weights if runtime == "reference" else open_weights)(folder)
     except ConfigError:  # what is wrong with them is said when they are loaded
@@ -237,5 +260,7 @@ def _sizes(folder: Path, spec: ModelSpec, runtime: str) -> Sizes:
     if not shapes:
         return Sizes(size_bytes // 4, 0, True, tokenizer_bytes, widest)
     numbers = sum(prod(shape) for shape in shapes.values())
-    tables = sum(prod(shape) for name, shape in shapes.items() if len(shape) == 2 and "embed" in name)
-    return Sizes(numbers - tables, tables, size_bytes >= 4 * numbers, tokenizer_bytes, widest)
+    # a vocabulary that logits are products with is packed as other weights are, also where ids are looked up in it
+    tables = [shape for name, shape in shapes.items() if len(shape) == 2 and "embed" in name and not spec.is_lexical]
+    looked_up = sum(map(prod, tables))
+    return Sizes(numbers - looked_up, looked_up, size_bytes >= 4 * numbers, tokenizer_bytes, widest)

@@ -1,25 +1,33 @@
 """The local Encoder: requests are tokenised, wait in one line for the device, and come back as finished rows."""
 
-import asyncio
-import hashlib
 import time
 import weakref
-from collections.abc import Callable, Hashable, Sequence
-from typing import cast
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from embedstack.engine import finish
 from embedstack.engine.admission import Limits
 from embedstack.engine.cache import Cache, Counts
-from embedstack.engine.lane import Group, Lane
-from embedstack.engine.line import Call, Job, Line
-from embedstack.engine.loaded import Loaded, document_tokens
-from embedstack.engine.naming import pick
-from embedstack.engine.reading import in_groups, late, off_loop
+from embedstack.engine.lane import Lane
+from embedstack.engine.late import parts_of
+from embedstack.engine.loaded import Loaded
+from embedstack.engine.naming import kind_of, pick
+from embedstack.engine.pictures import Pictures
+from embedstack.engine.reading import (
+    INLINE_CHARS,
+    in_groups,
+    off_loop,
+    usage_of_pieces,
+)
+from embedstack.engine.rows import Rows
 from embedstack.engine.scheduler import Scheduler
-from embedstack.errors import BadRequest, TooLong, Unsupported
+from embedstack.errors import BadRequest, Unsupported
+from embedstack.inputs.late import join
 from embedstack.types import (
+    STATES,
     Classified,
     Classify,
     Decode,
@@ -28,11 +36,12 @@ from embedstack.types import (
     Encoded,
     Encoding,
     Floats,
+    Input,
     ModelSpec,
     Output,
-    Piece,
     Score,
     Scored,
+    Sparse,
     Task,
     Tokenize,
     Tokenized,
@@ -70,12 +79,13 @@ class Engine:
         if len(self._models) < len(models):
             raise BadRequest("two models have the same name; load each of them in an engine of its own")
         self._batch_tokens = batch_tokens
-        self._max_request_tokens = max_request_tokens
         self.on_batch: list[OnBatch] = []  # called by a lane, in its thread, after each batch
         self._cache = Cache(cache_bytes) if cache_bytes else None
         lanes = max((loaded.runtime.lanes for loaded in models), default=1)
+        self._pictures = Pictures()
         self._scheduler = Scheduler(batch_tokens, lanes=lanes, limits=limits)
         self._lanes = [Lane(self._scheduler, self._cache, number, self.on_batch) for number in range(lanes)]
+        self._rows = Rows(self._scheduler, self._cache, self._pictures, max_request_tokens)
         weakref.finalize(self, self._scheduler.stop)  # an engine that nobody holds any more ends its lanes
 
     # ------------------------------------------------------------------ the door
@@ -84,19 +94,20 @@ class Engine:
         """Vectors in input order.
 
         Raises:
-            BadRequest: see `TextInput.encode`; Unsupported for an output or a width that the model does not have.
+            BadRequest: see `TextInput.encode` and `ImageInput.encode`; for late chunking see `inputs.late.join`.
+            Unsupported: an output, a width or a kind of item that the model does not have, or no late chunking.
             DeadlineExceeded, NotReady, RuntimeFailed.
         """
-        loaded = self.find(request.model, "embed")
+        loaded = self.find(request.model, "embed", kind_of(request.items))
         spec = loaded.spec
-        if request.late_chunking:
-            raise Unsupported(f"late chunking is not available for {spec.name!r}; leave it out")
         dim = finish.check_dim(request.dim, spec)
         if not request.outputs:
             raise BadRequest(f"no output is asked for; {spec.name!r} gives: {', '.join(spec.outputs)}")
         for output in request.outputs - set(spec.outputs):
             raise Unsupported(f"{spec.name!r} has no {output} output; it gives: {', '.join(spec.outputs)}")
-        encodings, rows, usage = await self._compute(loaded, request, request.outputs)
+        if request.late_chunking:
+            return await self._late_chunked(loaded, request, dim)
+        encodings, rows, usage = await self._rows.of(loaded, request, request.outputs)
         unit = spec.normalize if request.normalize is None else request.normalize
         fingerprint = loaded.fingerprint(request, dim, normalize=unit)
 
@@ -107,10 +118,10 @@ class Engine:
                 spec=spec,
                 fingerprint=fingerprint,
                 usage=usage,
-                dense=finish.dense(_stack(rows, "dense", spec.dim), dim, normalize=unit) if "dense" in wanted else None,
-                sparse=tuple(finish.sparse(row["sparse"], e.ids, spec.sparse_ignore) for e, row in pairs)
-                if "sparse" in wanted
+                dense=finish.dense(_stack(rows, "dense", spec.dim), dim, normalize=unit, cut_norm=spec.cut_norm)
+                if "dense" in wanted
                 else None,
+                sparse=tuple(_sparse(row["sparse"], e, spec) for e, row in pairs) if "sparse" in wanted else None,
                 multi=tuple(finish.multi(row["multi"], normalize=unit) for row in rows) if "multi" in wanted else None,
             )
 
@@ -125,7 +136,7 @@ class Engine:
         """
         loaded = self.find(request.model, "rerank")
         spec = loaded.spec
-        _, rows, usage = await self._compute(loaded, request, SCORE)
+        _, rows, usage = await self._rows.of(loaded, request, SCORE)
         return Scored(
             spec=spec,
             fingerprint=loaded.fingerprint(request),
@@ -141,7 +152,7 @@ class Engine:
         """
         loaded = self.find(request.model, "classify")
         spec = loaded.spec
-        _, rows, usage = await self._compute(loaded, request, SCORE)
+        _, rows, usage = await self._rows.of(loaded, request, SCORE)
         return Classified(
             spec=spec,
             fingerprint=loaded.fingerprint(request),
@@ -156,10 +167,10 @@ class Engine:
             BadRequest, DeadlineExceeded.
         """
         loaded = self.find(request.model, None)
-        items = await in_groups(request, request.items, lambda group, first: loaded.text.pieces(
+        items = await in_groups(request, request.items, lambda group, first: loaded.reader.pieces(
             group, request.max_tokens, request.truncate, first=first
         ))  # fmt: skip
-        usage = _usage_of_pieces(items)
+        usage = usage_of_pieces(items)
         if not request.special_tokens:
             items = [tuple(piece for piece in pieces if not piece.special) for pieces in items]
         return Tokenized(spec=loaded.spec, usage=usage, items=tuple(items))
@@ -171,7 +182,7 @@ class Engine:
             BadRequest: see `TextInput.decode`; DeadlineExceeded.
         """
         loaded = self.find(request.model, None)
-        texts = await in_groups(request, request.items, lambda group, first: loaded.text.decode(
+        texts = await in_groups(request, request.items, lambda group, first: loaded.reader.decode(
             group, skip_special_tokens=request.skip_special_tokens, first=first
         ))  # fmt: skip
         usage = Usage(items=len(texts), tokens=sum(len(item.ids) for item in request.items))
@@ -181,17 +192,18 @@ class Engine:
         """What is loaded, in the order given."""
         return tuple(loaded.spec for loaded in self._models.values())
 
-    def find(self, name: str, task: Task | None) -> Loaded:
-        """The loaded model of this name or alias; an empty name means the first one of the task.
+    def find(self, name: str, task: Task | None, kind: Input | None = None) -> Loaded:
+        """The loaded model of this name or alias; an empty name means the first one of the task and the kind.
 
         Args:
             task: what it is for; None where any model will do.
+            kind: see `naming.pick`.
         Raises:
             UnknownModel: nothing by that name; the message lists what there is.
             Unsupported: the model is there, for another task.
         """
         specs = {known: loaded.spec for known, loaded in self._models.items()}
-        return self._models[pick(name, task, specs, self._names).name]
+        return self._models[pick(name, task, specs, self._names, kind).name]
 
     def spec_of(self, name: str) -> ModelSpec | None:
         """The loaded model of this name or alias."""
@@ -262,6 +274,7 @@ class Engine:
 
     def stop(self) -> None:
         """Finish the batches that run, refuse what waits; the models stay open."""
+        self._pictures.close()
         for lane in self._lanes:
             lane.end()
 
@@ -269,92 +282,31 @@ class Engine:
         """Give the memory of the finished rows back; whether any were kept."""
         return self._cache is not None and self._cache.clear()
 
-    # ------------------------------------------------------------------ a request's way
+    async def _late_chunked(self, loaded: Loaded, request: Encode, dim: int) -> Encoded:
+        """The items as parts of one text; see `inputs.late`."""
+        began, spec = time.monotonic(), loaded.spec
+        texts = parts_of(request, spec)
+        unit = spec.normalize if request.normalize is None else request.normalize
+        make = partial(Encoded, spec=spec, fingerprint=loaded.fingerprint(request, dim, normalize=unit))
+        if not texts:
+            return make(usage=Usage(0, 0), dense=np.empty((0, dim), np.float32), spans=())
+        work = partial(
+            join, loaded.reader, texts, request.max_tokens, request.truncate, vocab=spec.architecture.vocab
+        )  # fmt: skip
+        joined = await off_loop(sum(len(item.text) for item in texts) > INLINE_CHARS, work)
+        rows, usage = await self._rows.of_texts(loaded, request, STATES, joined.encodings, began)
 
-    async def _compute(
-        self, loaded: Loaded, request: Encode | Score | Classify, outputs: frozenset[Output]
-    ) -> tuple[list[Encoding], list[Vectors], Usage]:
-        began = time.monotonic()
-        encodings = await in_groups(request, request.items, lambda group, first: loaded.text.encode(
-            group, request.max_tokens, request.truncate, first=first, document_tokens=document_tokens(request)
-        ))  # fmt: skip
-        usage = _usage(encodings)
-        if not encodings:
-            return [], [], usage
-        if 0 < self._max_request_tokens < usage.tokens:
-            raise TooLong(
-                f"the request has {usage.tokens} tokens and the limit is {self._max_request_tokens}; "
-                "send it in parts, or raise EMBEDSTACK_MAX_REQUEST_TOKENS"
-            )
-        identity = loaded.identity(outputs)
-        loop, now = asyncio.get_running_loop(), time.monotonic()
-        call = Call(loop, loop.create_future(), [None] * len(encodings), now)
-        jobs = [Job(e, (identity, _content(e)), [(call, place)]) for place, e in enumerate(encodings)]
-        # a whole request is packed by its lengths alone, so nothing of it may be left out
-        call.jobs = jobs if request.whole else [job for job in jobs if not self._answer_from_cache(call, job)]
-        call.missing = len(call.jobs)
-        if call.jobs:
-            line = Line(
-                Group(loaded.runtime, loaded.spec, outputs, identity),
-                call.jobs.copy(),
-                request.priority,
-                request.caller,
-                call.arrived,
-                lanes=loaded.runtime.lanes,
-                is_whole=request.whole,
-                deadline=request.deadline,
-                call=call,
-            )
-            await self._wait(call, request.deadline, lambda: self._scheduler.submit(line))
-        now = time.monotonic()
-        wait_s = max(0.0, (call.started or now) - call.arrived)
-        stages = wait_s, now - call.arrived - wait_s, call.arrived - began
-        usage = Usage(usage.items, usage.tokens, usage.dropped, usage.truncated, *stages)
-        return encodings, cast("list[Vectors]", call.rows), usage
+        def finished() -> Floats:
+            pooled = joined.pooled([row["states"] for row in rows])
+            return finish.dense(pooled, dim, normalize=unit, cut_norm=spec.cut_norm)
 
-    def _answer_from_cache(self, call: Call, job: Job) -> bool:
-        if self._cache is None or (rows := self._cache.get(job.key)) is None:
-            return False
-        call.rows[job.listeners[0][1]] = rows
-        return True
-
-    async def _wait(self, call: Call, deadline: float | None, submit: Callable[[], None]) -> None:
-        left_s = None if deadline is None else deadline - time.monotonic()
-        try:
-            if left_s is not None and left_s <= 0:
-                raise asyncio.TimeoutError
-            submit()
-            await (call.done if left_s is None else asyncio.wait_for(call.done, left_s))
-        except asyncio.TimeoutError as error:
-            raise late() from error
-        finally:
-            if not call.done.done() or call.done.cancelled() or call.done.exception():
-                self._scheduler.leave(call)
+        dense = await off_loop(sum(row["states"].size for row in rows) > INLINE_NUMBERS, finished)
+        return make(usage=replace(usage, items=len(texts)), dense=dense, spans=joined.spans)
 
 
 def _stack(rows: Sequence[Vectors], name: Output, width: int) -> Floats:
     return np.concatenate([row[name] for row in rows]) if rows else np.empty((0, width), np.float32)
 
 
-def _content(encoding: Encoding) -> Hashable:
-    digest = hashlib.blake2b(encoding.ids.tobytes(), digest_size=32)
-    if encoding.segments is not None:
-        digest.update(b"segments")
-        digest.update(encoding.segments.tobytes())
-    return digest.digest()
-
-
-def _usage(encodings: Sequence[Encoding]) -> Usage:
-    return Usage(
-        items=len(encodings),
-        tokens=sum(e.cost for e in encodings),
-        dropped=sum(e.dropped for e in encodings),
-        truncated=sum(e.dropped > 0 for e in encodings),
-    )
-
-
-def _usage_of_pieces(items: Sequence[Sequence[Piece]]) -> Usage:
-    """As a request would count them."""
-    dropped = [sum(piece.is_cut for piece in pieces) for pieces in items]
-    tokens = sum(len(pieces) for pieces in items) - sum(dropped)
-    return Usage(len(items), tokens, dropped=sum(dropped), truncated=sum(count > 0 for count in dropped))
+def _sparse(rows: Floats, encoding: Encoding, spec: ModelSpec) -> Sparse:
+    return finish.lexical(rows) if spec.is_lexical else finish.sparse(rows, encoding.ids, spec.sparse_ignore)

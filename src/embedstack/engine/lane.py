@@ -11,13 +11,14 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from embedstack.engine import finish
 from embedstack.engine.cache import Cache
 from embedstack.engine.line import Call, Job
 from embedstack.engine.room import is_out_of_memory
 from embedstack.engine.scheduler import Run, Scheduler
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.runtimes import Runtime
-from embedstack.types import Batch, ModelSpec, Output, Vectors
+from embedstack.types import STATES, Batch, Floats, ModelSpec, Output, Vectors
 from embedstack.watching import BatchRun, OnBatch
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ def _run(scheduler: Scheduler, cache: Cache | None, group: Group, jobs: list[Job
     started = time.monotonic()
     try:
         rows = _rows(group, jobs)
-        if cache is not None:
+        if cache is not None and group.outputs != STATES:  # those of a long text would push all others out
             for job, row in zip(jobs, rows, strict=True):
                 cache.put(job.key, row)
     except Exception as error:  # whatever it was, callers wait for an answer and the lane must go on
@@ -140,14 +141,14 @@ def _rows(group: Group, jobs: list[Job]) -> list[Vectors]:
     batch = lay(jobs)
     made = runtime.run(batch, outputs)
     for name, values in made.items():
-        wanted = len(batch) if name in ("dense", "score") else len(batch.ids)
+        wanted = len(batch) if _is_per_item(name, spec) else len(batch.ids)
         if len(values) != wanted:
             raise RuntimeFailed(f"{spec.name!r} gave {len(values)} {name} rows for {wanted}; its runtime is broken")
         if not np.isfinite(values).all():
             raise RuntimeFailed(
                 f"{spec.name!r} gave a {name} number that is not finite; its weights or the device are broken"
             )
-    return split(made, batch)
+    return split(made, batch, spec)
 
 
 def _told(error: Exception, spec: ModelSpec, job: Job) -> str:
@@ -164,16 +165,25 @@ def lay(jobs: Sequence[Job]) -> Batch:
         for job in jobs
     ]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return Batch(np.concatenate([job.encoding.ids for job in jobs]), np.concatenate(segments), offsets)
+    patches = [job.encoding.patches for job in jobs if job.encoding.patches is not None]
+    ids = np.concatenate([job.encoding.ids for job in jobs])
+    return Batch(ids, np.concatenate(segments), offsets, np.concatenate(patches) if patches else None)
 
 
-def split(made: Vectors, batch: Batch) -> list[Vectors]:
-    """Each item's own rows: one of dense and score, one per token of sparse and multi."""
+def split(made: Vectors, batch: Batch, spec: ModelSpec) -> list[Vectors]:
+    """Each item's own rows: one of dense and score, one per token of multi, and of sparse its terms or its tokens."""
     spans = [slice(a, b) for a, b in pairwise(batch.offsets.tolist())]
-    return [
-        {name: values[n : n + 1] if name in ("dense", "score") else values[span] for name, values in made.items()}
-        for n, span in enumerate(spans)
-    ]
+
+    def own(name: Output, number: int, span: slice) -> Floats:
+        rows = made[name][number : number + 1] if _is_per_item(name, spec) else made[name][span]
+        return finish.terms(rows) if name == "sparse" and spec.is_lexical else rows
+
+    return [{name: own(name, n, span) for name in made} for n, span in enumerate(spans)]
+
+
+def _is_per_item(name: Output, spec: ModelSpec) -> bool:
+    """Whether an item has one row, and not one for each of its tokens."""
+    return name in ("dense", "score") or (name == "sparse" and spec.is_lexical)
 
 
 def fail(

@@ -9,7 +9,7 @@ from typing import Protocol, get_args
 
 from embedstack.errors import ConfigError, UnknownModel, Unsupported
 from embedstack.runtimes import RUNTIMES
-from embedstack.types import ModelSpec, Precision, Task
+from embedstack.types import Image, Input, Item, Link, ModelSpec, Precision, Task
 
 ALIAS = re.compile(r"[A-Za-z0-9][\w./-]{0,127}", re.ASCII)
 PRECISIONS: tuple[str, ...] = ("auto", *get_args(Precision))
@@ -101,19 +101,32 @@ def name_table(served: Sequence[Named]) -> dict[str, str]:
     return table
 
 
-def pick(name: str, task: Task | None, specs: Mapping[str, ModelSpec], table: Mapping[str, str]) -> ModelSpec:
-    """The model that a request means; an empty name means the first one of the task.
+def kind_of(items: Sequence[Item]) -> Input:
+    """What a model must take for them: images where there is one."""
+    return "image" if any(isinstance(item, Image | Link) for item in items) else "text"
+
+
+def pick(
+    name: str,
+    task: Task | None,
+    specs: Mapping[str, ModelSpec],
+    table: Mapping[str, str],
+    kind: Input | None = None,
+) -> ModelSpec:
+    """The model that a request means; an empty name means the first one of the task and the kind.
 
     Args:
         task: what it is for; None where any model will do.
         specs: by public name, in the order in which they are served.
         table: see `name_table`.
+        kind: what it takes, where it is not named; one that takes nothing else comes first, so that texts go to the
+            model for texts also where one for images reads both.
     Raises:
         UnknownModel: nothing by that name; the message lists what there is.
         Unsupported: the model is there, for another task.
     """
     if not name:
-        return _first(task, specs)
+        return _first(task, specs, kind)
     if name not in table:
         near = get_close_matches(name[:QUOTED], table, n=1, cutoff=0.4)
         hint = f"did you mean {table[near[0]]!r}? " if near else ""
@@ -124,9 +137,10 @@ def pick(name: str, task: Task | None, specs: Mapping[str, ModelSpec], table: Ma
     return spec
 
 
-def _first(task: Task | None, specs: Mapping[str, ModelSpec]) -> ModelSpec:
+def _first(task: Task | None, specs: Mapping[str, ModelSpec], kind: Input | None) -> ModelSpec:
     fits = [spec for spec in specs.values() if task in (None, spec.task)]
     fits += [spec for spec in specs.values() if task == STANDS_IN.get(spec.task, "")]
     if not fits:
         raise Unsupported(f"no model for {task} is served, only {', '.join(specs) or 'none'}; serve one beside it")
-    return fits[0]
+    able = [spec for spec in fits if kind in (None, *spec.inputs)] or fits  # what reads items says what it cannot read
+    return min(able, key=lambda spec: kind is not None and spec.inputs != (kind,))

@@ -13,6 +13,7 @@ from typing import TypeVar
 from embedstack.engine.engine import Engine
 from embedstack.engine.loader import Check, Loader, Rules, Work
 from embedstack.engine.memory import Meter, ProcessMemory
+from embedstack.engine.naming import kind_of
 from embedstack.engine.slots import ModelState, Slot, Source, Table
 from embedstack.errors import EmbedstackError, UnknownModel
 from embedstack.proof.startup import Proof
@@ -237,7 +238,8 @@ class Pool:
     def _using(self, request: Asking, task: Task | None) -> Iterator[Asking]:
         """The request under the model's public name; the model stays in memory meanwhile."""
         with self._changed:
-            slot = self._table.find(request.model, task)
+            kind = kind_of(request.items) if isinstance(request, Encode) else None
+            slot = self._table.find(request.model, task, kind)
             if slot.state != "loaded":
                 raise self._begin(slot)
             slot.in_flight += 1

@@ -1,13 +1,15 @@
 """Items become what a tokeniser makes of them: in groups and beside the event loop, so that nobody waits long."""
 
 import asyncio
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from embedstack.engine.line import Call
 from embedstack.errors import DeadlineExceeded
-from embedstack.types import Image, Item, Link, Pair, Request, Text, Tokens
+from embedstack.types import Encoding, Image, Item, Link, Pair, Piece, Request, Text, Tokens, Usage
 
 I = TypeVar("I", bound=Item)  # noqa: E741
 T = TypeVar("T")
@@ -68,3 +70,68 @@ def _chars(item: Item) -> int:
 async def off_loop(is_long: bool, work: Callable[[], T]) -> T:
     """Long work leaves the event loop free for other callers."""
     return await asyncio.to_thread(work) if is_long else work()
+
+
+async def within(deadline: float | None, work: Awaitable[T]) -> T:
+    """The work, given up at the deadline.
+
+    Raises:
+        DeadlineExceeded: it has passed.
+    """
+    if deadline is None:
+        return await work
+    try:
+        return await asyncio.wait_for(work, max(0.0, deadline - time.monotonic()))
+    except asyncio.TimeoutError as error:
+        raise late() from error
+
+
+async def together(works: Sequence[Coroutine[object, object, None]]) -> None:
+    """All of them at once; when one fails, the others are given up."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# ------------------------------------------------------------------------------------------------ what it was
+
+
+def content(encoding: Encoding) -> Hashable:
+    """What makes an encoding another one: a picture is its pixels."""
+    digest = hashlib.blake2b(encoding.ids.tobytes(), digest_size=32)
+    for name, array in (("segments", encoding.segments), ("patches", encoding.patches)):
+        if array is not None:
+            digest.update(name.encode())
+            digest.update(array.tobytes())
+    return digest.digest()
+
+
+def usage_of(encodings: Sequence[Encoding]) -> Usage:
+    """What a request costs, before it is computed."""
+    return Usage(
+        items=len(encodings),
+        tokens=sum(e.cost for e in encodings),
+        dropped=sum(e.dropped for e in encodings),
+        truncated=sum(e.dropped > 0 for e in encodings),
+    )
+
+
+def usage_of_pieces(items: Sequence[Sequence[Piece]]) -> Usage:
+    """As a request would count them."""
+    dropped = [sum(piece.is_cut for piece in pieces) for pieces in items]
+    tokens = sum(len(pieces) for pieces in items) - sum(dropped)
+    return Usage(len(items), tokens, dropped=sum(dropped), truncated=sum(count > 0 for count in dropped))
+
+
+def timed(usage: Usage, began: float, calls: Sequence[Call]) -> Usage:
+    """The same with its stages: until the first part was read, until the device began it, until now."""
+    now = time.monotonic()
+    arrived = min((call.arrived for call in calls), default=now)
+    started = max(arrived, min((call.started or now for call in calls), default=now))
+    return Usage(
+        usage.items, usage.tokens, usage.dropped, usage.truncated, started - arrived, now - started, arrived - began
+    )

@@ -10,7 +10,7 @@ from embedstack.engine.naming import name_table, pick
 from embedstack.engine.need import MB, Candidate, Need
 from embedstack.errors import EmbedstackError, LoadFailed, NotReady, RuntimeFailed
 from embedstack.proof.startup import Proof
-from embedstack.types import ModelSpec, Task
+from embedstack.types import Input, ModelSpec, Task
 
 Standing = Literal["available", "loading", "loaded", "unloading", "failed"]
 FRESH_S = 5.0  # whoever asked for a model is back within Retry-After, so it is not unloaded unused at once
@@ -181,9 +181,9 @@ class Table:
         self.specs = {slot.name: slot.source.spec for slot in slots}
         self.names = names
 
-    def find(self, name: str, task: Task | None) -> Slot:
+    def find(self, name: str, task: Task | None, kind: Input | None = None) -> Slot:
         """See `naming.pick`."""
-        return self.slots[pick(name, task, self.specs, self.names).name]
+        return self.slots[pick(name, task, self.specs, self.names, kind).name]
 
     def has(self, slot: Slot) -> bool:
         """Whether it is still served."""

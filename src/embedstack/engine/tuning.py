@@ -14,7 +14,7 @@ import numpy as np
 from embedstack.catalog.digests import write_whole
 from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.runtimes import Runtime
-from embedstack.types import Batch, ModelSpec, Output
+from embedstack.types import DENSE, Batch, ModelSpec, Output
 
 GAIN = 1.1  # a lone query waits longer where lanes share the threads, so the next count must give this much more
 ENOUGH_S = 0.5  # a batch that takes this long keeps every thread busy by itself
@@ -77,7 +77,8 @@ def _tried(build: Build, spec: ModelSpec, lanes: int, budget: int, clock: Clock)
 def _rate(runtime: Runtime, spec: ModelSpec, lanes: int, budget: int, clock: Clock) -> tuple[float, float]:
     """Batches a second with all lanes busy, and the seconds that one takes."""
     length = min(LENGTH, spec.max_tokens)
-    batch = _batch(spec, [length] * max(1, budget // length))
+    is_text = "text" in spec.inputs
+    batch = _batch(spec, [length] * max(1, budget // length)) if is_text else _pictures(spec, budget)
     wanted = frozenset(spec.outputs[:1])
     runtime.run(batch, wanted)  # what only the first run does is not counted
 
@@ -102,7 +103,9 @@ def warm_up(runtime: Runtime, spec: ModelSpec, *, budget_s: float, clock: Clock 
     """
     began, warm = clock(), 0
     wanted: frozenset[Output] = frozenset(spec.outputs[:1])
-    for length in LADDER:
+    if "image" in spec.inputs:
+        runtime.run(_pictures(spec, 1), DENSE)
+    for length in LADDER if "text" in spec.inputs else ():
         if length > spec.max_tokens or clock() - began > budget_s:
             break
         runtime.run(_batch(spec, [length]), wanted)
@@ -122,10 +125,11 @@ def run_all_sizes(runtime: Runtime, spec: ModelSpec, *, budget: int) -> None:
         [8],
         *([length] * (budget // length) for length in (min(LENGTH, longest), min(256, longest), longest)),
     ]
-    wanted: frozenset[Output] = frozenset(spec.outputs)
+    works = [(_batch(spec, lengths), frozenset(spec.outputs)) for lengths in batches] if "text" in spec.inputs else []
+    if "image" in spec.inputs:
+        works += [(_pictures(spec, tokens), DENSE) for tokens in (1, budget)]
     with ThreadPoolExecutor(runtime.lanes) as threads:
-        for lengths in batches:
-            batch = _batch(spec, lengths)
+        for batch, wanted in works:
             for running in [threads.submit(runtime.run, batch, wanted) for _ in range(runtime.lanes)]:
                 running.result()
 
@@ -135,6 +139,16 @@ def _batch(spec: ModelSpec, lengths: Sequence[int]) -> Batch:
     tokens = sum(lengths)
     ids = np.full(tokens, spec.architecture.vocab // 2, np.int32)
     return Batch(ids, np.zeros(tokens, np.int32), np.cumsum([0, *lengths]).astype(np.int32))
+
+
+def _pictures(spec: ModelSpec, tokens: int) -> Batch:
+    """As many as such a batch holds, at least one."""
+    vision = spec.architecture.vision
+    assert vision is not None  # who asks has seen that the model takes images
+    count = max(1, tokens // vision.tokens)
+    ids = np.zeros(count * vision.tokens, np.int32)
+    offsets = np.arange(0, len(ids) + 1, vision.tokens, dtype=np.int32)
+    return Batch(ids, ids, offsets, np.zeros((len(ids), vision.patch_width), np.float32))
 
 
 class Remembered:

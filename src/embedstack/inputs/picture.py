@@ -71,28 +71,30 @@ def _unpacked(text: str) -> bytes:
 # ------------------------------------------------------------------------------------------------ format and size
 
 
-def check_picture(data: bytes, *, max_bytes: int, max_pixels: int) -> tuple[str, int, int]:
+def check_picture(data: bytes, *, max_bytes: int, max_pixels: int, what: str = "an image") -> tuple[str, int, int]:
     """Format, width and height, if it may be decoded.
 
+    Args:
+        what: how messages call it.
     Raises:
         TooLong: too many bytes, or too many pixels, which a small file can claim.
         Unsupported: of no format that is read. BadRequest: it ends or breaks before its size.
     """
     if len(data) > max_bytes:
-        raise TooLong(f"an image has {len(data)} bytes, the limit is {max_bytes}; send a smaller one")
-    name, measure = _format(data)
+        raise TooLong(f"{what} has {len(data)} bytes, the limit is {max_bytes}; send a smaller one")
+    name, measure = _format(data, what)
     try:
         width, height = measure(data)
     except (IndexError, ValueError) as error:
-        raise BadRequest(f"an image begins like {name} and is broken before its size; send the whole file") from error
+        raise BadRequest(f"{what} begins like {name} and is broken before its size; send the whole file") from error
     if not width or not height:
-        raise BadRequest(f"an image ({name}) claims to be {width} x {height} pixels; send another")
+        raise BadRequest(f"{what} ({name}) claims to be {width} x {height} pixels; send another")
     if width * height > max_pixels:
-        raise TooLong(f"an image has {width} x {height} pixels, the limit is {max_pixels}; send a smaller one")
+        raise TooLong(f"{what} has {width} x {height} pixels, the limit is {max_pixels}; send a smaller one")
     return name, width, height
 
 
-def _format(data: bytes) -> tuple[str, Callable[[bytes], Size]]:
+def _format(data: bytes, what: str) -> tuple[str, Callable[[bytes], Size]]:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "png", _png
     if data.startswith(b"\xff\xd8\xff"):
@@ -101,7 +103,7 @@ def _format(data: bytes) -> tuple[str, Callable[[bytes], Size]]:
         return "gif", _gif
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "webp", _webp
-    raise Unsupported(f"an image is not PNG, JPEG, WebP or GIF{_seems(data)}; send one of these")
+    raise Unsupported(f"{what} is not PNG, JPEG, WebP or GIF{_seems(data)}; send one of these")
 
 
 def _seems(data: bytes) -> str:

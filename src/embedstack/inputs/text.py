@@ -9,13 +9,19 @@ import numpy as np
 import tokenizers
 
 from embedstack.errors import BadRequest, ConfigError, TooLong, Unsupported
+from embedstack.inputs.checks import MAX_TEXT_CHARS, check_pair, check_text
 from embedstack.inputs.pieces import Source, lengths, pieces
+from embedstack.inputs.template import Written, fill, without, written_pieces
+from embedstack.models.folder import root_of
 from embedstack.types import Encoding, Image, Ints, Item, Link, ModelSpec, Pair, Piece, Text, Tokens, Truncate
 
 TRUNCATES = get_args(Truncate)
 ROLES = ("query", "document", "none")  # always there; the last puts nothing in front
 _NO_ID = 2**31  # ids are below it in every tokenizer.json
-MAX_TEXT_CHARS = 1_000_000  # a megabyte tokenises in about half a second and holds some 250,000 tokens
+
+
+class NothingKnown(BadRequest):
+    """A text of which nothing is left where the tokens that the model leaves out are taken out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class TextInput:
     """
 
     def __init__(self, folder: Path, spec: ModelSpec, *, max_text_chars: int = MAX_TEXT_CHARS) -> None:
-        path = folder / "tokenizer.json"
+        path = root_of(folder) / "tokenizer.json"
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for a missing and for a broken file
@@ -48,6 +54,11 @@ class TextInput:
         self._before, self._after = self._frame()
         adds = spec.special_tokens
         self._specials = [adds * self._tokenizer.num_special_tokens_to_add(is_pair) for is_pair in (False, True)]
+        if spec.pair_template:  # what it says is always there, as special tokens are
+            least = fill(spec.pair_template, "a", "a").read
+            self._specials[True] = len(self._tokenizer.encode(least, add_special_tokens=adds).ids) - 2
+        self._prompts = tuple(filter(None, spec.prompts.values())) if spec.needs_prompt else ()
+        self._prompt_ids = [self._tokenizer.encode(p.rstrip(), add_special_tokens=False).ids for p in self._prompts]
 
     def _frame(self) -> tuple[list[int], list[int]]:
         """The special tokens that stand before and after a text."""
@@ -110,7 +121,9 @@ class TextInput:
         read = [_read(source) for source in sources]
         whole = self._tokenizer.encode_batch(read, add_special_tokens=self._spec.special_tokens)
         return [
-            pieces(encoding, source, self._keeps(encoding, len(source), limit), truncate)
+            written_pieces(encoding, source, limit, truncate)
+            if isinstance(source, Written)
+            else pieces(encoding, source, self._keeps(encoding, len(source), limit), truncate)
             for encoding, source in zip(whole, sources, strict=True)
         ]
 
@@ -140,7 +153,7 @@ class TextInput:
         if truncate not in TRUNCATES:
             raise BadRequest(f"truncate={truncate!r} is unknown; use one of: {', '.join(TRUNCATES)}")
         is_pair = any(isinstance(item, Pair) for item in items)
-        least = self._specials[is_pair] + (2 if is_pair else 1)
+        least = self._specials[is_pair] + (2 if is_pair else 1 + max(map(len, self._prompt_ids), default=0))
         limit = self._spec.max_tokens if max_tokens is None else min(max_tokens, self._spec.max_tokens)
         if limit < least:
             what = "a pair" if is_pair else "a text"
@@ -155,9 +168,12 @@ class TextInput:
         return dict(zip(prompted, made, strict=True))
 
     def _prompted(self, item: Text | Pair | Image | Link, place: int) -> str | tuple[str, str]:
-        return _read(self._sources(item, place))
+        sources = self._sources(item, place)
+        if isinstance(item, Text):
+            self.require_prompt(item, place)
+        return _read(sources)
 
-    def _sources(self, item: Text | Pair | Image | Link, place: int) -> tuple[Source, ...]:
+    def _sources(self, item: Text | Pair | Image | Link, place: int) -> tuple[Source, ...] | Written:
         how = self._spec.lowercase, self._spec.canonical
         match item:
             case Text(text, role):
@@ -165,6 +181,8 @@ class TextInput:
                 return (Source(text, self._prompt(text, role, place), *how),)
             case Pair(query, document):
                 check_pair(item, place, self._max_text_chars)
+                if self._spec.pair_template:
+                    return fill(self._spec.pair_template, query, document)
                 return Source(query, "", *how), Source(document, "", *how)
             case Image() | Link():
                 what = "an image" if isinstance(item, Image) else "a link to an image"
@@ -179,13 +197,29 @@ class TextInput:
             known = ", ".join(sorted({*ROLES, *prompts}))
             raise BadRequest(f"role {role!r} is unknown to {self._spec.name!r}; send one of: {known}")
         prompt = prompts.get(role, "")
-        if not prompt and self._spec.needs_prompt and not text.startswith(tuple(filter(None, prompts.values()))):
-            known = ", ".join(f"{name} ({words!r})" for name, words in prompts.items())
-            raise BadRequest(
-                f"text {place} has no prompt, and {self._spec.name!r} needs one; send a role ({known}), or write the "
-                "prompt before the text yourself"
-            )
-        return prompt
+        written = self._prompts if role == "document" else tuple({prompt} & {*self._prompts})
+        return "" if text.startswith(written) else prompt
+
+    def require_prompt(self, item: Text, place: int) -> None:
+        """What is to be embedded has the prompt that the model needs, by its role or as its caller wrote it.
+
+        Raises:
+            BadRequest: it has none; the message has all prompts.
+        """
+        is_put = bool(self._spec.prompts.get(item.role))
+        if self._spec.needs_prompt and not is_put and not self.begins_with_prompt(item.text):
+            raise self._without_prompt(f"text {place} has no prompt")
+
+    def begins_with_prompt(self, text: str) -> bool:
+        """Whether the caller wrote one of the prompts of a model that needs one."""
+        return text.startswith(self._prompts)
+
+    def _without_prompt(self, problem: str) -> BadRequest:
+        known = ", ".join(f"{name} ({words!r})" for name, words in self._spec.prompts.items())
+        return BadRequest(
+            f"{problem}, and {self._spec.name!r} needs one; send a role ({known}), or write the prompt before the text "
+            "yourself"
+        )
 
     def _fit(self, item: Item, encoding: tokenizers.Encoding, room: Room, place: int) -> Encoding:
         ids, tokens = encoding.ids, len(encoding.ids)
@@ -194,7 +228,9 @@ class TextInput:
         if max(ids) >= self._spec.architecture.vocab:
             raise self._without_row(item, ids, place)
         is_over = tokens > room.tokens
-        if isinstance(item, Pair):
+        if isinstance(item, Pair) and self._spec.pair_template:
+            ids = self._fit_written(item, ids, room, place)
+        elif isinstance(item, Pair):
             if self._is_document_over(encoding, room, place) or is_over:
                 encoding = self._cut_pair(item, room, place)
                 ids = encoding.ids
@@ -202,7 +238,16 @@ class TextInput:
             self._may_cut(item, tokens, room.tokens, room.truncate, place)
             ids = self._cut_ids(ids, room.tokens, room.truncate)
         segments = np.array(encoding.type_ids, np.int32) if self._has_segments and isinstance(item, Pair) else None
-        return self._laid(ids, segments, tokens - len(ids))
+        return self._laid(self._known(ids, place), segments, tokens - len(ids))
+
+    def _known(self, ids: list[int], place: int) -> list[int]:
+        """Without the tokens that the model leaves out, where it leaves out any."""
+        if not self._spec.dropped_ids:
+            return ids
+        known = [number for number in ids if number not in self._spec.dropped_ids]
+        if not known:
+            raise NothingKnown(f"text {place} has no token that {self._spec.name!r} knows; leave it out")
+        return known
 
     def _laid(self, ids: list[int], segments: Ints | None, dropped: int) -> Encoding:
         """Ended at the first token that ends a text, and filled up, where the model is made so."""
@@ -233,12 +278,47 @@ class TextInput:
         if most is None or len(encoding.ids) - self._specials[True] <= most:
             return False
         tokens = lengths(encoding, 2)[1]
-        if tokens > most and room.truncate == "refuse":
+        return self._allowed(tokens, room, place) < tokens
+
+    def _allowed(self, tokens: int, room: Room, place: int) -> int:
+        """How many tokens of a document its own limit leaves.
+
+        Raises:
+            TooLong: not all of them, and it must not be cut.
+        """
+        most = room.document_tokens
+        if most is None or tokens <= most:
+            return tokens
+        if room.truncate == "refuse":
             raise TooLong(
                 f"document {place} has {tokens} tokens, the limit is document_tokens={most}; "
                 "send truncate=right or left, or split it"
             )
-        return tokens > most
+        return most
+
+    def _fit_written(self, item: Pair, ids: list[int], room: Room, place: int) -> list[int]:
+        """Cut from the document alone, so that what is asked about it stays whole.
+
+        Raises:
+            TooLong: it must not be cut, or the query leaves no room for any of it.
+        """
+        if len(ids) <= min(room.tokens, room.document_tokens or room.tokens):
+            return ids
+        pair = fill(self._spec.pair_template, item.query, item.document)
+        # with its offsets, which the fast way does without
+        whole = self._tokenizer.encode(pair.read, add_special_tokens=self._spec.special_tokens)
+        first, stop = pair.document_tokens(whole.offsets)
+        keep = self._allowed(stop - first, room, place)
+        over = len(ids) - (stop - first) + keep - room.tokens
+        if over > 0:
+            self._may_cut(item, room.tokens + over, room.tokens, room.truncate, place)
+            if over >= keep:
+                raise TooLong(
+                    f"the query leaves no room for document {place}: {self._spec.name!r} takes {room.tokens} tokens, "
+                    f"and there are {room.tokens + over - keep} without it; shorten the query"
+                )
+            keep -= over
+        return without(ids, (first, stop), stop - first - keep, room.truncate)
 
     def _cut_pair(self, item: Pair, room: Room, place: int) -> tokenizers.Encoding:
         """Cut before the special tokens are put around, so that they are all kept.
@@ -264,14 +344,26 @@ class TextInput:
             raise BadRequest(
                 f"text {place} has a token id outside 0..{vocab - 1}, the vocabulary of {self._spec.name!r}"
             )
+        self._require_prompt_ids(ids, place)
         if len(ids) > limit:
             self._may_cut(item, len(ids), limit, truncate, place)
             ids = self._cut_ids(ids, limit, truncate)
-        return self._laid(ids, None, len(item.ids) - len(ids))
+        return self._laid(self._known(ids, place), None, len(item.ids) - len(ids))
+
+    def _require_prompt_ids(self, ids: list[int], place: int) -> None:
+        """As `require_prompt`, of ids, with the special tokens around or without."""
+        start = self._start(ids)
+        if self._spec.needs_prompt and not any(ids[start : start + len(p)] == p for p in self._prompt_ids):
+            raise self._without_prompt(f"text {place} is token ids that begin with no prompt")
+
+    def _start(self, ids: list[int]) -> int:
+        """Where the text begins; ids from a caller may be without special tokens."""
+        return len(self._before) if ids[: len(self._before)] == self._before else 0
 
     def _cut_ids(self, ids: list[int], limit: int, truncate: Truncate) -> list[int]:
-        """Cut the text and keep its special tokens; ids from a caller may be without them."""
-        before = self._before if ids[: len(self._before)] == self._before else []
+        """Cut the text and keep its special tokens, and a prompt that the model needs; ids may be without them."""
+        before = ids[: self._start(ids)]
+        before += next((p for p in self._prompt_ids if ids[len(before) : len(before) + len(p)] == p), [])
         after = self._after if ids[-len(self._after) :] == self._after else []
         inside, room = ids[len(before) : len(ids) - len(after)], limit - len(before) - len(after)
         return before + (inside[-room:] if truncate == "left" else inside[:room]) + after
@@ -284,40 +376,16 @@ class TextInput:
             )
 
 
-def _read(sources: tuple[Source, ...]) -> str | tuple[str, str]:
+def _read(sources: tuple[Source, ...] | Written) -> str | tuple[str, str]:
     """What the tokeniser takes: a text, or two of a pair."""
+    if isinstance(sources, Written):
+        return sources.read
     texts = [source.read for source in sources]
     return texts[0] if len(texts) == 1 else (texts[0], texts[1])
 
 
 def _called(item: Item, place: int) -> str:
     return f"document {place} with its query" if isinstance(item, Pair) else f"text {place}"
-
-
-def check_pair(pair: Pair, place: int, max_chars: int = MAX_TEXT_CHARS) -> None:
-    """Refuse what no tokeniser can take; one of the two may be empty, as lists of found documents have it."""
-    check_text(pair.query, "the query", max_chars, may_be_empty=True)
-    check_text(pair.document, f"document {place}", max_chars, may_be_empty=True)
-    if not pair.query and not pair.document:
-        raise BadRequest(f"document {place} and the query are both empty; send at least one character or leave it out")
-
-
-def check_text(text: str, place: str, max_chars: int = MAX_TEXT_CHARS, *, may_be_empty: bool = False) -> None:
-    """Refuse what no tokeniser can take.
-
-    Args:
-        place: how the message calls the text: `text 3`.
-    """
-    if not isinstance(text, str):
-        raise BadRequest(f"{place} is {type(text).__name__}, not a string; send text")
-    if not text and not may_be_empty:
-        raise BadRequest(f"{place} is empty; send at least one character or leave it out")
-    if len(text) > max_chars:
-        raise TooLong(f"{place} has {len(text)} characters, the limit is {max_chars}; split it")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BadRequest(f"{place} holds a lone surrogate at character {error.start}; send valid Unicode") from error
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:

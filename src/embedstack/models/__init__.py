@@ -19,8 +19,24 @@ FAMILIES: Mapping[str, str] = {
     "roberta": "embedstack.models.bert:FAMILY",
     "xlm-roberta": "embedstack.models.bert:FAMILY",
     "camembert": "embedstack.models.bert:FAMILY",
+    "static": "embedstack.models.static:FAMILY",
+    "model2vec": "embedstack.models.static:FAMILY",
+    "mpnet": "embedstack.models.mpnet:FAMILY",
+    "distilbert": "embedstack.models.distilbert:FAMILY",
+    "modernbert": "embedstack.models.modernbert:FAMILY",
+    "nomic_bert": "embedstack.models.nomic_bert:FAMILY",
+    "new": "embedstack.models.gte:FAMILY",
+    "gte": "embedstack.models.gte:FAMILY",
+    "clip": "embedstack.models.clip:FAMILY",
+    "siglip": "embedstack.models.siglip:FAMILY",
+    "qwen3": "embedstack.models.qwen3:FAMILY",
 }
 """By the model_type of config.json."""
+REFUSED: Mapping[str, str] = {
+    "siglip2": "is a SigLIP 2 whose images keep their shape (NaFlex, model_type 'siglip2'); embedstack has those of a "
+    "fixed size, such as google/siglip2-base-patch16-224",
+}
+"""Families that are taken for others: why not, and what instead."""
 REFERENCE_HINT = "; --runtime reference may run it, through sentence-transformers"
 
 
@@ -32,6 +48,8 @@ def family_of(model_type: str, name: str) -> Family:
     Raises:
         Unsupported: no such family here.
     """
+    if model_type in REFUSED:
+        raise Unsupported(f"{name!r} {REFUSED[model_type]}")
     if model_type not in FAMILIES:
         raise Unsupported(
             f"{name!r} is of the family {model_type!r}; embedstack has: {', '.join(FAMILIES)}{REFERENCE_HINT}"

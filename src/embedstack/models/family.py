@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from embedstack.models.folder import Fields
 from embedstack.models.ops import Ops, Tensor
+from embedstack.models.weights import Weights
 from embedstack.types import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
@@ -50,7 +51,8 @@ class Family:
         pooling: where the family itself decides it, so that a repository need not state how vectors are made.
         dense: what comes after pooling, where that is anything.
         image: the second tower of a model of texts and pictures.
-        adapt: a drafted spec, the folder and config.json -> the spec with what else this family needs.
+        adapt: a drafted spec, the folder where config.json lies, and that -> the spec with what else this family needs.
+        scale: the weights -> what the cosine of a text with a picture is multiplied by, and what is added to it then.
     """
 
     architecture: Callable[[Fields, str], Architecture]
@@ -61,3 +63,4 @@ class Family:
     dense: Project | None = None
     image: See | None = None
     adapt: Callable[[ModelSpec, Path, Fields], ModelSpec] | None = None
+    scale: Callable[[Weights], tuple[float, float]] | None = None

@@ -17,19 +17,24 @@ SETTINGS_NAMES = tuple(
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 """In the order in which sentence-transformers 6.2 looks for them, `base/modules/transformer.py`."""
+_FIRST = r"(0_\w+/)?"  # where an encoder's own files lie: in the folder itself, or in that of its first module
 _SMALL = re.compile(
-    r"config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|modules\.json"
-    r"|config_sentence_transformers\.json|README\.md|LICEN[CS]E(\.\w+)?"
+    r"modules\.json|config_sentence_transformers\.json|README\.md|LICEN[CS]E(\.\w+)?"
     r"|\d+_\w+/config\.json"  # the modules of sentence-transformers
-    "|" + "|".join(re.escape(name) for name in SETTINGS_NAMES)
+    rf"|{_FIRST}("
+    r"config\.json|tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|(pre)?processor_config\.json|"
+    r"chat_template\.jinja|" + "|".join(re.escape(name) for name in SETTINGS_NAMES) + ")"
 )
 _WEIGHTS = (  # the first form that a repository has is taken
-    re.compile(r"model\.safetensors"),
-    re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
-    re.compile(r"pytorch_model\.bin"),
-    re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
+    re.compile(_FIRST + r"model\.safetensors"),
+    re.compile(_FIRST + r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"),
+    re.compile(_FIRST + r"pytorch_model\.bin"),
+    re.compile(_FIRST + r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"),
 )
-_MODULE_WEIGHTS = (re.compile(r"\d+_\w+/model\.safetensors"), re.compile(r"\d+_\w+/pytorch_model\.bin"))
+_MODULE_WEIGHTS = (
+    re.compile(r"[1-9]\d*_\w+/model\.safetensors"),
+    re.compile(r"[1-9]\d*_\w+/pytorch_model\.bin"),
+)
 """Of modules beside the encoder, such as 2_Dense; only the reference runtime reads them."""
 _MOST = 2**31 - 1  # no size, count or id of a model is larger
 _SHOWN_CHARS = 60
@@ -141,6 +146,32 @@ def read_fields_if_there(path: Path) -> Fields:
     return read_fields(path) if path.is_file() else Fields(path, {})
 
 
+def module_rows(folder: Path) -> list[tuple[str, str]]:
+    """Class path and place of each module, in order; none where there is no modules.json.
+
+    Raises:
+        ConfigError: it is no list of modules, or a place is outside the folder.
+    """
+    path = folder / "modules.json"
+    if not path.is_file():
+        return []
+    rows = read_json(path)
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"{str(path)!r} holds no list of modules; pull the model again")
+    fields = [Fields(path, row) for row in rows]
+    modules = [(row.text("type"), row.text("path")) for row in fields]
+    for _, place in modules:
+        if Path(place).is_absolute() or ".." in Path(place).parts:
+            raise ConfigError(f"{str(path)!r} names {place!r}, which is outside the folder; pull the model again")
+    return modules
+
+
+def root_of(folder: Path) -> Path:
+    """Where the encoder's own files lie, its weights, config.json and tokeniser: where the first module is."""
+    rows = module_rows(folder)
+    return folder / rows[0][1] if rows else folder
+
+
 def chosen(names: Iterable[str]) -> list[str]:
     """Of a repository's files those that a model here reads, weights last: one form of them, not all."""
     names = sorted(names)
@@ -170,10 +201,11 @@ def container_of(folder: Path) -> Path:
     Raises:
         ConfigError: there is none.
     """
+    root = root_of(folder)
     for name in _CONTAINERS:
-        if (folder / name).is_file():
-            return folder / name
-    raise ConfigError(f"{str(folder)!r} holds no weights; it needs model.safetensors or pytorch_model.bin")
+        if (root / name).is_file():
+            return root / name
+    raise ConfigError(f"{str(root)!r} holds no weights; it needs model.safetensors or pytorch_model.bin")
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
@@ -186,7 +218,8 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     """
     container = container_of(folder)
     main = _shards(container) if container.suffix == ".json" else (container,)
-    return *main, *(folder / head for head in HEADS.values() if (folder / head).is_file())
+    root = container.parent
+    return *main, *(root / head for head in HEADS.values() if (root / head).is_file())
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

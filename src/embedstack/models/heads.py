@@ -2,12 +2,19 @@
 
 from typing import TypeVar
 
+import numpy as np
+
 from embedstack.errors import Unsupported
 from embedstack.models.family import Project
+from embedstack.models.mlm import lexical
 from embedstack.models.ops import Ops, Tensor
 from embedstack.types import ModelSpec, Output, Pooling
 
 X = TypeVar("X", bound=Tensor)
+
+BERT_PREFIXES = ("", "bert.", "new.", "gte.")  # of the families whose pooler is BERT's
+
+EMBEDDINGS = "embed_tokens.weight"
 
 
 def finish(
@@ -26,7 +33,7 @@ def finish(
     Raises:
         Unsupported: the model has no such head.
     """
-    if missing := wanted - set(spec.outputs):
+    if missing := wanted - {*spec.outputs, "states"}:
         raise Unsupported(f"{spec.name!r} has no {sorted(missing)[0]} output; it gives: {', '.join(spec.outputs)}")
 
     def made(name: Output) -> X:
@@ -37,9 +44,11 @@ def finish(
             case "score":
                 return score(ops, spec, x if only else ops.pool(x, spec.pooling))
             case "sparse":
-                return sparse(ops, spec, x)
+                return lexical(ops, spec, x) if spec.is_lexical else sparse(ops, spec, x)
             case "multi":
                 return multi(ops, spec, x)
+            case "states":
+                return x
 
     return {name: made(name) for name in sorted(wanted)}
 
@@ -62,17 +71,44 @@ def multi(ops: Ops[X], spec: ModelSpec, x: X) -> X:
 
 
 def score(ops: Ops[X], spec: ModelSpec, first: X) -> X:
-    """(items, hidden), the first token's rows -> (items, labels) logits.
+    """(items, hidden), the pooled rows, of most heads the first token's -> (items, labels) logits.
 
-    Source: `BertForSequenceClassification` and `XLMRobertaClassificationHead` of transformers 5.23.
+    Source: `BertForSequenceClassification` (GTE's is the same), `XLMRobertaClassificationHead` (MPNet's is the same),
+    `DistilBertForSequenceClassification` and `ModernBertForSequenceClassification` of transformers 5.23.
     """
     hidden = spec.architecture.hidden
     match spec.head:
         case "bert":
-            pooled = ops.tanh(ops.linear(first, f"{ops.weights.prefix(('', 'bert.'))}pooler.dense", hidden, hidden))
+            at = ops.weights.prefix(BERT_PREFIXES)
+            pooled = ops.tanh(ops.linear(first, f"{at}pooler.dense", hidden, hidden))
             return ops.linear(pooled, "classifier", hidden, spec.labels)
         case "roberta":
             pooled = ops.tanh(ops.linear(first, "classifier.dense", hidden, hidden))
             return ops.linear(pooled, "classifier.out_proj", hidden, spec.labels)
-        case "none":
+        case "distilbert":
+            pooled = ops.relu(ops.linear(first, "pre_classifier", hidden, hidden))
+            return ops.linear(pooled, "classifier", hidden, spec.labels)
+        case "modernbert":
+            wide = ops.gelu(ops.linear(first, "head.dense", hidden, hidden, bias=False))
+            normed = ops.layer_norm(wide, "head.norm", hidden, spec.architecture.norm_eps, bias=False)
+            return ops.linear(normed, "classifier", hidden, spec.labels)
+        case "linear":
+            return ops.linear(first, "score", hidden, spec.labels, bias=False)
+        case "lm_head":
+            return answer(ops, spec, first, "lm_head.weight")
+        case "embeddings":
+            return answer(ops, spec, first, f"{ops.weights.prefix(('', 'model.'), EMBEDDINGS)}{EMBEDDINGS}")
+        case "none" | "bert_mlm" | "distilbert_mlm" | "roberta_mlm":
             raise Unsupported(f"{spec.name!r} has no scoring head")
+
+
+def answer(ops: Ops[X], spec: ModelSpec, last: X, table: str) -> X:
+    """(items, hidden), the last token's rows -> (items, 1): the logit of the word for yes, less that of the one for no.
+
+    Only their rows of the table of all words are read. What is multiplied is a constant and no product, so that it is
+    float32 also where products are not. Source: sentence_transformers 6.2, `cross_encoder/modules/logit_score.py`.
+    """
+    a = spec.architecture
+    yes, *no = ops.weights.rows(table, (a.vocab, a.hidden), spec.score_ids).astype(np.float64)
+    towards = yes - no[0] if no else yes
+    return ops.mean(last * ops.constant(towards[None])) * ops.number(a.hidden)

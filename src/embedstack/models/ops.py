@@ -184,6 +184,13 @@ class Ops(ABC, Generic[X]):
         """Several linear layers of one shape over the same input; a runtime may make them one product."""
         return [self.linear(x, at, wide, out, bias=bias) for at in ats]
 
+    def peaks(self, x: X, name: str, wide: int, out: int) -> X:
+        """(tokens, wide) -> (items, out): for each row of a tensor its largest product with a token of the item.
+
+        A runtime makes them a part of the rows at a time: over a vocabulary all products of a batch are hundreds of MB.
+        """
+        return self.pool(self.matmul(x, self.weight(name, out, wide)), "max")
+
     def layer_norm(self, x: X, at: str, width: int, eps: float, *, bias: bool = True) -> X:
         """Each row to mean 0 and variance 1, then scaled and shifted. Source: arXiv:1607.06450."""
         centred = x - self.mean(x)

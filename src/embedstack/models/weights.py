@@ -6,6 +6,9 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from embedstack.errors import ConfigError
 from embedstack.models import pickled, safetensors
 from embedstack.models.folder import HEADS, container_of, read_fields, weight_files
@@ -65,17 +68,51 @@ class Weights:
         Raises:
             ConfigError: no such tensor, another shape, or no floats.
         """
-        stored, wanted = self._found(name), stored_as or shape
+        stored = self._shaped(name, stored_as or shape)
+        return self._floats(name, replace(stored, raw=stored.raw.reshape(shape)) if stored_as else stored)
+
+    def rows(self, name: str, shape: tuple[int, ...], numbers: Sequence[int]) -> Floats:
+        """Some rows of a table, for which no others are converted.
+
+        Raises:
+            ConfigError: as `take`, or there is no such row.
+        """
+        stored = self._shaped(name, shape)
+        if not all(0 <= number < shape[0] for number in numbers):
+            raise ConfigError(f"{name!r} of {self._origin!r} has {shape[0]} rows, there is none of {list(numbers)}")
+        return self._floats(name, replace(stored, raw=stored.raw[list(numbers)]))
+
+    def _shaped(self, name: str, wanted: tuple[int, ...]) -> Stored:
+        stored = self._found(name)
         if stored.raw.shape != wanted:
             raise ConfigError(
                 f"{name!r} of {self._origin!r} has the shape {stored.raw.shape}, config.json asks for {wanted}; "
                 "the two are of different models"
             )
         self._used.add(name)
+        return stored
+
+    def _floats(self, name: str, stored: Stored) -> Floats:
         try:
-            return replace(stored, raw=stored.raw.reshape(shape)).floats() if stored_as else stored.floats()
+            return stored.floats()
         except ConfigError as error:
             raise ConfigError(f"{name!r} of {self._origin!r} {error}") from error
+
+    def whole_numbers(self, name: str) -> NDArray[np.int64]:
+        """A tensor of whole numbers.
+
+        Raises:
+            ConfigError: no such tensor, or it holds something else.
+        """
+        stored = self._found(name)
+        if stored.kind not in ("int64", "int32"):
+            raise ConfigError(f"{name!r} of {self._origin!r} holds {stored.kind}, not whole numbers (int64, int32)")
+        self._used.add(name)
+        return stored.raw.astype(np.int64)
+
+    def derive(self, name: str, values: Floats) -> None:
+        """Add a tensor that was computed of others, to be taken like those of the files."""
+        self._tensors[name] = Stored("float32", values)
 
     def refuse_leftovers(self, ignore: Sequence[str]) -> None:
         """Every tensor was taken or matches one of the `fnmatch` patterns.

@@ -16,6 +16,7 @@ from embedstack.types import (
     Encoded,
     Encoder,
     Floats,
+    Image,
     ModelSpec,
     Output,
     Pair,
@@ -58,9 +59,12 @@ class Asking:
             try:
                 _add(made, group, await self._answer(group))
             except BadRequest as error:
-                if not _is_long(group[0]):
+                if made and isinstance(error, Unsupported) and isinstance(group[0].item, Image):
+                    self.notes.append(f"its images are not proven: {error}")
+                elif _is_long(group[0]):
+                    self.refused[group[0]] = str(error)
+                else:
                     raise
-                self.refused[group[0]] = str(error)
         return made
 
     async def alone(self, wanted: Sequence[Probe]) -> Made:
@@ -76,7 +80,7 @@ class Asking:
         try:
             answer = await self._encoded(group)
         except Unsupported:
-            if self._outputs == DENSE:
+            if self._outputs == DENSE or "dense" not in self._spec.outputs:
                 raise
             self.notes.append("it gives dense vectors only; its other outputs are not proven")
             self._outputs = DENSE
@@ -84,8 +88,9 @@ class Asking:
         return _rows(answer)
 
     async def _encoded(self, group: Sequence[Probe]) -> Encoded:
-        items = tuple(probe.item for probe in group if isinstance(probe.item, Text))
-        answer = await self._encoder.encode(Encode(model=self._spec.name, items=items, outputs=self._outputs))
+        items = tuple(probe.item for probe in group if not isinstance(probe.item, Pair))
+        outputs = DENSE if isinstance(items[0], Image) else self._outputs
+        answer = await self._encoder.encode(Encode(model=self._spec.name, items=items, outputs=outputs))
         self._note(answer.spec, answer.fingerprint)
         if answer.dense is not None and answer.dense.shape[1] != self._spec.dim:
             raise Mismatch(
@@ -110,7 +115,7 @@ class Asking:
     async def _scored(self, group: Sequence[Probe]) -> Scored | Classified:
         name, raw = self._spec.name, self._raw
         if self._spec.task == "classify":
-            items = tuple(probe.item for probe in group)
+            items = tuple(probe.item for probe in group if not isinstance(probe.item, Image))
             return await self._encoder.classify(Classify(model=name, items=items, raw_scores=raw))
         pairs = tuple(probe.item for probe in group if isinstance(probe.item, Pair))
         return await self._encoder.score(Score(model=name, items=pairs, raw_scores=raw))
@@ -139,8 +144,10 @@ def logits(scores: Floats, spec: ModelSpec) -> Floats:
 
 
 def _groups(wanted: Sequence[Probe]) -> list[list[Probe]]:
-    """Of one role and of a size that servers take; what may be refused for its length stands alone."""
-    role: Callable[[Probe], str] = lambda p: p.item.role if isinstance(p.item, Text) else ""  # noqa: E731
+    """Of one role or one kind and of a size that servers take; what may be refused for its length stands alone."""
+    role: Callable[[Probe], str] = lambda p: (  # noqa: E731
+        p.item.role if isinstance(p.item, Text) else "~" if isinstance(p.item, Image) else ""
+    )  # pictures come last, so that an endpoint without them is known to give texts
     usual = sorted((p for p in wanted if not _is_long(p)), key=role)
     groups = [[p] for p in wanted if _is_long(p)]
     for _, members in groupby(usual, key=role):

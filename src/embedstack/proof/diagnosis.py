@@ -10,14 +10,15 @@ import numpy as np
 
 from embedstack.errors import Mismatch
 from embedstack.inputs.text import TextInput
-from embedstack.models import encoder
+from embedstack.models import encoder, family
 from embedstack.models.heads import finish
 from embedstack.models.weights import open_weights
+from embedstack.proof.drawn import is_picture
 from embedstack.proof.faults import Candidate, candidates
 from embedstack.proof.fidelity import LENGTH, TINY, Array, distances, unit
 from embedstack.proof.kept import Truth
 from embedstack.proof.probes import PAST_LIMIT, Probe, probes
-from embedstack.proof.truth import pack
+from embedstack.proof.truth import pack, readable
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.types import Architecture, Encoding, Floats, ModelSpec, Output, Precision
 
@@ -140,16 +141,21 @@ class Trials:
     def __init__(self, spec: ModelSpec, folder: Path, truth: Truth) -> None:
         self._spec, self._folder, self._weights = spec, folder, open_weights(folder)
         self._output: Output = spec.outputs[0]
-        self._truth = truth.rows[self._output]
+        self._truth = self._comparable(truth.rows[self._output])
         self._probes = [probe for probe in asked_for(spec) if probe.name in self._truth]
         self._right = self._read(self._probes)
         self._spread = max(float(np.ptp([*self._truth.values()])), TINY)
         self._hidden: dict[tuple[Architecture, bytes, bytes, bytes], Array] = {}  # pooling candidates share one
         self._require_true()
 
+    def _comparable(self, rows: Mapping[str, Floats]) -> Mapping[str, Floats]:
+        """Lexical weights as rows over the vocabulary; all others as they are."""
+        if self._output != "sparse":
+            return rows
+        return {name: _spread(row, self._spec.architecture.vocab) for name, row in rows.items()}
+
     def _read(self, asked: Sequence[Probe]) -> dict[str, Encoding]:
-        encodings = TextInput(self._folder, self._spec).encode([probe.item for probe in asked])
-        return dict(zip([probe.name for probe in asked], encodings, strict=True))
+        return readable(self._spec, TextInput(self._folder, self._spec).encode, asked)
 
     def _require_true(self) -> None:
         """A truth that is not would make the wrong recipe look right, and the right one wrong."""
@@ -163,7 +169,9 @@ class Trials:
 
     def _sample(self) -> dict[str, Encoding]:
         """A few of the other probes from all over the set; which ones, the space decides."""
-        others = [p for p in probes(self._spec).all if p.name in self._truth and p.name not in {*self._right, *LONG}]
+        known = {*self._right, *LONG}
+        texts = [p for p in probes(self._spec).all if not is_picture(p.name)]
+        others = [p for p in texts if p.name in self._truth and p.name not in known]
         few = [(name, e) for name, e in self._read(others).items() if e.cost <= SHORT_TOKENS]
         step = max(1, len(few) // SAMPLED)
         return dict(few[int(self._spec.space, 16) % step :: step][:SAMPLED])
@@ -178,9 +186,11 @@ class Trials:
         """What the vectors fit.
 
         Args:
-            made: by probe name, vectors (dim,) or logits (labels,); of those in `asked_for(spec)` at least.
+            made: by probe name, vectors (dim,), logits (labels,) or lexical weights (terms, 2); of those in
+                `asked_for(spec)` at least.
             precision: what they were made in: how far off the right recipe may be.
         """
+        made = self._comparable(made)
         if not all(np.isfinite(row).all() for row in made.values()):
             return Diagnosis(verdict="unknown", says=NO_NUMBER)
         fits = [fit for candidate, rows in self._tried if (fit := self._fit(candidate, rows, made)) is not None]
@@ -222,9 +232,9 @@ class Trials:
     def _rows(self, candidate: Candidate) -> dict[str, Floats]:
         """By probe; the truth itself where the candidate reads a text as the model does and computes the same."""
         read = [probe for probe in self._probes if (probe.name in LONG) == (candidate.reads == "long")]
-        encodings = candidate.encode([probe.item for probe in read]) if read else []
+        encodings = readable(self._spec, candidate.encode, read) if read else {}
         a = candidate.spec.architecture
-        fitting = {p.name: e for p, e in zip(read, encodings, strict=True) if e.cost <= a.positions - a.position_offset}
+        fitting = {name: e for name, e in encodings.items() if e.cost <= a.positions - a.position_offset}
         changed = {
             name: e for name, e in fitting.items() if candidate.spec != self._spec or not _same(e, self._right[name])
         }
@@ -239,8 +249,17 @@ class Trials:
         key = (spec.architecture, batch.ids.tobytes(), batch.segments.tobytes(), batch.offsets.tobytes())
         if key not in self._hidden:
             self._hidden[key] = encoder(ops, spec)
-        made = finish(ops, spec, self._hidden[key], frozenset({self._output}))
+        made = finish(ops, spec, self._hidden[key], frozenset({self._output}), project=family(spec).dense)
         return list(made[self._output].astype(np.float32))
+
+
+def _spread(bag: Floats, vocab: int) -> Floats:
+    """(terms, 2) ids and weights -> (vocab,)."""
+    if len(bag) and not 0 <= bag[:, 0].min() <= bag[:, 0].max() < vocab:
+        raise Mismatch(f"the endpoint gives weights of ids outside 0..{vocab - 1}; it serves another model")
+    row = np.zeros(vocab, np.float32)
+    row[bag[:, 0].astype(np.int64)] = bag[:, 1]
+    return row
 
 
 def _same(one: Encoding, other: Encoding) -> bool:

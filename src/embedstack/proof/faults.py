@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from embedstack.inputs.text import TextInput
+from embedstack.models.folder import root_of
 from embedstack.types import Encoding, Item, ModelSpec, Pair, Pooling, Text
 
 Encoder = Callable[[Sequence[Item]], list[Encoding]]
@@ -42,8 +43,13 @@ class Candidate:
 
 def candidates(spec: ModelSpec, folder: Path) -> list[Candidate]:
     """All that can be told of this model. One that changes nothing for it is left out later, where that shows."""
-    text = TextInput(folder, spec)
+    text = _reader(folder, spec)
     return [*_poolings(spec, text), *_graphs(spec, text), *_texts(spec, folder, text), *_cuts(spec, text)]
+
+
+def _reader(folder: Path, spec: ModelSpec) -> TextInput:
+    """Of texts without a prompt too, since a mistake may be to put none in front."""
+    return TextInput(folder, replace(spec, needs_prompt=False))
 
 
 # ------------------------------------------------------------------------------------------------ the graph
@@ -51,7 +57,7 @@ def candidates(spec: ModelSpec, folder: Path) -> list[Candidate]:
 
 def _poolings(spec: ModelSpec, text: TextInput) -> Iterator[Candidate]:
     """Scores read the first token whatever the spec says."""
-    for how in get_args(Pooling) if spec.task == "embed" else ():
+    for how in get_args(Pooling) if "dense" in spec.outputs else ():
         if how != spec.pooling:
             says = f"pools by {how!r}, the model by {spec.pooling!r}"
             yield Candidate(f"{how} pooling", says, replace(spec, pooling=how), text.encode)
@@ -83,9 +89,10 @@ def _texts(spec: ModelSpec, folder: Path, text: TextInput) -> Iterator[Candidate
     if spec.lowercase or _lowers(folder):
         yield Candidate("case kept", "keeps capital letters, the model lower-cases", spec, _cased(spec, folder))
     else:
-        lowered = TextInput(folder, replace(spec, lowercase=True))
+        lowered = _reader(folder, replace(spec, lowercase=True))
         yield Candidate("lower-cased", "lower-cases, the model keeps capital letters", spec, lowered.encode)
-    yield Candidate("no special tokens", "leaves out the special tokens around a text", spec, _bare(spec, folder))
+    if spec.special_tokens:
+        yield Candidate("no special tokens", "leaves out the special tokens around a text", spec, _bare(spec, folder))
     if spec.task != "embed":
         yield Candidate("no segments", "marks query and document as one segment", spec, _one_segment(text))
         yield Candidate("pair turned round", "puts the document before the query", spec, _turned(text))
@@ -121,10 +128,10 @@ def _one_segment(text: TextInput) -> Encoder:
 
 def _bare(spec: ModelSpec, folder: Path) -> Encoder:
     """Without what every text has at its two ends, for which it may be longer; pairs keep what is between the two."""
-    text = TextInput(folder, spec)
+    text = _reader(folder, spec)
     framed = [e.ids.tolist() for e in text.encode([Text(each, "none") for each in FRAMED])]
     before, after = _alike(framed), _alike([ids[::-1] for ids in framed])
-    roomy = TextInput(folder, replace(spec, max_tokens=spec.max_tokens + before + after))
+    roomy = _reader(folder, replace(spec, max_tokens=spec.max_tokens + before + after))
 
     def inner(encoding: Encoding) -> Encoding:
         kept = slice(before, max(before + 1, len(encoding.ids) - after))
@@ -147,7 +154,7 @@ def _cased(spec: ModelSpec, folder: Path) -> Encoder:
     """The same tokeniser without its own lower-casing, and none before it."""
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "tokenizer.json").write_text(json.dumps(_caseless(folder)), "utf-8")
-        return TextInput(Path(scratch), replace(spec, lowercase=False)).encode
+        return _reader(Path(scratch), replace(spec, lowercase=False)).encode
 
 
 def _caseless(folder: Path) -> dict[str, object]:
@@ -167,6 +174,6 @@ def _without_lowering(normalizer: object) -> object:
 
 
 def _tokenizer(folder: Path) -> dict[str, object]:
-    stated = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    stated = json.loads((root_of(folder) / "tokenizer.json").read_text("utf-8"))
     assert isinstance(stated, dict)
     return stated

@@ -13,6 +13,7 @@ import numpy as np
 
 from embedstack.catalog.catalog import COMMIT, Wanted, parse
 from embedstack.catalog.store import Store
+from embedstack.proof.drawn import is_picture
 from embedstack.proof.probes import Probe, digest
 from embedstack.types import Floats, ModelSpec, Output
 
@@ -76,7 +77,8 @@ def _repo(spec: ModelSpec) -> str:
 
 def due(output: Output, names: Iterable[str]) -> list[str]:
     """Which of these probes an output is kept for."""
-    return [name for name in names if output != "multi" or name in WITH_MULTI]
+    texts = [name for name in names if output == "dense" or not is_picture(name)]
+    return [name for name in texts if output != "multi" or name in WITH_MULTI]
 
 
 def packed(truth: Truth) -> bytes:
@@ -127,7 +129,9 @@ def _split(about: _About, output: Output, file: Mapping[str, Floats], spec: Mode
 def _width(output: Output, spec: ModelSpec) -> int:
     """Numbers in one row; see `fidelity.Rows`. Dense rows are as pooled, before anything is cut."""
     match output:
-        case "dense" | "multi":
+        case "dense":
+            return spec.dim
+        case "multi" | "states":
             return spec.architecture.hidden
         case "sparse":
             return 2

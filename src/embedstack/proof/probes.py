@@ -1,4 +1,4 @@
-"""A model's spec -> the texts or pairs that it is judged by."""
+"""A model's spec -> the texts, pairs or pictures that it is judged by."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from embedstack.types import ModelSpec, Pair, Text
+from embedstack.proof.drawn import drawn
+from embedstack.types import Image, ModelSpec, Pair, Text
 
 LATE_TOKENS = 1024  # a model that takes more needs minutes for one text past its limit: made only when it is asked for
 PAST_LIMIT = ("past-limit", "past-limit-query")
@@ -17,10 +18,10 @@ PAIRED_QUERIES, PAIRED_DOCUMENTS = 4, 6  # of the retrieval set, for rerankers
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One text or pair. `is_late`: so long for this model that it is left out until somebody waits for it."""
+    """One text, pair or picture. `is_late`: so long for this model that it is left out until somebody waits for it."""
 
     name: str
-    item: Text | Pair
+    item: Text | Pair | Image
     is_late: bool = False
 
 
@@ -77,7 +78,10 @@ def probes(spec: ModelSpec) -> Probes:
     if spec.task == "classify":
         return Probes((*_texts(), *_pairs(), *past), (), (), digest())
     queries, documents = tuple(q.name for q in _file().query), tuple(d.name for d in _file().document)
-    return Probes((*_texts(), *past), queries, documents, digest())
+    seen = [Probe(name, Image(data)) for name, data in drawn().items()] if "image" in spec.inputs else []
+    if "text" not in spec.inputs:
+        return Probes(tuple(seen), (), (), digest())
+    return Probes((*_texts(), *past, *seen), queries, documents, digest())
 
 
 @cache

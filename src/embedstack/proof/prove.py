@@ -8,11 +8,14 @@ from embedstack.inputs.text import TextInput
 from embedstack.proof.asking import Asking, Made
 from embedstack.proof.diagnosis import Diagnosis, Trials
 from embedstack.proof.fidelity import Fidelity, fidelity, precision_of
-from embedstack.proof.kept import Truth
+from embedstack.proof.kept import Truth, due
 from embedstack.proof.probes import Probe, probes
 from embedstack.types import Encoder, Floats, ModelSpec, Output, Precision
 
-ALONE = ("word", "short", "short-query", "cyrillic", "numbers", "past-128", "p-word", "q-tides d-tides", "p-past-128")
+ALONE = (
+    "word", "short", "short-query", "cyrillic", "numbers", "past-128", "p-word", "q-tides d-tides", "p-past-128",
+    "image-checkers", "image-wide",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,10 @@ async def prove(
     """
     trials = Trials(spec, folder, truth)  # refuses a truth that is none before anybody is asked
     asking = Asking(encoder, spec)
-    wanted = [p for p in probes(spec).all if all(p.name in rows for rows in _single(truth).values())]
+    wanted = [
+        p for p in probes(spec).all
+        if all(p.name in rows for output, rows in _single(truth).items() if due(output, [p.name]))
+    ]  # fmt: skip
     made = await asking.together(wanted)
     judged = made[spec.outputs[0]]
     alone = await asking.alone([p for p in wanted if p.name in ALONE and p.name in judged])
@@ -101,8 +107,8 @@ def _beyond(found: Diagnosis, worst: Sequence[str], *, is_refusing: bool) -> Dia
 
 
 def _single(truth: Truth) -> Mapping[Output, Mapping[str, Floats]]:
-    """The outputs that every probe has."""
-    return {output: rows for output, rows in truth.rows.items() if output in ("dense", "score")}
+    """The outputs that every probe has: vectors for each token are kept for some only."""
+    return {output: rows for output, rows in truth.rows.items() if output != "multi"}
 
 
 def _compared(spec: ModelSpec, output: Output, truth: Truth, made: Made, alone: Made) -> Fidelity:

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from tqdm import tqdm
 
 from embedstack.catalog.digests import write_whole
 from embedstack.errors import BadRequest, ConfigError
-from embedstack.inputs.text import TextInput
+from embedstack.inputs.text import NothingKnown, TextInput
 from embedstack.models.weights import open_weights
 from embedstack.proof.fidelity import of_sparse
 from embedstack.proof.kept import Truth, due, kept, packed, place
 from embedstack.proof.probes import Probe, probes
+from embedstack.runtimes.layout import given_for
 from embedstack.runtimes.numpy import NumpyRuntime
-from embedstack.types import Batch, Encoding, Floats, ModelSpec, Output, Sparse, Vectors
+from embedstack.types import Batch, Encoding, Floats, Image, Item, ModelSpec, Output, Sparse, Vectors
 
 log = logging.getLogger(__name__)
 
@@ -49,31 +51,63 @@ def ensure(spec: ModelSpec, folder: Path, cache_dir: Path, *, late: bool = False
 def make(spec: ModelSpec, folder: Path, wanted: Sequence[Probe]) -> dict[Output, dict[str, Floats]]:
     """Rows of these probes in float64, rounded to float32 at the end.
 
-    All go through the graph together, layer by layer, so that each weight is read once.
+    All of a kind go through the graph together, layer by layer, so that each weight is read once.
     """
-    encodings = _encoded(spec, folder, wanted)
     weights = open_weights(folder)
     runtime = NumpyRuntime(spec, weights)
+    rows: dict[Output, dict[str, Floats]] = {output: {} for output in spec.outputs}
     with tqdm(total=len(weights.names()), desc=f"{spec.name}: truth in float64", unit=" tensors", disable=None) as bar:
-        made = runtime.run(pack(encodings), frozenset(spec.outputs), on_weight=bar.update)
-    rows = {output: dict(_rows(spec, output, made, wanted, encodings)) for output in spec.outputs}
+        for some, encodings in _encoded(spec, folder, wanted):
+            batch = pack(encodings)
+            outputs = given_for(spec, batch)
+            made = runtime.run(batch, outputs, on_weight=bar.update)
+            for output in outputs:
+                rows[output] |= _rows(spec, output, made, some, encodings)
     return {output: {name: rows[output][name] for name in due(output, rows[output])} for output in rows}
 
 
-def _encoded(spec: ModelSpec, folder: Path, wanted: Sequence[Probe]) -> list[Encoding]:
-    try:
-        return TextInput(folder, spec).encode([probe.item for probe in wanted])
-    except BadRequest as error:  # nothing is wrong with the probes
-        raise ConfigError(
-            f"the tokeniser of {spec.name!r} does not fit its weights ({error}); pull the model again"
-        ) from error
+def _encoded(
+    spec: ModelSpec, folder: Path, wanted: Sequence[Probe]
+) -> Iterator[tuple[Sequence[Probe], list[Encoding]]]:
+    """Texts, then pictures; a kind that nobody wants is left out."""
+    texts = [probe for probe in wanted if not isinstance(probe.item, Image)]
+    seen = [(probe, probe.item) for probe in wanted if isinstance(probe.item, Image)]
+    if texts:
+        try:
+            read = readable(spec, TextInput(folder, spec).encode, texts)
+            if read:
+                yield [probe for probe in texts if probe.name in read], list(read.values())
+        except BadRequest as error:  # nothing is wrong with the probes
+            raise ConfigError(
+                f"the tokeniser of {spec.name!r} does not fit its weights ({error}); pull the model again"
+            ) from error
+    vision = spec.architecture.vision
+    if seen and vision is not None:
+        from embedstack.inputs.image import ImageInput  # imports Pillow, which most models do without
+
+        yield [probe for probe, _ in seen], ImageInput(vision).encode([item for _, item in seen])
+
+
+def readable(
+    spec: ModelSpec, encode: Callable[[Sequence[Item]], list[Encoding]], wanted: Sequence[Probe]
+) -> dict[str, Encoding]:
+    """By probe what is read of it; a model that takes unknown tokens out of texts may be left with nothing of some."""
+    if not spec.dropped_ids:
+        return dict(zip([probe.name for probe in wanted], encode([probe.item for probe in wanted]), strict=True))
+    read: dict[str, Encoding] = {}
+    for probe in wanted:
+        with suppress(NothingKnown):
+            (read[probe.name],) = encode([probe.item])
+    return read
 
 
 def pack(encodings: Sequence[Encoding]) -> Batch:
     """Items end to end."""
     segments = [np.zeros(e.cost, np.int32) if e.segments is None else e.segments for e in encodings]
     offsets = np.concatenate([[0], np.cumsum([e.cost for e in encodings])]).astype(np.int32)
-    return Batch(np.concatenate([e.ids for e in encodings]), np.concatenate(segments), offsets)
+    patches = [e.patches for e in encodings if e.patches is not None]
+    ids = np.concatenate([e.ids for e in encodings])
+    return Batch(ids, np.concatenate(segments), offsets, np.concatenate(patches) if patches else None)
 
 
 def _rows(
@@ -87,8 +121,16 @@ def _rows(
                 yield probe.name, values[number]
             case "multi":
                 yield probe.name, values[start + 1 : stop]  # the first token's is not kept
+            case "sparse" if spec.is_lexical:
+                yield probe.name, of_sparse(_heavy(values[number]))
             case "sparse":
                 yield probe.name, of_sparse(_largest(values[start:stop, 0], encoding, spec.sparse_ignore))
+
+
+def _heavy(row: Floats) -> Sparse:
+    """The weights above 0 of a row over the vocabulary: the plain twin of the engine's."""
+    bag = {number: weight for number, weight in enumerate(row.tolist()) if weight > 0}
+    return Sparse(np.array(list(bag), np.int32), np.array(list(bag.values()), np.float32))
 
 
 def _largest(weights: Floats, encoding: Encoding, ignore: Sequence[int]) -> Sparse:

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from embedstack.errors import ConfigError, Mismatch
+from embedstack.errors import ConfigError, Mismatch, Unsupported
 from embedstack.models import family
 from embedstack.models.weights import Weights
 from embedstack.runtimes.onnx_graph import external
@@ -38,7 +38,10 @@ def export(spec: ModelSpec, weights: Weights, out: Path, *, plain: bool = False,
         The files written.
     Raises:
         ConfigError: the place is taken or cannot be written; the weights are not as the spec says.
+        Unsupported: it is a model of texts and images.
     """
+    if "image" in spec.inputs:
+        raise Unsupported(f"{spec.name!r} reads images, too, and its towers cannot be exported yet; serve it instead")
     require_place(out, force=force)
     ops = PaddedOps(weights, spec, fused=not plain)
     made = heads(ops, spec)

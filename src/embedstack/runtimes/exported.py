@@ -11,7 +11,7 @@ from embedstack.runtimes import AUTO, Options
 from embedstack.runtimes.export import read_identity
 from embedstack.runtimes.failures import closed
 from embedstack.runtimes.onnx import calibration, choose_provider, open_session, run_session, session_options
-from embedstack.runtimes.padded import NAMES
+from embedstack.runtimes.padded import NAMES, SEQUENCE
 from embedstack.types import Batch, Floats, Ints, Output, Precision, Vectors
 
 
@@ -42,6 +42,7 @@ class OnnxFile:
         threads = max(1, options.thread_count - self.lanes + 1)
         session = open_session(str(path), session_options(threads), provider)
         self._inputs = {given.name for given in session.get_inputs()}
+        self._of_tokens = {made.name for made in session.get_outputs() if SEQUENCE in made.shape}
         self._sessions = [session]  # none once it is closed
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
@@ -55,7 +56,7 @@ class OnnxFile:
         real = np.arange(lengths.max()) < lengths[:, None]  # (items, length)
         made = run_session(session, [NAMES[name] for name in sorted(wanted)], self._padded(batch, real))
         given = dict(zip(sorted(wanted), made, strict=True))
-        return {name: _packed(rows, name, real) for name, rows in given.items()}
+        return {name: _packed(rows, real) if NAMES[name] in self._of_tokens else rows for name, rows in given.items()}
 
     def close(self) -> None:
         """See Runtime."""
@@ -75,12 +76,6 @@ class OnnxFile:
         return {name: values for name, values in inputs.items() if name in self._inputs}
 
 
-def _packed(rows: Floats, name: Output, real: NDArray[np.bool_]) -> Floats:
-    """Rows of tokens without the padding; rows of items as they are."""
-    match name:
-        case "dense" | "score":
-            return rows
-        case "sparse":
-            return rows[real][:, None]
-        case "multi":
-            return rows[real]
+def _packed(rows: Floats, real: NDArray[np.bool_]) -> Floats:
+    """(tokens, width) without the padding."""
+    return np.reshape(rows[real], (int(real.sum()), -1))

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from threading import Lock
 from typing import Protocol, TypeAlias, TypeVar
 
 from embedstack.errors import RuntimeFailed
@@ -11,10 +12,11 @@ from embedstack.models.ops import Ops, Tensor
 from embedstack.models.weights import Weights
 from embedstack.runtimes.failures import closed, require_known
 from embedstack.runtimes.layout import Inputs, lay_out, patches_of
-from embedstack.types import DENSE, Batch, Floats, ModelSpec, Output, Vectors
+from embedstack.types import DENSE, STATES, Batch, Floats, ModelSpec, Output, Vectors
 
 TRUNK = "hidden"  # what the trunk gives and every head reads
 IMAGE = "image"  # the graph of the second tower
+LATE = "states"  # the graph of late chunking, where there is no trunk that gives the same
 
 X = TypeVar("X", bound=Tensor)
 
@@ -25,6 +27,18 @@ class GraphOps(Ops[X]):
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
         self.pad: int | None = None  # the id that `positions` does not count
+        self.window = 0  # that the batch is laid out for, see `blocks.near`
+
+    def takes_blocks(self, window: int, *, is_plain: bool) -> bool:
+        """Whether attention reads the blocks of `lay_out`, which are for one window.
+
+        Args:
+            is_plain: neither causal nor biased, and every token asks.
+        """
+        if not window or not is_plain or self.window not in (0, window):
+            return False
+        self.window = window
+        return True
 
     @abstractmethod
     def hidden(self, width: int) -> X:
@@ -41,6 +55,7 @@ class Graph(Protocol):
     """Compiled, and ready for as many calls at once as the runtime has lanes."""
 
     pad: int | None
+    window: int
     """See GraphOps."""
 
     def run(self, inputs: Inputs) -> Mapping[str, Floats]:
@@ -56,13 +71,15 @@ class GraphRuntime:
 
     A model of one output is one graph. A model of several is a trunk and a small graph for each head, so that a head
     that nobody asked for is not computed and the trunk's weights are in memory once. Pictures have a graph of their
-    own.
+    own. So have the states of all tokens, in a model without a trunk: it is compiled when they are asked for first,
+    and holds the products' weights once more, see docs/late-chunking.md.
     """
 
     def __init__(self, spec: ModelSpec, weights: Weights, compiled: Compile) -> None:
-        self._spec = spec
+        self._spec, self._compiled, self._changing = spec, compiled, Lock()
         self._graphs: Mapping[str, Graph] = _build(spec, compiled)
         self._pad = next((graph.pad for graph in self._graphs.values() if graph.pad is not None), None)
+        self._window = max(graph.window for graph in self._graphs.values())
         weights.refuse_leftovers(family(spec).unread)
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
@@ -73,14 +90,27 @@ class GraphRuntime:
         require_known(batch, self._spec)
         if batch.patches is not None:
             return _seen(graphs, batch, self._spec, wanted)
-        inputs = lay_out(batch, self._pad)
+        inputs = lay_out(batch, self._pad, self._window)
+        if wanted == STATES:
+            return {"states": self._states(inputs)}
         if TRUNK in graphs:
             inputs = {**inputs, **graphs[TRUNK].run(inputs)}
         return {name: graphs[name].run(inputs)[name] for name in sorted(wanted)}
 
+    def _states(self, inputs: Inputs) -> Floats:
+        """(tokens, hidden) of the last layer."""
+        with self._changing:
+            graphs = self._graphs
+            if not graphs:
+                raise closed()
+            if TRUNK not in graphs and LATE not in graphs:
+                self._graphs = graphs = {**graphs, LATE: self._compiled(_trunk(self._spec))}
+        return (graphs.get(TRUNK) or graphs[LATE]).run(inputs)[TRUNK]
+
     def close(self) -> None:
         """See Runtime."""
-        self._graphs = {}
+        with self._changing:
+            self._graphs = {}
 
 
 def _seen(graphs: Mapping[str, Graph], batch: Batch, spec: ModelSpec, wanted: frozenset[Output]) -> Vectors:

@@ -6,13 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedstack.errors import RuntimeFailed
+from embedstack.runtimes.blocks import near
 from embedstack.types import DENSE, Batch, Floats, Ints, ModelSpec, Output
 
 Inputs = Mapping[str, NDArray[np.generic]]
+PEAK_ROWS = 4096  # of a vocabulary at once, see `Ops.peaks`: 16 MB of products for 1,024 tokens
 
 
-def lay_out(batch: Batch, pad: int | None = None) -> Inputs:
+def lay_out(batch: Batch, pad: int | None = None, window: int = 0) -> Inputs:
     """What the graph needs to know of where items begin: a function of the offsets, and of `pad` (see `positions`).
+
+    With a `window` also what attention in it needs, see `blocks.near`.
 
     grid (items, length) holds the packed row of each place, absent places repeat the item's first row; slots (tokens,)
     holds the place of each packed row in the flattened grid; mask (items, 1, 1, length) is 0 or minus infinity; ladder
@@ -29,6 +33,7 @@ def lay_out(batch: Batch, pad: int | None = None) -> Inputs:
     given: dict[str, NDArray[np.generic]] = {} if batch.patches is None else {"patches": batch.patches}
     return {
         **given,
+        **(near(batch.offsets, window) if window else {}),
         "ids": batch.ids,
         "segments": batch.segments,
         "places": places,

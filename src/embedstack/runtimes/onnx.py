@@ -121,7 +121,7 @@ class Graph:
     def __init__(self, ops: OnnxOps, made: Mapping[str, Value], provider: Provider, threads: int) -> None:
         self._inputs = list(ops.graph.inputs)
         self._outputs = list(made)
-        self.pad = ops.pad
+        self.pad, self.window = ops.pad, ops.window
         weights = ops.graph.weights
         model = ops.graph.model(made, [external(name, values, "in memory", 0) for name, values in weights.items()], {})
         options = session_options(threads)
@@ -202,4 +202,4 @@ class OnnxRuntime(GraphRuntime):
         """See OpenRuntime."""
         ops = OnnxOps(weights)
         graph = Graph(ops, {"made": expression(ops)}, PROCESSOR, threads=1)
-        return np.asarray(graph.run(lay_out(batch, graph.pad))["made"], np.float32)
+        return np.asarray(graph.run(lay_out(batch, graph.pad, graph.window))["made"], np.float32)

@@ -19,19 +19,19 @@ class Value:
 
     graph: "GraphBuilder"
     name: str
-    width: int = 0  # of the last axis, where a product made it
+    width: int = 0  # of the last axis, where it is known
 
     def __add__(self, other: "Value") -> "Value":
-        return self.graph.add("Add", self, other)
+        return self.graph.add("Add", self, other, width=max(self.width, other.width))
 
     def __sub__(self, other: "Value") -> "Value":
-        return self.graph.add("Sub", self, other)
+        return self.graph.add("Sub", self, other, width=max(self.width, other.width))
 
     def __mul__(self, other: "Value") -> "Value":
-        return self.graph.add("Mul", self, other)
+        return self.graph.add("Mul", self, other, width=max(self.width, other.width))
 
     def __truediv__(self, other: "Value") -> "Value":
-        return self.graph.add("Div", self, other)
+        return self.graph.add("Div", self, other, width=max(self.width, other.width))
 
 
 class GraphBuilder:
@@ -79,7 +79,7 @@ class GraphBuilder:
     def weight(self, name: str, values: NDArray[np.generic]) -> Value:
         """A tensor that is handed over beside the graph."""
         self.weights[name] = values
-        return Value(self, name)
+        return Value(self, name, values.shape[-1] if values.ndim else 0)
 
     def input(self, name: str, kind: int, shape: Sequence[str | int]) -> Value:
         """Something that each run brings along."""

@@ -12,7 +12,7 @@ from embedstack.runtimes.onnx_graph import Value
 from embedstack.runtimes.onnx_ops import FUSED, OnnxOps
 
 # heads stay in float32: they are small, and their rounding would not be averaged out by anything
-WIDE = ("*pooler.dense", "classifier*", "sparse_linear", "colbert_linear")
+WIDE = ("*pooler.dense", "*classifier*", "head.dense", "score", "sparse_linear", "colbert_linear")
 LONG = 1024  # tokens; attention without a mask holds no (length, length) table, 64 MB for 16 heads at this length
 ZERO = np.uint8(128)  # the code of 0: inputs are unsigned, since ONNX Runtime has no fast product of two signed ones
 

@@ -8,6 +8,7 @@ from onnx import TensorProto
 
 from embedstack.models.weights import Weights
 from embedstack.runtimes.graphs import GraphOps
+from embedstack.runtimes.layout import PEAK_ROWS
 from embedstack.runtimes.onnx_graph import GraphBuilder, Value
 from embedstack.types import Pooling
 
@@ -89,7 +90,8 @@ class OnnxOps(GraphOps[Value]):
         return self.graph.constant(np.array(value, np.float32))
 
     def matmul(self, x: Value, weight: Value) -> Value:
-        return self.graph.add("Gemm", x, weight, transB=1)
+        stored = self.graph.weights.get(weight.name)
+        return self.graph.add("Gemm", x, weight, width=0 if stored is None else len(stored), transB=1)
 
     def rows(self, table: Value, index: Value) -> Value:
         return self.graph.add("Gather", table, index)
@@ -148,6 +150,8 @@ class OnnxOps(GraphOps[Value]):
         """Spread to (items, length, width) around the attention alone, so that no other product sees padding."""
         if one_query:  # MultiHeadAttention of ONNX Runtime 1.20 gives something else for it
             return self._plain_attention(self.graph.add("Unsqueeze", q, self.axes(1)), k, v, heads)
+        if self.takes_blocks(window, is_plain=not (causal or bias)):
+            return self._near(q, k, v, heads)
         seen = self._seen(causal, window, bias)
         if not self.fused:
             return self.rows(self._plain_attention(self.rows(q, self.grid()), k, v, heads, seen), self.slots())
@@ -166,6 +170,25 @@ class OnnxOps(GraphOps[Value]):
             lambda: self.rows(mixed(lambda x: self.rows(x, grid), present), slots),
         )
 
+    def _near(self, q: Value, k: Value, v: Value, heads: int) -> Value:
+        """In blocks: (blocks, queries, width) sees (blocks, keys, width)."""
+        queries, keys = (self._given(name, "blocks", name) for name in ("near_queries", "near_keys"))
+        slots = self._given("near_slots", "tokens")
+        mask = self.graph.input("near_mask", TensorProto.FLOAT, ["blocks", 1, "near_queries", "near_keys"])
+        shape = self.once("block shape", lambda: self._with_width(queries))
+
+        def mixed(asking: Value, *asked: Value) -> Value:
+            given = (asking, *asked, None, None, mask)
+            made = self.graph.add("MultiHeadAttention", *given, domain=FUSED, num_heads=heads)
+            return self.graph.add("Flatten", made, axis=2)
+
+        # items of one length, each of them one block: the packed rows are the blocks'
+        return self.graph.either(
+            self.once("uncut", lambda: self._equal_sizes(keys, slots)),
+            lambda: mixed(*(self.graph.add("Reshape", x, shape) for x in (q, k, v))),
+            lambda: self.rows(mixed(self.rows(q, queries), self.rows(k, keys), self.rows(v, keys)), slots),
+        )
+
     def _seen(self, causal: bool, window: int, bias: Value | None) -> Value | None:
         """What is added to the logits of all items: (1, 1 or heads, length, length); None for nothing."""
         if not (causal or window or bias):
@@ -177,8 +200,10 @@ class OnnxOps(GraphOps[Value]):
                 part = self.once(f"{rule} {reach}", lambda rule=rule, reach=reach: self._unseen(rule, apart, reach))  # type: ignore[misc]
                 seen = part if seen is None else seen + part
         if bias:
-            rows = self.graph.length(bias) // 2
-            table = self.graph.add("Gather", bias, apart + self._whole(rows))  # (length, length, heads)
+            reach = self.graph.length(bias) // 2
+            # a consumer may pad to more places than an item can have tokens
+            near = self.graph.add("Clip", apart, self._whole(-reach), self._whole(reach))
+            table = self.graph.add("Gather", bias, near + self._whole(reach))  # (length, length, heads)
             added = self.graph.add("Unsqueeze", self.graph.add("Transpose", table, perm=[2, 0, 1]), self.axes(0))
             seen = added if seen is None else seen + added
         return seen
@@ -217,6 +242,13 @@ class OnnxOps(GraphOps[Value]):
         given = [self.weight(f"{at}.weight", out, wide), *([self.weight(f"{at}.bias", out)] if bias else [])]
         return self.graph.add("Gemm", x, *given, width=out, transB=1)
 
+    def peaks(self, x: Value, name: str, wide: int, out: int) -> Value:
+        """Parts of a tensor that is there once: it may be the table that ids are looked up in, too."""
+        table, add = self.weight(name, out, wide), self.graph.add
+        starts = range(0, out, PEAK_ROWS)
+        parts = [add("Slice", table, self.axes(n), self.axes(min(n + PEAK_ROWS, out)), self.axes(0)) for n in starts]
+        return add("Concat", *(self.pool(self.matmul(x, part), "max") for part in parts), axis=1, width=out)
+
     def layer_norm(self, x: Value, at: str, width: int, eps: float, *, bias: bool = True) -> Value:
         given = [self.weight(f"{at}.weight", width), *([self.weight(f"{at}.bias", width)] if bias else [])]
         # on a processor SkipLayerNormalization is slower than this with an Add before it: 8 % of MiniLM, 1.31
@@ -249,15 +281,18 @@ class OnnxOps(GraphOps[Value]):
     def _even(self) -> Value:
         """Whether all items are of one length, so that the packed rows are the grid's."""
         grid, slots = self.grid(), self.slots()
-        return self.once(
-            "even", lambda: self.graph.add("Equal", self.graph.add("Size", grid), self.graph.add("Size", slots))
-        )
+        return self.once("even", lambda: self._equal_sizes(grid, slots))
+
+    def _equal_sizes(self, one: Value, other: Value) -> Value:
+        return self.graph.add("Equal", self.graph.add("Size", one), self.graph.add("Size", other))
 
     def _grid_shape(self) -> Value:
-        def shape() -> Value:
-            return self.graph.add("Concat", self.graph.add("Shape", self.grid()), self.axes(-1), axis=0)
+        grid = self.grid()
+        return self.once("grid shape", lambda: self._with_width(grid))
 
-        return self.once("grid shape", shape)
+    def _with_width(self, rows: Value) -> Value:
+        """The shape of what is gathered by these rows."""
+        return self.graph.add("Concat", self.graph.add("Shape", rows), self.axes(-1), axis=0)
 
     def _shares(self) -> Value:
         """(items, 1, length) what each place counts for in the mean: softmax of 0 and next to nothing."""

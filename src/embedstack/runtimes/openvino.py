@@ -13,7 +13,7 @@ from embedstack.models.weights import Weights
 from embedstack.runtimes import Options
 from embedstack.runtimes.failures import not_placed, not_run
 from embedstack.runtimes.graphs import GraphOps, GraphRuntime, Make
-from embedstack.runtimes.layout import Inputs, lay_out
+from embedstack.runtimes.layout import PEAK_ROWS, Inputs, lay_out
 from embedstack.runtimes.processor import choose_precision, require_processor
 from embedstack.types import Batch, Floats, ModelSpec, Pooling, Precision
 
@@ -113,6 +113,8 @@ class OpenVinoOps(GraphOps[ov.Output]):
     ) -> ov.Output:  # fmt: skip
         """Spread to (items, heads, length, size) around the attention alone, so that no other product sees padding."""
         width = _length(k)
+        if self.takes_blocks(window, is_plain=not (one_query or causal or bias is not None)):
+            return self._near(q, k, v, heads)
         # the one query of an item is a place of its own: (items, heads, 1, size)
         q = op.reshape(q, [-1, heads, 1, width // heads], False) if one_query else self._spread(q, heads, width)
         k, v = (self._spread(x, heads, width) for x in (k, v))
@@ -123,6 +125,15 @@ class OpenVinoOps(GraphOps[ov.Output]):
             mixed = op.scaled_dot_product_attention(q, k, v, self._seen(causal and not one_query, window, bias))
         rows = op.reshape(op.transpose(mixed, [0, 2, 1, 3]), [-1, width], False)
         return rows if one_query else self.rows(rows, self._input("slots", [-1], ov.Type.i32))
+
+    def _near(self, q: ov.Output, k: ov.Output, v: ov.Output, heads: int) -> ov.Output:
+        """In blocks: (blocks, heads, queries, size) sees (blocks, heads, keys, size)."""
+        width = _length(k)
+        q = self._spread(q, heads, width, "near_queries")
+        k, v = (self._spread(x, heads, width, "near_keys") for x in (k, v))
+        mixed = op.scaled_dot_product_attention(q, k, v, self._input("near_mask", [-1, 1, -1, -1], ov.Type.f32))
+        rows = op.reshape(op.transpose(mixed, [0, 2, 1, 3]), [-1, width], False)
+        return self.rows(rows, self._input("near_slots", [-1], ov.Type.i32))
 
     def _seen(self, causal: bool, window: int, bias: ov.Output | None) -> ov.Output:
         """What is added to the logits: (items, 1 or heads, 1 or length, length)."""
@@ -156,9 +167,18 @@ class OpenVinoOps(GraphOps[ov.Output]):
                     reduction="mean",
                 )
             case "max":
-                # an absent place repeats the item's first token, which changes no maximum
-                spread = op.gather(x, self._input("grid", [-1, -1], ov.Type.i32), op.constant(np.int32(0)))
-                return op.reduce_max(spread, op.constant([1], ov.Type.i32), keep_dims=False)
+                # spread to one length it would be padded, and of several such tables none gives its memory to the next
+                least = op.broadcast(op.constant(NEVER), op.concat([self._items(), _shape(_length(x))], 0))
+                return op.scatter_nd_update(least, op.unsqueeze(self._item(), op.constant(np.int32(1))), x, "max")
+
+    def _items(self) -> ov.Output:
+        """(1,) how many items there are."""
+        return op.shape_of(self._input("firsts", [-1], ov.Type.i32))
+
+    def _item(self) -> ov.Output:
+        """(tokens,) the item of each token: its place in the flattened grid tells."""
+        length = op.shape_of(self._input("ladder", [-1], ov.Type.i32), ov.Type.i32)
+        return op.divide(self._input("slots", [-1], ov.Type.i32), length)
 
     def each(self, row: ov.Output) -> ov.Output:
         none = op.multiply(self._input("firsts", [-1], ov.Type.i32), op.constant(np.int32(0)))
@@ -177,6 +197,12 @@ class OpenVinoOps(GraphOps[ov.Output]):
             biases = np.concatenate([self.weights.take(f"{at}.bias", (out,)) for at in ats])
             fused = op.add(fused, op.constant(biases))
         return _parts(fused, 1, len(ats))
+
+    def peaks(self, x: ov.Output, name: str, wide: int, out: int) -> ov.Output:
+        rows = self.weights.take(name, (out, wide))
+        rows.flags.writeable = True  # see `_shared`: a part cannot be what the whole is not
+        parts = [_shared(rows[start : start + PEAK_ROWS]) for start in range(0, out, PEAK_ROWS)]
+        return op.concat([self.pool(self.matmul(x, part), "max") for part in parts], 1)
 
     def layer_norm(self, x: ov.Output, at: str, width: int, eps: float, *, bias: bool = True) -> ov.Output:
         unit = op.mvn(x, op.constant([-1], ov.Type.i32), True, eps, "inside_sqrt")
@@ -205,11 +231,14 @@ class OpenVinoOps(GraphOps[ov.Output]):
             self.inputs[name] = op.parameter(shape, kind, name)
         return self.inputs[name].output(0)
 
-    def _spread(self, x: ov.Output, heads: int, width: int) -> ov.Output:
-        grid = self._input("grid", [-1, -1], ov.Type.i32)
-        items = op.gather(x, grid, op.constant(np.int32(0)))  # (items, length, width)
+    def _spread(self, x: ov.Output, heads: int, width: int, by: str = "grid") -> ov.Output:
+        items = op.gather(x, self._input(by, [-1, -1], ov.Type.i32), op.constant(np.int32(0)))  # (items, length, width)
         split = op.reshape(items, [0, 0, heads, width // heads], True)
         return op.transpose(split, [0, 2, 1, 3])
+
+
+def _shape(*lengths: int) -> ov.Output:
+    return op.constant(np.array(lengths, np.int64))
 
 
 def _length(x: "ov.Output | ov.Node", axis: int = 1) -> int:
@@ -235,7 +264,7 @@ class Graph:
 
     def __init__(self, ops: OpenVinoOps, made: Mapping[str, ov.Output], hint: str, threads: int, lanes: int) -> None:
         self._inputs = list(ops.inputs)
-        self.pad = ops.pad
+        self.pad, self.window = ops.pad, ops.window
         self._outputs = list(made)
         model = ov.Model(list(made.values()), list(ops.inputs.values()))
         # every hint is explicit: left alone, OpenVINO picks bfloat16 by itself where the processor has it
@@ -289,4 +318,4 @@ class OpenVinoRuntime(GraphRuntime):
         """See OpenRuntime."""
         ops = OpenVinoOps(weights)
         graph = Graph(ops, {"made": expression(ops)}, HINTS["float32"], threads=1, lanes=1)
-        return graph.run(lay_out(batch, graph.pad))["made"]
+        return graph.run(lay_out(batch, graph.pad, graph.window))["made"]

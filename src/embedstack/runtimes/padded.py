@@ -13,6 +13,7 @@ from embedstack.runtimes.onnx_graph import Value
 from embedstack.runtimes.onnx_ops import NEVER, OnnxOps
 from embedstack.types import ModelSpec, Output
 
+SEQUENCE = "sequence"  # the axis of tokens
 TINY = 1e-12  # the floor under a length, as in torch.nn.functional.normalize
 # what such a graph calls the heads of a model
 NAMES: Mapping[Output, str] = {
@@ -20,6 +21,7 @@ NAMES: Mapping[Output, str] = {
     "sparse": "sparse_weights",
     "multi": "colbert_vectors",
     "score": "logits",
+    "states": "last_hidden_state",
 }
 
 
@@ -31,6 +33,10 @@ class PaddedOps(OnnxOps):
         self._has_segments = spec.architecture.segments > 1
         for name in ("input_ids", "attention_mask", *(["token_type_ids"] if self._has_segments else [])):
             self._input(name)  # in the order that consumers are used to
+
+    def takes_blocks(self, window: int, *, is_plain: bool) -> bool:
+        """Nobody lays a batch out for this graph."""
+        return False
 
     def ids(self) -> Value:
         return self._taken("input_ids")
@@ -118,7 +124,7 @@ class PaddedOps(OnnxOps):
         return x / self.graph.add("Max", length, self.number(TINY))
 
     def _input(self, name: str) -> Value:
-        return self.graph.input(name, TensorProto.INT64, ["batch", "sequence"])
+        return self.graph.input(name, TensorProto.INT64, ["batch", SEQUENCE])
 
     def _taken(self, name: str) -> Value:
         return self.once(name, lambda: self._packed(self._input(name)))
@@ -163,22 +169,26 @@ def heads(ops: PaddedOps, spec: ModelSpec) -> dict[str, Value]:
                 return ops.zero_if_empty(ops.unit(made[name]) if spec.normalize else made[name])
             case "score":
                 return ops.zero_if_empty(made[name])
+            case "sparse" if spec.is_lexical:
+                return ops.zero_if_empty(made[name])
             case "sparse":
                 return ops.graph.add("Squeeze", ops.unpacked(made[name]), ops.axes(2))
             case "multi":
                 return ops.unpacked(ops.unit(made[name]) if spec.normalize else made[name])
+            case "states":
+                return ops.unpacked(made[name])
 
-    states = {"last_hidden_state": ops.unpacked(x)} if spec.task == "embed" else {}
+    states = {NAMES["states"]: ops.unpacked(x)} if spec.task == "embed" else {}
     return states | {NAMES[name]: padded(name) for name in spec.outputs}
 
 
 def shapes(spec: ModelSpec) -> dict[str, list[str | int]]:
     """Of every output that `heads` may give."""
-    hidden = spec.architecture.hidden
+    hidden, vocab = spec.architecture.hidden, spec.architecture.vocab
     return {
-        "last_hidden_state": ["batch", "sequence", hidden],
-        "sentence_embedding": ["batch", hidden],
-        "sparse_weights": ["batch", "sequence"],
-        "colbert_vectors": ["batch", "sequence", hidden],
+        "last_hidden_state": ["batch", SEQUENCE, hidden],
+        "sentence_embedding": ["batch", spec.dim],
+        "sparse_weights": ["batch", vocab if spec.is_lexical else SEQUENCE],
+        "colbert_vectors": ["batch", SEQUENCE, hidden],
         "logits": ["batch", spec.labels],
     }

@@ -31,7 +31,7 @@ from embedstack.runtimes.accelerator import (
     unproven,
 )
 from embedstack.runtimes.failures import closed, require_known
-from embedstack.runtimes.layout import given_for, lay_out, patches_of, smallest
+from embedstack.runtimes.layout import PEAK_ROWS, given_for, lay_out, patches_of, smallest
 from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Vectors
 
 try:  # PyTorch 2.10 and later
@@ -251,6 +251,10 @@ class TorchOps(Ops[torch.Tensor]):
         weight = self._kept.take(tuple(f"{at}.weight" for at in ats), (out, wide), x.dtype)
         shift = self._kept.take(tuple(f"{at}.bias" for at in ats), (out,), x.dtype) if bias else None
         return list(F.linear(x, weight, shift).split(out, dim=1))
+
+    def peaks(self, x: torch.Tensor, name: str, wide: int, out: int) -> torch.Tensor:
+        parts = self.weight(name, out, wide).split(PEAK_ROWS)
+        return torch.cat([self.pool(self.matmul(x, rows), "max") for rows in parts], dim=1)
 
     def layer_norm(self, x: torch.Tensor, at: str, width: int, eps: float, *, bias: bool = True) -> torch.Tensor:
         shift = self.weight(f"{at}.bias", width) if bias else None

@@ -2,14 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from starlette.types import Receive, Scope, Send
 
 from embedstack.dialects.dialect import Page, Wire
-from embedstack.dialects.wire import identity
+from embedstack.dialects.wire import identities, identity
 from embedstack.errors import NotReady
 from embedstack.server.front import Front, peer_of
 from embedstack.server.guard import caller_by_head, check_terms, read_body, send_wire, unless_hung_up, with_terms
@@ -33,7 +33,7 @@ class Turn:
         self.headers = headers
         self.key_name: str | None = None
         self.caller: str | None = None  # None: it was not let in
-        self.answer: Answer | None = None
+        self.answer: Answer | None = None  # of several that were asked for at once the first
 
 
 class Asked:
@@ -95,26 +95,48 @@ class Asked:
         request = await _aside(len(raw), lambda: route.ask(body, self._front.limits, models))
         meter = self._front.metrics.meter(self._place.path, turn.serving.dialect.name)
         meter.read.add(time.perf_counter() - began)
-        if request is not None:
-            peer = peer_of(scope)
-            request = with_terms(request, turn.headers, peer, time.monotonic(), key_name=turn.key_name)
-            turn.caller = request.caller
-            turn.answer = await self._asked(encoder, request, meter, receive)
-        else:
+        given: Answer | tuple[Answer, ...] | None = None
+        if request is None:
             check_terms(turn.headers)
+        else:
+            peer, now = peer_of(scope), time.monotonic()
+            asked = [
+                with_terms(one, turn.headers, peer, now, key_name=turn.key_name)
+                for one in (request if isinstance(request, tuple) else (request,))
+            ]
+            turn.caller = asked[0].caller
+            answers = await self._all(encoder, asked, meter, receive)
+            turn.answer, given = answers[0], answers if isinstance(request, tuple) else answers[0]
         began = time.perf_counter()
-        wire = await _aside(_size(turn.answer), lambda: route.write(body, turn.answer))
+        wire = await _aside(_size(turn.answer), lambda: route.write(body, given))
         wire = widened(wire, turn.serving, self._place.servings, turn.answer)
         meter.write.add(time.perf_counter() - began)
-        if turn.answer is None:
+        if given is None:
             return wire
-        return Wire(wire.status, wire.body, {**wire.headers, **identity(turn.answer)}, wire.media_type)
+        told = identities(given) if isinstance(given, tuple) else identity(given)
+        return Wire(wire.status, wire.body, {**wire.headers, **told}, wire.media_type)
 
-    async def _asked(self, encoder: Encoder, request: Request, meter: Meter, receive: Receive) -> Answer:
+    async def _all(
+        self, encoder: Encoder, requests: Sequence[Request], meter: Meter, receive: Receive
+    ) -> tuple[Answer, ...]:
+        """Their answers, computed at once; when one fails, the others are given up."""
+        if len(requests) == 1:
+            return (await unless_hung_up(self._asked(encoder, requests[0], meter), receive),)
+
+        async def work() -> tuple[Answer, ...]:
+            tasks = [asyncio.ensure_future(self._asked(encoder, one, meter)) for one in requests]
+            try:
+                return tuple(await asyncio.gather(*tasks))
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+        return await unless_hung_up(work(), receive)
+
+    async def _asked(self, encoder: Encoder, request: Request, meter: Meter) -> Answer:
         """The answer, with the books kept."""
         images = _images(request)
-        work = self._computed(encoder, request) if images else answered(encoder, request)
-        answer = await unless_hung_up(work, receive)
+        answer = await (self._computed(encoder, request) if images else answered(encoder, request))
         has_run = not isinstance(answer, Tokenized | Decoded)
         meter.count(answer.usage, has_run=has_run)
         usage = answer.usage if has_run else replace(answer.usage, tokens=0)

@@ -8,9 +8,11 @@ from embedstack.models.ops import Expression, Ops, X
 from embedstack.models.stored import Stored
 from embedstack.models.weights import Weights
 from embedstack.runtimes import open_runtime
+from embedstack.runtimes.layout import PEAK_ROWS
 from embedstack.types import Activation, Batch, Floats, Pooling
 
 WIDTH, WIDE, SIZE, VOCAB, PAD = 16, 24, 4, 50, 7
+MANY = 2 * PEAK_ROWS + 3
 LENGTHS = (1, 9, 2, 9, 5)
 TOLERANCE = 2e-6  # of the largest number: some ten roundings of float32
 
@@ -55,7 +57,7 @@ def _weights() -> Weights:
         shapes |= {f"{name}.weight": (WIDTH, WIDTH), f"{name}.bias": (WIDTH,)}
     shapes |= {"up.weight": (WIDE, WIDTH), "up.bias": (WIDE,), "norm.weight": (WIDTH,), "norm.bias": (WIDTH,)}
     shapes |= {"head.weight": (SIZE,), "row.weight": (1, WIDTH), "kernel.weight": (WIDTH, 2, 3, 4)}
-    shapes |= {"joined.weight": (3 * WIDTH, WIDTH)}
+    shapes |= {"joined.weight": (3 * WIDTH, WIDTH), "many.weight": (MANY, WIDTH)}
     drawn = {name: draw.normal(0, 1, shape).astype(np.float32) for name, shape in shapes.items()}
     return Weights({name: Stored("float32", values) for name, values in drawn.items()}, "drawn from a seed")
 
@@ -170,6 +172,10 @@ def _matmul(ops: Ops[X]) -> X:
     return ops.matmul(_x(ops), ops.weight("up.weight", WIDE, WIDTH))
 
 
+def _peaks(ops: Ops[X]) -> X:
+    return ops.peaks(_x(ops), "many.weight", WIDTH, MANY)
+
+
 def _linear(ops: Ops[X]) -> X:
     return ops.linear(_x(ops), "up", WIDTH, WIDE)
 
@@ -197,6 +203,7 @@ EXPRESSIONS: Mapping[str, Expression] = {
     "positions that do not count padding": _positions,
     "segments": _segments,
     "matmul": _matmul,
+    "peaks": _peaks,
     "arithmetic, mean and sqrt": _arithmetic,
     "erf": _erf,
     "linear": _linear,

@@ -55,6 +55,7 @@ ENCODES: Mapping[Field, tuple[Encode, ...]] = {
     "max_tokens": (replace(ENCODE, max_tokens=2),),
     "truncate": (replace(ENCODE, truncate="left"), replace(ENCODE, truncate="refuse")),
     "whole": (replace(ENCODE, whole=True),),
+    "late_chunking": (replace(ENCODE, late_chunking=True),),
 }
 SCORES: Mapping[Field, tuple[Score, ...]] = {
     "max_tokens": (replace(SCORE, max_tokens=2),),

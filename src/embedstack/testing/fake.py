@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from embedstack.errors import BadRequest, DeadlineExceeded, TooLong, UnknownModel, Unsupported
-from embedstack.inputs.text import MAX_TEXT_CHARS, check_pair, check_text
+from embedstack.inputs.checks import MAX_TEXT_CHARS, check_pair, check_text
 from embedstack.testing import hashes
 from embedstack.testing.hashes import VOCAB
 from embedstack.types import (
@@ -34,6 +35,7 @@ from embedstack.types import (
     Request,
     Score,
     Scored,
+    Span,
     Task,
     Text,
     Tokenize,
@@ -159,12 +161,14 @@ class HashEncoder:
         unit = spec.normalize if request.normalize is None else request.normalize
         read = self._read_all(request, spec)
         await self._run(request)
-        dense = np.array([hashes.vector((one.role, *one.words), spec.dim, dim) for one in read], np.float32)
+        around = tuple(word for one in read for word in one.words) if request.late_chunking else ()
+        dense = np.array([hashes.vector((one.role, *one.words, *around), spec.dim, dim) for one in read], np.float32)
         length, wanted = np.float32(1.0 if unit else LENGTH), request.outputs
         return Encoded(
             spec=spec,
-            fingerprint=spec.fingerprint("float32", dim, normalize=unit),
+            fingerprint=spec.fingerprint("float32", dim, normalize=unit, late_chunking=request.late_chunking),
             usage=self._usage(read),
+            spans=_spans(read) if request.late_chunking else None,
             dense=dense.reshape(-1, dim) * length if "dense" in wanted else None,
             sparse=tuple(hashes.sparse(one.words) for one in read) if "sparse" in wanted else None,
             multi=tuple(hashes.multi(one.words, spec.dim) * length for one in read) if "multi" in wanted else None,
@@ -286,10 +290,16 @@ class HashEncoder:
 
 
 def _check_wish(request: Encode, spec: ModelSpec) -> None:
-    if request.late_chunking:
-        raise Unsupported(f"model {spec.name!r} has no late chunking; leave late_chunking out")
+    if request.late_chunking and not all(isinstance(item, Text) for item in request.items):
+        raise Unsupported("late chunking reads the parts of one text; send texts alone")
     for output in sorted(request.outputs - set(spec.outputs)):
         raise Unsupported(f"model {spec.name!r} has no {output} vectors; ask for: {', '.join(spec.outputs)}")
+
+
+def _spans(read: Sequence[_Read]) -> tuple[Span, ...]:
+    """A word is a token."""
+    ends = accumulate((len(one.words) for one in read), initial=0)
+    return tuple(Span(number, start, stop) for number, (start, stop) in enumerate(pairwise(ends)))
 
 
 def _width(spec: ModelSpec, dim: int | None) -> int:

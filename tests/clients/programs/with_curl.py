@@ -98,7 +98,7 @@ see("tei too long", lambda: curl("/tei/embed", {"inputs": LONG, "truncate": Fals
 see("jina texts", lambda: jina(task="retrieval.passage"))
 see("jina ubinary", lambda: jina(embedding_type="ubinary"))
 see("jina rerank", lambda: ranks(curl("/jina/v1/rerank", {"model": RERANKER, **pairs})["results"], "relevance_score"))
-see("jina late chunking", lambda: jina(late_chunking=True))
+see("jina late chunking", lambda: f"{len(jina(late_chunking=True, input=[f'{one} ' for one in TEXTS]))} vectors")
 see("jina image", lambda: jina(input=[{"image": "aGVsbG8="}]))
 see("infinity labels", lambda: labels(curl("/infinity/classify", {"model": LABELLER, "input": [SENTENCE]})["data"][0]))
 report()

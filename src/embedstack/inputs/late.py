@@ -1,0 +1,130 @@
+"""Parts of one text -> the text in windows that a model can read, and which of their tokens each part is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from embedstack.errors import BadRequest, TooLong
+from embedstack.inputs.checks import check_text
+from embedstack.inputs.text import TextInput
+from embedstack.types import Encoding, Floats, Piece, Span, Text, Truncate
+
+OVERLAP = 4  # neighbours share at least this part of a window, so each token sees an eighth of one to either side
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Places of the text's own tokens: those that are read together, and those whose states are taken from here."""
+
+    start: int
+    stop: int
+    first: int
+    last: int  # the one after the last
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """One text as the graph reads it.
+
+    Args:
+        encodings: one for each window; what stands before the text (special tokens, prompt) and behind it is in each.
+        before: tokens in front.
+        spans: of the parts, in their order.
+    """
+
+    encodings: tuple[Encoding, ...]
+    windows: tuple[Window, ...]
+    before: int
+    spans: tuple[Span, ...]
+
+    def pooled(self, states: Sequence[Floats]) -> Floats:
+        """(parts, hidden): the mean of each part's tokens, summed in float64.
+
+        Args:
+            states: (tokens, hidden) of each window.
+        """
+        taken = zip(self.windows, states, strict=True)
+        own = np.concatenate([s[self.before + w.first - w.start : self.before + w.last - w.start] for w, s in taken])
+        parts = [own[span.start - self.before : span.stop - self.before] for span in self.spans]
+        return np.stack([part.mean(axis=0, dtype=np.float64) for part in parts]).astype(np.float32)
+
+
+def join(text: TextInput, items: Sequence[Text], max_tokens: int | None, truncate: Truncate, *, vocab: int) -> Joined:
+    """Read the parts as one text, joined by nothing but what stands in them.
+
+    A token that lies in two parts belongs to the one that holds its first character which is no white space. A text
+    over the limit is read in windows of the limit's size; the states of a token come from the window in which it
+    stands farthest from an end.
+
+    Args:
+        items: at least one, all of one role.
+        max_tokens: as for `TextInput.encode`: of a window here.
+        truncate: what is over the limit is refused or read in windows; nothing is cut.
+    Raises:
+        BadRequest: an empty part, or one without a token; and as `TextInput.encode`.
+        TooLong: over the limit and `truncate` is refuse.
+    """
+    roles = sorted({item.role for item in items})
+    if len(roles) > 1:
+        raise BadRequest(f"the parts of one text have one role, not {' and '.join(map(repr, roles))}; send one of them")
+    for place, item in enumerate(items):
+        check_text(item.text, f"text {place}")
+    whole = Text("".join(item.text for item in items), roles[0])
+    if text.begins_with_prompt(whole.text):  # the other windows would be without
+        raise BadRequest("text 0 begins with a prompt, which goes before each window; leave it out and send its role")
+    text.require_prompt(whole, 0)
+    (pieces,) = text.pieces([whole], max_tokens, truncate)
+    before, own, after = _framed(pieces)
+    if any(piece.id >= vocab for piece in pieces):
+        raise BadRequest(f"a token of the text has an id outside 0..{vocab - 1}, the model's vocabulary; leave it out")
+    kept = sum(not piece.is_cut for piece in pieces)
+    if truncate == "refuse" and kept < len(pieces):
+        raise TooLong(
+            f"the parts have {len(pieces)} tokens together, the limit is {kept}; send truncate=true, and they are read "
+            "in overlapping windows, or send fewer"
+        )
+    windows = windows_of(len(own), kept - len(before) - len(after))
+    if not windows:
+        raise BadRequest(f"max_tokens leaves no room for a text behind the {len(before)} tokens before it; raise it")
+    ids = [np.array([p.id for p in (*before, *own[w.start : w.stop], *after)], np.int32) for w in windows]
+    return Joined(tuple(map(Encoding, ids)), windows, len(before), _spans(items, own, len(before)))
+
+
+def windows_of(tokens: int, room: int) -> tuple[Window, ...]:
+    """As few windows as overlap enough, all of one size and evenly apart; none where there is no room."""
+    if room < 1:
+        return ()
+    if tokens <= room:
+        return (Window(0, tokens, 0, tokens),)
+    step = room - room // OVERLAP
+    count = -(-(tokens - room) // step) + 1
+    starts = [place * (tokens - room) // (count - 1) for place in range(count)]
+    middles = [(start + room + following) // 2 for start, following in pairwise(starts)]
+    ends = pairwise([0, *middles, tokens])
+    return tuple(Window(start, start + room, *taken) for start, taken in zip(starts, ends, strict=True))
+
+
+def _framed(pieces: Sequence[Piece]) -> tuple[Sequence[Piece], Sequence[Piece], Sequence[Piece]]:
+    """What stands before the caller's text, the text, and what stands behind."""
+    places = [place for place, piece in enumerate(pieces) if piece.start is not None]
+    if not places:
+        raise BadRequest("the parts have no token together; send text")
+    return pieces[: places[0]], pieces[places[0] : places[-1] + 1], pieces[places[-1] + 1 :]
+
+
+def _spans(items: Sequence[Text], own: Sequence[Piece], before: int) -> tuple[Span, ...]:
+    ends = list(accumulate(len(item.text) for item in items))
+    counts, part = [0] * len(items), 0
+    for piece in own:
+        if piece.start is not None:  # one that stands for no character goes with the one before
+            at = piece.start + len(piece.text) - len(piece.text.lstrip())
+            part = next((number for number in range(part, len(ends)) if at < ends[number]), len(ends) - 1)
+        counts[part] += 1
+    if 0 in counts:
+        raise BadRequest(
+            f"text {counts.index(0)} has no token of its own within the whole text; send it together with the next one"
+        )
+    starts = list(accumulate(counts, initial=before))
+    return tuple(Span(number, start, stop) for number, (start, stop) in enumerate(pairwise(starts)))

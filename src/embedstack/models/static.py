@@ -1,0 +1,149 @@
+"""Static embeddings: token ids -> their rows of one table, which pooling takes the mean of; there is nothing else.
+
+Two packages write them. StaticEmbedding of sentence-transformers 6.2 has no config.json; StaticModel of model2vec 0.10
+may share a row among tokens (`mapping`), which have weights then, and takes unknown tokens out of a text.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+import numpy as np
+
+from embedstack.errors import ConfigError
+from embedstack.models.family import Family
+from embedstack.models.folder import Fields, has_weights
+from embedstack.models.ops import Ops, Tensor
+from embedstack.models.weights import Weights, open_weights
+from embedstack.types import Architecture, Floats, ModelSpec, Pooling
+
+X = TypeVar("X", bound=Tensor)
+
+TABLES = ("embedding.weight", "embeddings")  # as sentence-transformers calls it, and as model2vec does
+MAPPING, WEIGHTS = "mapping", "weights"
+FOLDED = "embeddings of tokens"  # what mapping and weights make of the table
+# neither sentence-transformers nor a model2vec without max_length cuts texts; here a batch must end somewhere
+MOST_TOKENS = 8192
+MAX_LENGTH = 512  # what a model2vec that states none cuts texts at
+
+
+def architecture(config: Fields, name: str) -> Architecture:
+    """See Family. How large the table is, only the weights say; see `adapt`."""
+    return Architecture(
+        family="static",
+        layers=0,
+        hidden=0,
+        heads=1,
+        intermediate=0,
+        vocab=0,
+        positions=_most_tokens(config),
+    )
+
+
+def _most_tokens(config: Fields) -> int:
+    if not _is_model2vec(config):
+        return MOST_TOKENS
+    is_endless = "max_length" in config.values and "max_length" not in config  # null
+    return MOST_TOKENS if is_endless else min(config.integer("max_length", MAX_LENGTH), MOST_TOKENS)
+
+
+def _is_model2vec(config: Fields) -> bool:
+    return config.text("model_type") == "model2vec"
+
+
+def adapt(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
+    """See Family. Before the weights are there, the vectors have no width yet."""
+    spec = replace(spec, special_tokens=False, max_tokens=spec.architecture.positions)
+    if _is_model2vec(config):
+        # it cuts long texts by characters first, 512 times its tokens' median length, which few texts notice
+        unknown = read_unknown(folder)
+        spec = replace(spec, normalize=config.flag("normalize"), dropped_ids=() if unknown is None else (unknown,))
+    if not has_weights(path.name for path in folder.iterdir()):
+        return spec
+    vocab, hidden = _size(open_weights(folder))
+    return replace(spec, architecture=replace(spec.architecture, vocab=vocab, hidden=hidden), dim=hidden)
+
+
+def _size(weights: Weights) -> tuple[int, int]:
+    """Tokens, and the width of a row."""
+    table, mapping = weights.shape(_table(weights)), weights.shape(MAPPING) if weights.has(MAPPING) else ()
+    if len(table) != 2:
+        raise ConfigError(f"{_table(weights)!r} has the shape {table}, a table has two axes; pull the model again")
+    return (mapping or table)[0], table[1]
+
+
+def _table(weights: Weights) -> str:
+    return weights.prefix(TABLES, "")
+
+
+def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
+    """See Encode."""
+    a = spec.architecture
+    x = ops.rows(ops.weight(folded(ops.weights), a.vocab, a.hidden), ops.ids())
+    return ops.pool(x, only) if only else x
+
+
+def folded(weights: Weights) -> str:
+    """The tensor that has a row for each token, made of the others where there are any.
+
+    Source: `StaticEmbedding._fold_model2vec_weights` of sentence-transformers 6.2.
+    """
+    if not weights.has(MAPPING) and not weights.has(WEIGHTS):
+        return _table(weights)
+    if not weights.has(FOLDED):
+        weights.derive(FOLDED, _fold(weights))
+    return FOLDED
+
+
+def _fold(weights: Weights) -> Floats:
+    name = _table(weights)
+    table = weights.take(name, weights.shape(name))
+    if weights.has(MAPPING):
+        which = weights.whole_numbers(MAPPING)
+        if len(which) and not 0 <= which.min() <= which.max() < len(table):
+            raise ConfigError(f"{MAPPING!r} names rows outside 0..{len(table) - 1}; pull the model again")
+        table = table[which]
+    if weights.has(WEIGHTS):
+        table = table * weights.take(WEIGHTS, (len(table),))[:, None]
+    return np.ascontiguousarray(table, np.float32)
+
+
+# ------------------------------------------------------------------------------------------------ the tokeniser
+
+
+class _Model(msgspec.Struct):
+    unk_token: str | None = None
+    unk_id: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | None = None
+    vocab: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Added(msgspec.Struct):
+    id: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+    content: str
+
+
+class _File(msgspec.Struct):
+    model: _Model
+    added_tokens: list[_Added] = []
+
+
+def read_unknown(folder: Path) -> int | None:
+    """The id that stands for what the tokeniser does not know; None where it has none.
+
+    Source: `_get_unk_token_id` of model2vec 0.10.
+    """
+    path = folder / "tokenizer.json"
+    try:
+        file = msgspec.json.decode(path.read_bytes(), type=_File)
+        if file.model.unk_token is None:
+            return file.model.unk_id
+        added = {token.content: token.id for token in file.added_tokens}
+        if file.model.unk_token in added:
+            return added[file.model.unk_token]
+        return msgspec.json.decode(file.model.vocab, type=dict[str, int]).get(file.model.unk_token)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{str(path)!r} is no tokenizer ({error}); pull the model again") from error
+
+
+FAMILY = Family(architecture=architecture, encoder=encoder, pooling="mean", adapt=adapt)

@@ -1,0 +1,352 @@
+"""Pictures and texts through the engine: order, batches, what is known already, what is decoded when and where."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from embedstack.catalog import find
+from embedstack.engine import pictures
+from embedstack.engine.engine import Engine
+from embedstack.engine.loaded import Loaded
+from embedstack.engine.pictures import Pictures, Room
+from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, TooLong, Unsupported
+from embedstack.inputs.image import ImageInput
+from embedstack.inputs.text import TextInput
+from embedstack.models.weights import open_weights
+from embedstack.runtimes import Options, open_runtime
+from embedstack.runtimes.processor import usable_threads
+from embedstack.types import Encode, Encoded, Encoding, Image, Link, ModelSpec, Text
+from support.tiny_clip import TOKENS, Sums, png, write_clip
+
+Parts = tuple[Path, ModelSpec]
+
+
+class Watched(ImageInput):
+    """Remembers in which threads pictures were decoded, and how many at once; `gate` holds them."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        assert spec.architecture.vision
+        super().__init__(spec.architecture.vision)
+        self.threads: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = threading.Semaphore(0)
+        self._lock, self._now, self.most = threading.Lock(), 0, 0
+
+    def encode_one(self, item: Image, place: int = 0) -> Encoding:
+        with self._lock:
+            self.threads.append(threading.current_thread().name)
+            self._now += 1
+            self.most = max(self.most, self._now)
+        self.begun.release()
+        try:
+            assert self.gate.wait(20)
+            return super().encode_one(item, place)
+        finally:
+            with self._lock:
+                self._now -= 1
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    root = tmp_path_factory.mktemp("clip")
+    folder = write_clip(root / "clip")
+    return folder, find(str(folder), cache_dir=root / "cache").spec
+
+
+@pytest.fixture
+def runtime(clip: Parts) -> Sums:
+    return Sums(clip[1].dim)
+
+
+@pytest.fixture
+def image(clip: Parts) -> Watched:
+    return Watched(clip[1])
+
+
+def opened(clip: Parts, runtime: Sums, image: Watched, **how: int) -> Engine:
+    folder, spec = clip
+    return Engine([Loaded(spec, TextInput(folder, spec), runtime, image=image)], **{"batch_tokens": 100, **how})
+
+
+@pytest.fixture
+def engine(clip: Parts, runtime: Sums, image: Watched) -> Iterator[Engine]:
+    made = opened(clip, runtime, image, cache_bytes=1_000_000)
+    yield made
+    runtime.gate.set()
+    image.gate.set()
+    made.close()
+
+
+def wish(*items: Text | Image | Link, **change: object) -> Encode:
+    return Encode(**{"model": "", "items": items, "normalize": False, **change})  # type: ignore[arg-type]
+
+
+def made_of(engine: Engine, *items: Text | Image | Link, **change: object) -> Encoded:
+    return asyncio.run(engine.encode(wish(*items, **change)))
+
+
+async def until(semaphore: threading.Semaphore) -> None:
+    assert await asyncio.to_thread(semaphore.acquire, timeout=20)
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+
+def test_pictures_and_texts_come_back_in_their_places(clip: Parts) -> None:
+    folder, spec = clip
+    assert spec.architecture.vision
+    runtime = open_runtime("numpy")(spec, open_weights(folder), Options())
+    engine = Engine([Loaded(spec, TextInput(folder, spec), runtime, image=ImageInput(spec.architecture.vision))])
+    items = [Image(png(31)), Text("a photo of a cat"), Text("two dogs"), Image(png(40)), Text("snow")]
+    try:
+        together = made_of(engine, *items).dense
+        alone = np.concatenate([made_of(engine, item).dense for item in items])
+    finally:
+        engine.close()
+
+    assert together.shape == (5, spec.dim)
+    assert np.allclose(together, alone, rtol=0, atol=1e-6)
+
+
+def test_batches_never_mix_pictures_and_texts(engine: Engine, runtime: Sums) -> None:
+    made_of(engine, Image(png(31)), Text("cat"), Image(png(32)), Text("dog"))
+
+    assert sorted(runtime.batches) == [("image", 2), ("text", 2)]
+
+
+def test_a_batch_holds_about_its_tokens_and_at_least_one_picture(clip: Parts, runtime: Sums, image: Watched) -> None:
+    for budget, sizes in ((2 * TOKENS + 5, [2, 2, 1]), (3, [1] * 5)):
+        engine = opened(clip, runtime, image, batch_tokens=budget)
+        runtime.batches.clear()
+        made_of(engine, *(Image(png(30 + n)) for n in range(5)))
+        engine.stop()
+
+        assert [count for _, count in runtime.batches] == sizes
+
+
+def test_usage_counts_the_tokens_of_pictures(engine: Engine) -> None:
+    usage = made_of(engine, Image(png(31)), Text("cat")).usage
+
+    assert (usage.items, usage.tokens) == (2, TOKENS + 3)
+    assert usage.tokenize_s > 0
+
+
+def test_the_limit_of_a_requests_tokens_counts_pictures_before_they_are_decoded(
+    clip: Parts, runtime: Sums, image: Watched
+) -> None:
+    engine = opened(clip, runtime, image, max_request_tokens=2 * TOKENS)
+    with pytest.raises(TooLong, match=f"{3 * TOKENS} tokens and the limit is {2 * TOKENS}"):
+        made_of(engine, *(Image(png(30 + n)) for n in range(3)))
+    engine.stop()
+
+    assert image.threads == []
+
+
+# ------------------------------------------------------------------------------------------------ what is known
+
+
+def test_two_pictures_get_two_vectors(engine: Engine) -> None:
+    first, second = made_of(engine, Image(png(31)), Image(png(32))).dense
+
+    assert not np.array_equal(first, second)
+    assert np.array_equal(made_of(engine, Image(png(32))).dense[0], second)
+
+
+def test_a_picture_that_is_known_is_neither_decoded_nor_computed_again(
+    engine: Engine, runtime: Sums, image: Watched
+) -> None:
+    first = made_of(engine, Image(png(31))).dense
+    again = made_of(engine, Image(png(31)), Image(png(32))).dense
+
+    assert np.array_equal(again[0], first[0])
+    assert runtime.batches == [("image", 1), ("image", 1)]
+    assert len(image.threads) == 2
+
+
+def test_equal_pictures_of_one_request_are_computed_once(engine: Engine, runtime: Sums) -> None:
+    made_of(engine, *[Image(png(31))] * 3)
+
+    assert runtime.batches == [("image", 1)]
+
+
+# ------------------------------------------------------------------------------------------------ where and when
+
+
+def test_pictures_are_decoded_beside_the_loop_and_as_many_at_once_as_there_are_threads(
+    engine: Engine, image: Watched
+) -> None:
+    made_of(engine, *(Image(png(30 + n)) for n in range(12)))
+
+    assert all(name.startswith("embedstack-pictures") for name in image.threads)
+    assert 1 <= image.most <= usable_threads()
+
+
+def test_pictures_are_decoded_while_the_device_works_on_those_before(
+    engine: Engine, runtime: Sums, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "CHUNK_BYTES", 1)  # each picture goes alone
+
+    async def story() -> int:
+        runtime.gate.clear()
+        asked = asyncio.create_task(engine.encode(wish(*(Image(png(30 + n)) for n in range(4)))))
+        await until(runtime.running)
+        for _ in range(2):
+            await until(image.begun)
+        decoded = len(image.threads)
+        runtime.gate.set()
+        await asked
+        return decoded
+
+    assert asyncio.run(story()) == 2  # one on the device, one behind it, and none of the others
+
+
+def test_pixels_that_wait_are_bounded_whoever_sends_them(
+    engine: Engine, runtime: Sums, image: Watched, clip: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert clip[1].architecture.vision
+    each = pictures.size_bytes(clip[1].architecture.vision)
+    monkeypatch.setattr(engine._pictures, "_room_bytes", 3 * each)
+
+    async def story() -> int:
+        runtime.gate.clear()
+        asked = [asyncio.create_task(engine.encode(wish(Image(png(30 + n))))) for n in range(8)]
+        for _ in range(3):
+            await until(image.begun)
+        await until(runtime.running)
+        decoded = len(image.threads)
+        runtime.gate.set()
+        await asyncio.gather(*asked)
+        return decoded
+
+    assert asyncio.run(story()) == 3
+    assert len(image.threads) == 8
+
+
+def test_a_deadline_ends_a_request_whose_pictures_are_being_decoded(
+    engine: Engine, runtime: Sums, image: Watched
+) -> None:
+    image.gate.clear()
+    with pytest.raises(DeadlineExceeded):
+        made_of(engine, Image(png(31)), deadline=time.monotonic() + 0.05)
+    image.gate.set()
+
+    assert runtime.batches == []
+
+
+def test_pictures_of_a_caller_who_hung_up_are_not_begun(engine: Engine, image: Watched) -> None:
+    async def story() -> None:
+        image.gate.clear()
+        asked = asyncio.create_task(engine.encode(wish(*(Image(png(30 + n)) for n in range(9)))))
+        for _ in range(usable_threads()):
+            await until(image.begun)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        image.gate.set()
+
+    asyncio.run(story())
+    made_of(engine, Image(png(50)))
+
+    assert len(image.threads) == usable_threads() + 1
+
+
+# ------------------------------------------------------------------------------------------------ refusals
+
+
+def test_a_broken_picture_is_named_by_its_place_and_the_engine_goes_on(engine: Engine) -> None:
+    with pytest.raises(BadRequest, match="image 2"):
+        made_of(engine, Text("cat"), Image(png(31)), Image(png(32)[:60]))
+
+    assert made_of(engine, Image(png(31))).dense.shape[0] == 1
+
+
+def test_an_unknown_role_among_pictures_is_named_by_its_place(engine: Engine) -> None:
+    with pytest.raises(BadRequest, match="role 'nonsense'"):
+        made_of(engine, Image(png(31)), Text("cat", "nonsense"))
+    with pytest.raises(BadRequest, match="text 1 is empty"):
+        made_of(engine, Image(png(31)), Text(""))
+
+
+def test_a_link_that_nobody_followed_is_refused(engine: Engine) -> None:
+    with pytest.raises(Unsupported, match="item 1 is a link that nobody followed"):
+        made_of(engine, Image(png(31)), Link("https://example.org/a.png"))
+
+
+def test_a_model_of_images_alone_refuses_texts_by_name(clip: Parts, runtime: Sums, image: Watched) -> None:
+    spec = replace(clip[1], inputs=("image",))
+    engine = Engine([Loaded(spec, None, runtime, image=image)])
+    try:
+        for items in ((Text("cat"),), (Image(png(31)), Text("cat"))):
+            with pytest.raises(Unsupported, match="'clip' takes images only"):
+                made_of(engine, *items)
+        assert made_of(engine, Image(png(31))).dense.shape == (1, spec.dim)
+    finally:
+        engine.close()
+
+
+def test_images_have_dense_vectors_only(clip: Parts, runtime: Sums, image: Watched) -> None:
+    spec = replace(clip[1], outputs=("dense", "sparse"))
+    engine = Engine([Loaded(spec, None, runtime, image=image)])
+    with pytest.raises(Unsupported, match="dense vectors of images, not sparse"):
+        made_of(engine, Image(png(31)), outputs=frozenset({"sparse"}))
+    engine.close()
+
+
+def test_an_engine_that_stops_decodes_no_more(engine: Engine, clip: Parts, image: Watched) -> None:
+    engine.stop()
+    with pytest.raises(NotReady, match="stopping"):
+        made_of(engine, Image(png(31)))
+
+    assert image.threads == []
+
+
+# ------------------------------------------------------------------------------------------------ room
+
+
+def test_room_is_given_in_the_order_of_asking() -> None:
+    async def story() -> list[int]:
+        room, served = Room(10), []
+
+        async def one(number: int, size: int) -> None:
+            async with room.of(size):
+                served.append(number)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(one(0, 6), one(1, 8), one(2, 1), one(3, 30))
+        return served
+
+    assert asyncio.run(story()) == [0, 1, 2, 3]
+
+
+def test_who_gives_up_waiting_for_room_leaves_it_to_the_others() -> None:
+    async def story() -> None:
+        room = Room(10)
+
+        async def one(size: int) -> None:
+            async with room.of(size):
+                pass
+
+        async with room.of(10):
+            first, second = asyncio.create_task(one(10)), asyncio.create_task(one(3))
+            await asyncio.sleep(0)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        await asyncio.wait_for(second, 5)
+        await asyncio.wait_for(one(10), 5)
+
+    asyncio.run(story())
+
+
+def test_each_loop_has_a_room_of_its_own() -> None:
+    made = Pictures()
+
+    async def room() -> Room:
+        return made.room()
+
+    assert asyncio.run(room()) is not asyncio.run(room())

@@ -1,0 +1,250 @@
+"""Static embeddings against the two packages that write them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import embedstack
+from embedstack.catalog import find
+from embedstack.errors import BadRequest, ConfigError
+from embedstack.inputs.text import TextInput
+from embedstack.models.folder import root_of
+from embedstack.models.static import MAX_LENGTH, MOST_TOKENS
+from embedstack.models.weights import Weights
+from embedstack.types import ModelSpec, Text
+from support import tiny
+from support.families import Changed, FamilyTests, Item, Mutation, Tiny, halves_swapped, recipe, write
+
+WIDTH, SHARED = 24, 60
+BERT = tiny.CASES["bert-mean"]
+VOCAB = tiny.tokenizer(BERT).get_vocab_size()
+UNKNOWN = 1
+WORDS = ("the panda sun", "a river", "the moon and the war", "pandas")
+STATIC = "sentence_transformers.models.StaticEmbedding"
+
+
+def by_sentence_transformers(folder: Path, items: Sequence[Item]) -> np.ndarray:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    static = SentenceTransformer(str(folder), device="cpu")[0]
+    ids = torch.tensor(np.concatenate(items).astype(np.int64))
+    offsets = torch.tensor(np.cumsum([0, *(len(item) for item in items[:-1])]))
+    with torch.no_grad():
+        return static({"input_ids": ids, "offsets": offsets})["sentence_embedding"].numpy()
+
+
+def by_model2vec(folder: Path, items: Sequence[Item]) -> np.ndarray:
+    model2vec = pytest.importorskip("model2vec", reason="model2vec is not installed")
+    model = model2vec.StaticModel.from_pretrained(folder)
+    return np.stack([model._encode_helper(item.tolist()).mean(axis=0) for item in items])
+
+
+def modules(*places: str) -> Mapping[str, object]:
+    kinds = (STATIC, "sentence_transformers.models.Normalize")
+    rows = [
+        {"idx": n, "name": str(n), "path": place, "type": kind}
+        for n, (place, kind) in enumerate(zip(places, kinds, strict=False))
+    ]
+    return {"modules.json": rows}
+
+
+def model2vec(**change: object) -> dict[str, object]:
+    """As model2vec 0.3 to 0.10 writes it."""
+    return {
+        "model_type": "model2vec",
+        "architectures": ["StaticModel"],
+        "tokenizer_name": "baai/bge-base-en-v1.5",
+        "apply_pca": 256,
+        "apply_zipf": True,
+        "hidden_dim": WIDTH,
+        "seq_length": 1000000,
+        "normalize": True,
+        **change,
+    }
+
+
+BELOW = Tiny(
+    name="static-below",
+    config={},
+    shapes={"embedding.weight": (VOCAB, WIDTH)},
+    judge=by_sentence_transformers,
+    pooling=None,
+    files=modules("0_StaticEmbedding", "1_Normalize"),
+)
+PLAIN = Tiny(
+    name="static-model2vec",
+    config=model2vec(),
+    shapes={"embeddings": (VOCAB, WIDTH)},
+    judge=by_model2vec,
+    pooling=None,
+    files=modules(".", "1_Normalize"),
+    seed=51,
+)
+MAPPED = Tiny(
+    name="static-mapped",
+    config=model2vec(vocabulary_quantization=SHARED, normalize=False),
+    shapes={"embeddings": (SHARED, WIDTH), "weights": (VOCAB,)},
+    judge=by_model2vec,
+    pooling=None,
+    seed=52,
+    draw={"mapping": np.random.default_rng(53).integers(0, SHARED, VOCAB)},
+)
+
+
+@pytest.fixture(autouse=True)
+def _not_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes tests record is none that a model could be loaded with."""
+    monkeypatch.delenv("EMBEDSTACK_RECORD", raising=False)
+
+
+def placed(case: Tiny, folder: Path) -> Path:
+    """The folder of a case, its own files where sentence-transformers has them."""
+    write(case, folder)
+    if case is BELOW:
+        (folder / "config.json").unlink()
+        (folder / "0_StaticEmbedding").mkdir()
+        for name in ("tokenizer.json", "model.safetensors"):
+            (folder / name).rename(folder / "0_StaticEmbedding" / name)
+    return folder
+
+
+def without_weights() -> Mutation:
+    def change(at: str, values: np.ndarray) -> np.ndarray:
+        return np.ones_like(values) if at == "weights" else values
+
+    return lambda spec, weights: (spec, Changed(weights, change))
+
+
+def mapping_moved(spec: ModelSpec, weights: Weights) -> tuple[ModelSpec, Weights]:
+    class Moved(Weights):
+        def __init__(self) -> None:
+            self.__dict__ = dict(weights.__dict__)
+
+        def whole_numbers(self, name: str) -> NDArray[np.int64]:
+            return np.roll(super().whole_numbers(name), 1)
+
+    return spec, Moved()
+
+
+class TestStatic(FamilyTests):
+    family = "static"
+    cases = (BELOW, PLAIN, MAPPED)
+    mutations: ClassVar[Mapping[str, Mutation]] = {
+        "rows moved": halves_swapped("embedding"),
+        "cls pooling": recipe(pooling="cls"),
+        "max pooling": recipe(pooling="max"),
+        "weights left out": without_weights(),
+        "mapping moved": mapping_moved,
+    }
+    not_for: ClassVar[Mapping[str, Sequence[str]]] = {
+        "weights left out": [BELOW.name, PLAIN.name],
+        "mapping moved": [BELOW.name, PLAIN.name],
+    }
+    unseen: ClassVar[Sequence[str]] = ("mapping",)  # whole numbers, moved by a mutation above
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folders(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+        root = tmp_path_factory.mktemp(cls.family)
+        return {case.name: placed(case, root / case.name) for case in cls.cases}
+
+    @pytest.mark.reference
+    def test_texts_get_the_vectors_of_the_original(self, case: Tiny, folders: dict[str, Path]) -> None:
+        """One word of the last text is unknown to the tokeniser."""
+        texts = [*WORDS, "the panda ☃ sun"] if case is not BELOW else [*WORDS]
+        model = embedstack.load(str(folders[case.name]), precision="float32")
+
+        said = _encoded(case, folders[case.name], texts)
+
+        np.testing.assert_allclose(model.encode(texts), said, atol=1e-6)
+
+
+def _encoded(case: Tiny, folder: Path, texts: list[str]) -> np.ndarray:
+    if case is BELOW:
+        judge = pytest.importorskip("sentence_transformers", reason="transformers is not installed")
+        return np.asarray(judge.SentenceTransformer(str(folder), device="cpu").encode(texts))
+    judge = pytest.importorskip("model2vec", reason="model2vec is not installed")
+    return np.asarray(judge.StaticModel.from_pretrained(folder).encode(texts))
+
+
+def spec_of(case: Tiny, folder: Path) -> ModelSpec:
+    return find(str(placed(case, folder)), cache_dir=folder.parent / "cache").spec
+
+
+def test_files_are_read_where_the_first_module_is(tmp_path: Path) -> None:
+    assert root_of(placed(BELOW, tmp_path / "m")) == tmp_path / "m" / "0_StaticEmbedding"
+
+
+def test_only_the_weights_say_how_large_the_table_is(tmp_path: Path) -> None:
+    spec = spec_of(MAPPED, tmp_path / "m")
+
+    assert (spec.dim, spec.architecture.vocab) == (WIDTH, VOCAB)
+
+
+def test_whose_vectors_are_of_length_1_is_stated(tmp_path: Path) -> None:
+    assert [spec_of(case, tmp_path / case.name).normalize for case in (BELOW, PLAIN, MAPPED)] == [True, True, False]
+
+
+def test_model2vec_cuts_texts_and_sentence_transformers_does_not(tmp_path: Path) -> None:
+    limits = [spec_of(case, tmp_path / case.name).max_tokens for case in (BELOW, PLAIN)]
+
+    assert limits == [MOST_TOKENS, MAX_LENGTH]
+
+
+@pytest.mark.parametrize(("stated", "limit"), [(64, 64), (None, MOST_TOKENS), (1_000_000, MOST_TOKENS)])
+def test_a_model2vec_may_state_where_it_cuts(tmp_path: Path, stated: int | None, limit: int) -> None:
+    case = Tiny(
+        name="m", config=model2vec(max_length=stated), shapes=PLAIN.shapes, judge=by_model2vec, pooling=None
+    )  # fmt: skip
+
+    assert spec_of(case, tmp_path / "m").max_tokens == limit
+
+
+def ids(case: Tiny, folder: Path, text: str, max_tokens: int | None = None) -> list[int]:
+    spec = spec_of(case, folder)
+    return TextInput(folder, spec).encode([Text(text)], max_tokens)[0].ids.tolist()
+
+
+def test_no_special_tokens_stand_around_a_text(tmp_path: Path) -> None:
+    assert len(ids(BELOW, tmp_path / "m", "the panda")) == 2
+
+
+def test_model2vec_takes_unknown_tokens_out_after_the_cut(tmp_path: Path) -> None:
+    whole = ids(PLAIN, tmp_path / "m", "the ☃ panda")
+    cut = ids(PLAIN, tmp_path / "m", "the ☃ panda", 2)
+
+    assert (len(whole), cut) == (2, whole[:1])
+
+
+def test_sentence_transformers_keeps_unknown_tokens(tmp_path: Path) -> None:
+    assert UNKNOWN in ids(BELOW, tmp_path / "m", "the ☃ panda")
+
+
+def test_a_text_of_unknown_tokens_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=r"no token that .* knows"):
+        ids(PLAIN, tmp_path / "m", "☃ ☃")
+
+
+def test_a_mapping_to_rows_that_are_not_there_is_refused(tmp_path: Path) -> None:
+    case = Tiny(
+        name="m", config=model2vec(), shapes=MAPPED.shapes, judge=by_model2vec, pooling=None,
+        draw={"mapping": np.full(VOCAB, SHARED)},
+    )  # fmt: skip
+
+    with pytest.raises(ConfigError, match="names rows outside"):
+        embedstack.load(str(write(case, tmp_path / "m")), precision="float32")
+
+
+def test_a_table_of_whole_numbers_is_refused(tmp_path: Path) -> None:
+    case = Tiny(
+        name="m", config=model2vec(), shapes={}, judge=by_model2vec, pooling=None,
+        draw={"embeddings": np.ones((VOCAB, WIDTH), np.int8)},
+    )  # fmt: skip
+
+    with pytest.raises(ConfigError, match="holds int8"):
+        embedstack.load(str(write(case, tmp_path / "m")), precision="float32")

@@ -1,0 +1,52 @@
+"""What is shown as proven is what test runs wrote, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from embedstack.cli import cli
+from embedstack.models import FAMILIES
+from embedstack.proof import families
+from embedstack.proof.families import proven
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(families, "proofs_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def kept(judge: str = "transformers 5.23.0", **weights: float) -> str:
+    cases = {
+        "one": {"runtimes": {"numpy": 1e-7, "onnx": 2e-6}, "mutations": ["b", "a"]},
+        "two": {"runtimes": {"onnx": 3e-6}, "mutations": ["a"]},
+    }
+    return json.dumps({"judge": judge, "cases": cases, "weights": weights})
+
+
+def test_a_family_that_nobody_judged_is_not_proven(written: Path) -> None:
+    assert {row.level for row in proven()} == {"none"}
+
+
+def test_the_largest_difference_of_all_cases_is_shown(written: Path) -> None:
+    (written / "bert.json").write_text(kept())
+
+    (row,) = (row for row in proven() if row.family == "bert")
+
+    assert (row.level, row.runtimes, row.mutations) == ("graph", {"numpy": 1e-7, "onnx": 3e-6}, ("a", "b"))
+
+
+def test_real_weights_are_a_level_of_their_own(written: Path) -> None:
+    (written / "bert.json").write_text(kept(**{"all-MiniLM-L6-v2": 1e-6}))
+
+    assert {row.family: row.level for row in proven()}["bert"] == "weights"
+
+
+def test_the_command_lists_every_family() -> None:
+    shown = CliRunner().invoke(cli, ["models", "families"])
+    rows = json.loads(CliRunner().invoke(cli, ["models", "families", "--json"]).output)
+
+    assert [row["family"] for row in rows] == list(FAMILIES)
+    assert all(family in shown.output for family in FAMILIES)
