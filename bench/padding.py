@@ -72,7 +72,10 @@ class Saturated:
 
     def _run(self, work) -> Made:
         self._seen.batches, self._seen.lengths = [], []
+        before = self._engine.load().batches
         asyncio.run(work)
+        while self._engine.load().batches - before > len(self._seen.batches):
+            time.sleep(0.01)  # a batch is told of after its callers have their answers
         return self._seen.shares(self.spec.architecture)
 
     async def _ask(self, texts: list[str], caller: str = "") -> int:

@@ -20,7 +20,7 @@ from embedstack.types import Truncate
 
 PREFIX = "EMBEDSTACK_"
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
-NOT_OURS = frozenset({"EMBEDSTACK_TEST_DATA", "EMBEDSTACK_CLIENTS"})  # the tests' own: labelled texts, foreign clients
+NOT_OURS = frozenset({"EMBEDSTACK_TEST_DATA", "EMBEDSTACK_CLIENTS", "EMBEDSTACK_RECORD"})  # the tests' own
 KEY_SOURCES = ("api_keys", "api_keys_file")
 WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 

@@ -47,7 +47,8 @@ def test_the_model_workers_environment_serves_its_dialect_at_the_root(tmp_path: 
     folder, clip = write(CASES["bert-mean"], tmp_path / "tiny"), write_clip(tmp_path / "clip")
     variables = {
         "HOST": "127.0.0.1", "TEXT_MODEL_NAME": str(folder), "IMAGE_MODEL_NAME": str(clip), "MODEL_CACHE_DIR": "models",
-        "EMBEDSTACK_PORT": "0", "NODE_ENV": "production", "LOG_LEVEL": "warn", "MAX_BATCH_SIZE": "16", "MAX_MEMORY_MB": "2048",
+        "EMBEDSTACK_PORT": "0", "NODE_ENV": "production", "LOG_LEVEL": "warn", "MAX_BATCH_SIZE": "16",
+        "MAX_MEMORY_MB": "2048",
     }  # fmt: skip
     started, url, said = served(tmp_path, "--profile", "model-worker", **variables)
     try:

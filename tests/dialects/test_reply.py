@@ -61,7 +61,7 @@ def request_of(body: dict) -> Encode | Score:
         return Score(
             model="", items=tuple(Pair(body["query"], text) for text in body.get("texts") or body["documents"])
         )
-    texts = next(body[name] for name in ("input", "inputs", "texts") if name in body)
+    texts = next(body[name] for name in ("input", "inputs", "texts", "images") if name in body)
     return Encode(model="", items=tuple(Text(text) for text in ([texts] if isinstance(texts, str) else texts)))
 
 

@@ -53,6 +53,11 @@ def test_a_width_that_the_model_was_not_trained_for_is_refused_with_the_allowed_
         finish.check_dim(5, spec(cuts=(4,)))
 
 
+def test_allowed_widths_that_follow_each_other_are_named_by_the_first_and_the_last() -> None:
+    with pytest.raises(Unsupported, match=r"allowed: 2, 4 to 6, 8$"):
+        finish.check_dim(3, spec(cuts=(2, 4, 5, 6)))
+
+
 @pytest.mark.parametrize("dim", [None, 8, 4])
 def test_a_trained_width_is_given(dim: int | None) -> None:
     assert finish.check_dim(dim, spec(cuts=(4,))) == (dim or 8)

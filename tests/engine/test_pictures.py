@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from embedstack.catalog import find
-from embedstack.engine import pictures
+from embedstack.engine import pictures, rows
+from embedstack.engine.admission import Limits
 from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
 from embedstack.engine.pictures import Pictures, Room
-from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, TooLong, Unsupported
+from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, Overloaded, TooLong, Unsupported
 from embedstack.inputs.image import ImageInput
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
@@ -350,3 +351,33 @@ def test_each_loop_has_a_room_of_its_own() -> None:
         return made.room()
 
     assert asyncio.run(room()) is not asyncio.run(room())
+
+
+# ------------------------------------------------------------------------------------------------ overload
+
+
+def test_a_request_that_was_let_in_is_not_refused_for_the_pictures_that_follow(
+    clip: Parts, runtime: Sums, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(rows, "AT_ONCE_HERE", 12)
+    folder, spec = clip
+    loaded = Loaded(spec, TextInput(folder, spec), runtime, image=image)
+    limits = Limits(max_wait_s=0.0, max_bulk_wait_s=1e-9, bulk_batch_s=0.0)  # a batch may wait, and no more
+    engine = Engine([loaded], batch_tokens=TOKENS + 1, limits=limits)
+
+    async def story() -> Encoded:
+        runtime.gate.clear()
+        asked = asyncio.create_task(engine.encode(wish(*(Image(png(30 + n)) for n in range(12)))))
+        while not asked.done() and engine.waiting_tokens < 11 * TOKENS:
+            await asyncio.sleep(0.001)
+        with pytest.raises(Overloaded):  # another one is
+            await engine.encode(wish(Image(png(98)), Image(png(99))))
+        runtime.gate.set()
+        return await asked
+
+    try:
+        assert asyncio.run(story()).dense.shape == (12, spec.dim)
+    finally:
+        runtime.gate.set()
+        engine.close()

@@ -35,6 +35,7 @@ from support.families import (
 DIM, POSITIONS = 20, towers.POSITIONS
 VOCAB = towers.clip_tokenizer().get_vocab_size()
 GOLDEN = Path(__file__).parents[1] / "golden" / "clip_texts.json"
+ORIGIN = "recorded: transformers 5.23.0; EMBEDSTACK_RECORD=1 python -m pytest -m reference tests/models/test_clip.py"
 PREPROCESSOR = {
     "image_processor_type": "CLIPImageProcessor",
     "size": {"shortest_edge": 27},
@@ -204,7 +205,7 @@ def test_the_golden_texts_are_what_transformers_says_now(tmp_path: Path) -> None
     pytest.importorskip("transformers", reason="transformers is not installed")
     ids, rows, _ = towers.texts_of(write(TEXT, tmp_path / "model"), "CLIPTokenizer")
 
-    said = {"texts": towers.TEXTS, "ids": ids, "vectors": np.round(rows.astype(float), 7).tolist()}
+    said = {"origin": ORIGIN, "texts": towers.TEXTS, "ids": ids, "vectors": np.round(rows.astype(float), 7).tolist()}
 
     if RECORDS:
         GOLDEN.write_text(json.dumps(said, ensure_ascii=False) + "\n")

@@ -35,6 +35,7 @@ from support.families import (
 HIDDEN, POSITIONS = 36, towers.POSITIONS
 VOCAB = len(towers.siglip_pieces())
 GOLDEN = Path(__file__).parents[1] / "golden" / "siglip_texts.json"
+ORIGIN = "recorded: transformers 5.23.0; EMBEDSTACK_RECORD=1 python -m pytest -m reference tests/models/test_siglip.py"
 PREPROCESSOR = {"image_processor_type": "SiglipImageProcessor", "size": {"height": 27, "width": 27}}
 
 
@@ -248,37 +249,19 @@ def test_the_golden_texts_are_what_transformers_says_now(read: str, tmp_path: Pa
         pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
     folder = write(READ[read], tmp_path / "model")
     if read == "SiglipTokenizer":
-        write_pieces(folder / "spiece.model")
+        towers.write_pieces(folder / "spiece.model")
     ids, rows, masked = towers.texts_of(folder, read.partition(",")[0])
+    both = {"vectors": rows, "masked": masked}
+    said = {"ids": ids, **{name: np.round(made.astype(float), 6).tolist() for name, made in both.items()}}
 
-    said = {"ids": ids, **{name: np.round(made.astype(float), 6).tolist() for name, made in named(rows, masked)}}
-
-    known = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
     if RECORDS:
-        GOLDEN.write_text(json.dumps({**known, "texts": towers.TEXTS, read: said}, ensure_ascii=False) + "\n")
+        known = json.loads(GOLDEN.read_text()) if GOLDEN.is_file() else {}
+        all_said = {**known, "origin": ORIGIN, "texts": towers.TEXTS, read: said}
+        GOLDEN.write_text(json.dumps(all_said, ensure_ascii=False) + "\n")
     golden = json.loads(GOLDEN.read_text())[read]
     assert golden["ids"] == ids
-    for name, made in named(rows, masked):
+    for name, made in both.items():
         assert differs(np.array(golden[name]), made) <= 1e-6
-
-
-def named(rows: np.ndarray, masked: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    return [("vectors", rows), ("masked", masked)]
-
-
-def write_pieces(path: Path) -> None:
-    """The same pieces as a SentencePiece model."""
-    from sentencepiece import sentencepiece_model_pb2 as proto
-
-    model = proto.ModelProto()
-    kinds = {"<pad>": 3, "</s>": 3, "<unk>": 2}  # control, control, unknown
-    for piece, score in towers.siglip_pieces():
-        model.pieces.add(piece=piece, score=score, type=kinds.get(piece, 1))
-    model.trainer_spec.model_type = 1
-    model.trainer_spec.unk_id, model.trainer_spec.pad_id, model.trainer_spec.eos_id = 2, 0, 1
-    model.trainer_spec.bos_id = -1
-    model.normalizer_spec.name = "identity"
-    path.write_bytes(model.SerializeToString())
 
 
 @pytest.mark.parametrize("read", READ)
@@ -325,7 +308,7 @@ def test_what_fills_up_is_not_masked(read: str) -> None:
 
     assert min(far[:-1]) > SEEN * TOLERANCE  # the last text is so long that nothing fills it up
     assert far[-1] <= TOLERANCE
-    note("siglip", READ[read].name, "mutation: texts: padding masked", 0.0)
+    note("siglip", TEXT.name, "mutation: texts: padding masked", 0.0)
 
 
 # ------------------------------------------------------------------------------------------------ folders

@@ -53,6 +53,18 @@ def test_bfloat16_becomes_float32_exactly(tmp_path):
     assert taken.tolist() == [1.0, -3.0, 3.3895313892515355e38, 2.0**-133, np.inf]
 
 
+def test_some_rows_are_taken_in_the_order_that_is_asked_for(tmp_path):
+    weights = open_weights(save(tmp_path, {"x": MATRIX.astype(np.float16)}))
+
+    assert weights.rows("x", (2, 3), (1, 0)).tolist() == MATRIX[::-1].tolist()
+    weights.refuse_leftovers(())
+
+
+def test_a_row_that_a_table_does_not_have_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="has 2 rows"):
+        open_weights(save(tmp_path, {"x": MATRIX})).rows("x", (2, 3), (0, 2))
+
+
 INTEGERS = ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
 
 

@@ -25,7 +25,7 @@ from support.tiny import CASES, write
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-@pytest.mark.parametrize("lengths", [(1,), (7, 7, 7), (1, 9, 2, 9, 5)])
+@pytest.mark.parametrize("lengths", [(1,), (7, 7, 7), (1, 9, 2, 9, 5), (22, 5, 3)])
 @pytest.mark.parametrize("runtime", runtimes("reference"))
 def test_every_operation_equals_numpys(runtime: str, lengths: tuple[int, ...]) -> None:
     assert check_ops(runtime, lengths) == []

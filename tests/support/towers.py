@@ -204,6 +204,21 @@ def siglip_pieces() -> list[tuple[str, float]]:
     return [*specials, ("▁", -5.0), *words, *letters]
 
 
+def write_pieces(path: Path) -> None:
+    """The same pieces as a SentencePiece model."""
+    from sentencepiece import sentencepiece_model_pb2 as proto
+
+    model = proto.ModelProto()
+    kinds = {"<pad>": 3, "</s>": 3, "<unk>": 2}  # control, control, unknown
+    for piece, score in siglip_pieces():
+        model.pieces.add(piece=piece, score=score, type=kinds.get(piece, 1))
+    model.trainer_spec.model_type = 1
+    model.trainer_spec.unk_id, model.trainer_spec.pad_id, model.trainer_spec.eos_id = 2, 0, 1
+    model.trainer_spec.bos_id = -1
+    model.normalizer_spec.name = "identity"
+    path.write_bytes(model.SerializeToString())
+
+
 def siglip_tokenizer() -> Tokenizer:
     """Of SigLIP: the most likely pieces, and one closing token, which fills up as well."""
     made = Tokenizer(models.Unigram(siglip_pieces(), unk_id=2, byte_fallback=False))

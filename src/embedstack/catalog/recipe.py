@@ -306,7 +306,9 @@ def _scorer(folder: Path, config: Fields, name: str, settings: Fields) -> Recipe
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
     head = _HEADS[architecture]
     template = answers.written(folder, saved) if head == "linear" else ""
-    if not template:
+    if template:
+        refuse_set(settings, name, {"do_lower_case": False})
+    else:
         _refuse_messages(settings, name)
         refuse_pair_prompts(saved, name)
     return Recipe(

@@ -59,6 +59,8 @@ class Line:
     is_whole: bool = False
     deadline: float | None = None  # on the clock of `arrived`
     call: Call | None = None  # whose line it is; needed where it has a deadline
+    whole_tokens: int = 0  # of the request that it is a part of, where that comes in several lines
+    is_let_in: bool = False  # a part of such a request was let in before, so this one is, too
     is_long: bool = False  # more than one batch; goes behind the caller's short requests
     waits_since: float = 0.0
     lengths: list[int] = field(default_factory=list)

@@ -10,7 +10,7 @@ from embedstack.engine.room import Room
 AGED_S = 2.0  # after this wait a request may overtake: longer than users accept to wait
 AGED_SHARE = 0.2  # of the device, for those who have waited so long; see docs/decisions.md
 SPREAD = 2  # attention pads to the longest item; a batch may hold this many times its budget in padded places
-PADDING = 0.1  # of a batch's time may go into padding, or as much as another run would cost
+PADDING = 0.02  # of a batch's time may go into padding, or as much as another run would cost; see docs/decisions.md
 MISSES = 64  # requests in a row that do not fit: the batch is as good as full, and thousands may wait
 
 ALL: tuple[Claim, ...] = (LONG, BULK)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import cast
 
@@ -34,6 +35,14 @@ from embedstack.types import (
 )
 
 Asking = Encode | Score | Classify
+
+
+@dataclass(slots=True)
+class Parts:
+    """A request that comes to the line in several parts: what they are together, and whether one was let in."""
+
+    tokens: int
+    is_let_in: bool = False
 
 
 class Rows:
@@ -72,11 +81,13 @@ class Rows:
         outputs: frozenset[Output],
         encodings: Sequence[Encoding],
         began: float,
+        parts: Parts | None = None,
     ) -> tuple[list[Vectors], Usage]:
         """Rows of texts that are read already.
 
         Args:
             began: when that was begun.
+            parts: what they are a part of.
         """
         usage = usage_of(encodings)
         self._check_tokens(usage.tokens)
@@ -84,7 +95,7 @@ class Rows:
         keys = [(group.identity, content(encoding)) for encoding in encodings]
         rows = self._known(keys, request, outputs)
         missing = {place: encoding for place, encoding in enumerate(encodings) if rows[place] is None}
-        call = await self._call(group, request, missing, keys, rows)
+        call = await self._call(group, request, missing, keys, rows, parts or Parts(usage.tokens))
         return cast("list[Vectors]", call.rows), timed(usage, began, [call])
 
     # ------------------------------------------------------------------ pictures
@@ -101,21 +112,24 @@ class Rows:
         self._check_tokens(usage.tokens)
         rows: dict[int, Vectors] = {}
         calls: list[Call] = []
-        works = [self._see(loaded, request, rows, calls)]
+        parts = Parts(usage.tokens)
+        works = [self._see(loaded, request, rows, calls, parts)]
         texts = {n: encodings[n] for n, item in enumerate(request.items) if not isinstance(item, Image)}
         if texts:
-            works.append(self._compare(loaded, request, texts, rows))
+            works.append(self._compare(loaded, request, texts, rows, parts))
         await together(works)
         return encodings, [rows[place] for place in range(len(encodings))], timed(usage, began, calls)
 
     async def _compare(
-        self, loaded: Loaded, request: Encode, texts: Mapping[int, Encoding], rows: dict[int, Vectors]
+        self, loaded: Loaded, request: Encode, texts: Mapping[int, Encoding], rows: dict[int, Vectors], parts: Parts
     ) -> None:
         """The texts among pictures."""
-        made, _ = await self.of_texts(loaded, request, DENSE, list(texts.values()), 0.0)
+        made, _ = await self.of_texts(loaded, request, DENSE, list(texts.values()), 0.0, parts)
         rows.update(zip(texts, made, strict=True))
 
-    async def _see(self, loaded: Loaded, request: Encode, rows: dict[int, Vectors], calls: list[Call]) -> None:
+    async def _see(
+        self, loaded: Loaded, request: Encode, rows: dict[int, Vectors], calls: list[Call], parts: Parts
+    ) -> None:
         """Pictures, some at a time: those that follow are decoded while the device works on those before."""
         vision = _vision(loaded)
         pictures = {place: item for place, item in enumerate(request.items) if isinstance(item, Image)}
@@ -123,13 +137,13 @@ class Rows:
 
         async def some(places: Sequence[int]) -> None:
             async with here, room.of(size_bytes(vision) * len(places)):
-                call = await self._seen(loaded, request, {place: pictures[place] for place in places})
+                call = await self._seen(loaded, request, {place: pictures[place] for place in places}, parts)
             calls.append(call)
             rows.update(zip(places, cast("list[Vectors]", call.rows), strict=True))
 
         await together([some(places) for places in chunks(list(pictures), vision)])
 
-    async def _seen(self, loaded: Loaded, request: Encode, pictures: Mapping[int, Image]) -> Call:
+    async def _seen(self, loaded: Loaded, request: Encode, pictures: Mapping[int, Image], parts: Parts) -> Call:
         """Pictures together: what is known of a file needs no decoding."""
         assert loaded.image is not None
         group = Group(loaded.runtime, loaded.spec, DENSE, loaded.identity(DENSE, kind="image"))
@@ -137,7 +151,8 @@ class Rows:
         rows = self._known(keys, request, DENSE)
         missing = {place: n for n, place in enumerate(pictures) if rows[n] is None}
         decoded = await self._pictures.decoded(loaded.image, {place: pictures[place] for place in missing})
-        return await self._call(group, request, {n: decoded[place] for place, n in missing.items()}, keys, rows)
+        encodings = {n: decoded[place] for place, n in missing.items()}
+        return await self._call(group, request, encodings, keys, rows, parts)
 
     # ------------------------------------------------------------------ the line
 
@@ -161,6 +176,7 @@ class Rows:
         missing: Mapping[int, Encoding],
         keys: Sequence[Hashable],
         rows: list[Vectors | None],
+        parts: Parts,
     ) -> Call:
         """Wait in the line for the rows that are missing, by their places."""
         loop = asyncio.get_running_loop()
@@ -177,8 +193,15 @@ class Rows:
                 is_whole=request.whole,
                 deadline=request.deadline,
                 call=call,
+                whole_tokens=parts.tokens,
+                is_let_in=parts.is_let_in,
             )
-            await self._wait(call, request.deadline, lambda: self._scheduler.submit(line))
+
+            def submit() -> None:
+                self._scheduler.submit(line)
+                parts.is_let_in = True
+
+            await self._wait(call, request.deadline, submit)
         return call
 
     async def _wait(self, call: Call, deadline: float | None, submit: Callable[[], None]) -> None:

@@ -129,12 +129,12 @@ class Scheduler:
                 self._enter(line)
 
     def _admit(self, line: Line) -> None:
-        line.is_long = sum(job.encoding.cost for job in line.jobs) > self._budget
+        line.is_long = max(line.whole_tokens, sum(job.encoding.cost for job in line.jobs)) > self._budget
         line.claim = BULK if line.priority == "bulk" else LONG if line.is_long else SHORT
         full_s = self._full_s = self._devices[line.group].full_s(self._budget)
         line.token_ns = max(1, int(full_s / self._budget * 1e9))
         lanes = self._full_lanes = min(line.lanes or self.lanes, self.lanes)
-        if self._limits.max_wait_s is None:
+        if self._limits.max_wait_s is None or line.is_let_in:
             return
         running_ns = sum(run.work_ns for run in self._running)
         longest_s = max((run.predicted_s for run in self._running), default=0.0)

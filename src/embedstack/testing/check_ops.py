@@ -14,6 +14,7 @@ from embedstack.types import Activation, Batch, Floats, Pooling
 WIDTH, WIDE, SIZE, VOCAB, PAD = 16, 24, 4, 50, 7
 MANY = 2 * PEAK_ROWS + 3
 LENGTHS = (1, 9, 2, 9, 5)
+LONGEST = 32  # tokens of an item: positions counted from 8 end with the table's 40 rows
 TOLERANCE = 2e-6  # of the largest number: some ten roundings of float32
 
 
@@ -97,7 +98,8 @@ def _attention_once(ops: Ops[X]) -> X:
 def _masked(causal: bool = False, window: int = 0, has_bias: bool = False) -> Expression:
     def expression(ops: Ops[X]) -> X:
         q, k, v = ops.linears(_x(ops), ["q", "k", "v"], WIDTH, WIDTH)
-        bias = ops.constant(np.random.default_rng(3).normal(0, 1, (2 * 12 + 1, WIDTH // SIZE))) if has_bias else None
+        table = np.random.default_rng(3).normal(0, 1, (2 * LONGEST + 1, WIDTH // SIZE))
+        bias = ops.constant(table) if has_bias else None
         return ops.attention(q, k, v, WIDTH // SIZE, causal=causal, window=window, bias=bias)
 
     return expression
@@ -214,6 +216,7 @@ EXPRESSIONS: Mapping[str, Expression] = {
     "attention, causal": _masked(causal=True),
     "attention of one query, causal": _causal_once,
     "attention in a window": _masked(window=2),
+    "attention in a window as wide as the texts": _masked(window=7),
     "attention in a window, causal": _masked(causal=True, window=2),
     "attention with a bias": _masked(has_bias=True),
     "attention with everything": _masked(causal=True, window=3, has_bias=True),
