@@ -39,6 +39,7 @@ STATED: Mapping[str, str] = {
     "the model's prompts": r"prompt_name|role .* is unknown|prompts are",
     "a number that no float or 64 bits hold": r"(Number|Integer value) out of range",
     "two vectors that do not fit": r"embedding1 has|embedding\d",
+    "what a job's type needs": r"^input\.\w+ is missing",
     "compressed": r"the body is compressed",
     "an option that is not served": r"is not served|are not shown|leave \w+ out|is not available",
 }

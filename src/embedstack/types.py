@@ -19,8 +19,9 @@ Output = Literal["dense", "sparse", "multi", "score", "states"]
 Pooling = Literal["cls", "mean", "max", "last"]
 Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu", "tanh"]
 Head = Literal[
-    "none", "bert", "roberta", "distilbert", "modernbert", "bert_mlm", "distilbert_mlm", "roberta_mlm", "linear", "lm_head",
-    "embeddings",
+    "none", "bert", "roberta", "distilbert", "modernbert", "linear",  # of classifiers and rerankers
+    "bert_mlm", "distilbert_mlm", "roberta_mlm",  # of lexical models
+    "lm_head", "embeddings",  # of decoders that rerank: where the rows of yes and no are
 ]  # fmt: skip
 """What makes scores of pooled rows; of a masked language model (mlm), lexical weights over the vocabulary."""
 ScoreActivation = Literal["sigmoid", "softmax", "identity"]

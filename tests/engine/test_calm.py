@@ -133,7 +133,6 @@ class Device:
         for _ in range(requests):
             self.at(0.0, come)
 
-
     def nights(self, rate: float, items: int, waits: list[float]) -> None:
         """Open loop: so many bulk requests a second; what those wait that are let in."""
 

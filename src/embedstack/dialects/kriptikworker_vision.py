@@ -76,7 +76,7 @@ def ask_vision(body: VisionBody, limits: Limits, models: Sequence[ModelSpec]) ->
             items = [_picture(given.image), *_text(given)]
             model = model_for("embed", given.model, models, "image")
         case "video":
-            items = [*pictures(_frames(given), "input.frames"), *_text(given)]
+            items = [*pictures(_frames(given), "frames"), *_text(given)]
             model = model_for("embed", given.model, models, "image")
         case "predictive":
             raise Unsupported(PREDICTIVE)
@@ -104,7 +104,7 @@ def _frames(given: VisionInput) -> list[str]:
 def _picture(image: str | None) -> Image | Link:
     if not image:
         raise Misfit("input.image is missing; send base64, a data URL or a link", "image")
-    return picture(image, "input.image", 0)
+    return picture(image, "image", 0)
 
 
 def _encode(items: Sequence[Text | Image | Link], model: str, limits: Limits) -> Encode:
