@@ -5,7 +5,19 @@ import random
 
 import pytest
 
-from embedstack.engine.admission import BULK, CEILING, LONG, MOST_REFUSED, SHORT, Backlog, Limits, admit
+from embedstack.engine.admission import (
+    BULK,
+    CEILING,
+    LEAST_LEFT,
+    LONG,
+    MEMORY_S,
+    MOST_REFUSED,
+    SHORT,
+    Backlog,
+    Limits,
+    Taken,
+    admit,
+)
 from embedstack.errors import DeadlineExceeded, Overloaded
 
 SECOND = 1_000_000_000
@@ -31,10 +43,11 @@ def enter(
     running_s: float = 0,
     left_s=None,
     lanes: int = 1,
+    left: float = 1.0,
 ) -> None:
     limit_ns, running_ns = limit_s * SECOND, int(running_s * SECOND)
     fair_ns = limit_ns if fair_s is None else fair_s * SECOND
-    admit(made, caller, claim, limit_ns, fair_ns=fair_ns, running_ns=running_ns, lanes=lanes, left_s=left_s)
+    admit(made, caller, claim, limit_ns, fair_ns=fair_ns, running_ns=running_ns, lanes=lanes, left_s=left_s, left=left)
 
 
 def test_an_idle_engine_lets_everyone_in() -> None:
@@ -187,3 +200,45 @@ def test_a_limit_that_was_set_is_kept() -> None:
 def test_bulk_and_long_requests_may_wait_longer() -> None:
     assert [work_s(Limits(max_wait_s=0.0, max_bulk_wait_s=30), claim) for claim in (LONG, BULK)] == [30, 30]
     assert work_s(Limits(max_wait_s=60, max_bulk_wait_s=30), BULK) == 60
+
+
+# ------------------------------------------------------------------------------------------------ what is left to bulk
+
+
+def test_bulk_waits_longer_by_what_interactive_requests_take() -> None:
+    enter(backlog(a=(0, 0, 4)), "a", BULK, left=0.5)
+    with pytest.raises(Overloaded, match=r"would wait 12.00 s"):
+        enter(backlog(a=(0, 0, 6)), "a", BULK, left=0.5)
+
+
+def test_interactive_work_before_bulk_takes_no_longer_for_it() -> None:
+    enter(Backlog(), "a", BULK, running_s=4, left=0.1)
+    enter(backlog(b=(4, 0, 0)), "a", BULK, running_s=4, left=0.1)
+
+
+def test_an_interactive_request_does_not_ask_what_is_left_to_bulk() -> None:
+    enter(backlog(a=(6, 0, 0)), "a", SHORT, left=0.1)
+
+
+def test_a_device_that_did_nothing_has_everything_left() -> None:
+    assert Taken().left(1e9) == 1.0
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_what_is_left_is_what_interactive_batches_did_not_take(lanes: int) -> None:
+    """Also where those of several lanes end at one moment."""
+    taken = Taken()
+    for moment in range(100):
+        for _ in range(lanes):
+            taken.add(float(moment), 0.6, lanes)
+
+    assert taken.left(99.5) == pytest.approx(0.4, abs=0.05)
+
+
+def test_what_was_taken_is_forgotten() -> None:
+    taken = Taken()
+    for moment in range(100):
+        taken.add(float(moment), 1.0, 1)
+
+    assert taken.left(99.0) == LEAST_LEFT
+    assert taken.left(99.0 + 5 * MEMORY_S) > 0.99

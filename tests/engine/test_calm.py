@@ -144,7 +144,7 @@ class Device:
             except Overloaded:
                 self.seen.refused["night"] += 1
 
-        self.at(0.0, come)
+        self.at(self.now, come)
 
 
 @pytest.mark.slow
@@ -248,19 +248,39 @@ def test_bulk_never_starves_and_never_takes_over() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.0, 0.4, 0.8])
-def test_bulk_waits_about_as_long_as_it_was_told_however_much_goes_before_it(share: float) -> None:
-    device, waits = Device(max_bulk_wait_s=10.0), []
+@pytest.mark.parametrize("lanes", [1, 4])
+@pytest.mark.parametrize(("share", "most_s"), [(0.0, 11.0), (0.4, 15.0), (0.8, 26.0)])
+def test_bulk_waits_about_as_long_as_it_was_told_however_much_goes_before_it(
+    share: float, most_s: float, lanes: int
+) -> None:
+    """Its items take turns with those of other bulk requests, so that the last one comes later than the first."""
+    device, waits = Device(lanes, max_bulk_wait_s=10.0), []
     if share:
-        device.queries({"user": share * CAPACITY})
-    device.nights(2 * CAPACITY * QUERY / 2100, 20, waits)
+        device.queries({"user": share * lanes * CAPACITY})
+    device.at(20.0, lambda: device.nights(2 * lanes * CAPACITY * QUERY / 2100, 20, waits))
 
-    seen = device.run(120.0)
+    seen = device.run(100.0)
 
-    late = waits[len(waits) // 3 :]  # when it is known what is left to bulk
     assert seen.refused["night"]
-    assert 5.0 <= np.median(late) <= 20.0
-    assert max(waits) <= 30.0
+    assert 5.0 <= np.median(waits) <= most_s
+    assert max(waits) <= 2 * most_s
+
+
+@pytest.mark.parametrize("idle_s", [0.0, 50.0])
+def test_bulk_that_is_alone_is_let_in_whatever_was_before(idle_s: float) -> None:
+    """A device that has just started, or had nothing to do, is not a busy one."""
+    device, waits = Device(max_bulk_wait_s=10.0), []
+    device.at(0.0, lambda: device.ask("night", [100], "bulk", lambda: None))
+    for number in range(18):  # of half a second each
+
+        def come(number: int = number) -> None:
+            device.ask(f"night {number % 3}", [105] * 20, "bulk", lambda: waits.append(device.now))
+
+        device.at(idle_s + number / 1000, come)
+
+    device.run(idle_s + 30.0)
+
+    assert len(waits) == 18
 
 
 def test_what_waits_stays_bounded_whatever_callers_call_themselves() -> None:

@@ -12,8 +12,7 @@ UNFELT_BATCHES = 1.5  # bulk batches that nobody minds waiting for
 CEILING = 2.0  # times the limit, for all callers; where they name themselves, every request can come from a new one
 SOONEST_S = 0.05
 MEMORY_S = 10.0  # what was seen before counts a third
-LEAST_LEFT = 0.1  # below what `AGED_SHARE` leaves to bulk, also where its batches are small
-TINY_S = 1e-6
+LEAST_LEFT = 0.15  # `AGED_SHARE` of the device, in batches that are smaller than full ones
 MOST_REFUSED = 100  # callers of whom it is noted
 
 Claim = Literal[0, 1, 2]  # a short interactive request, one of more than one batch, a bulk request
@@ -36,9 +35,7 @@ class Limits:
     max_bulk_wait_s: float = 30.0
     bulk_batch_s: float = 0.04
 
-    def work_s(
-        self, claim: Claim, *, full_s: float, running_s: float, is_long_before: bool, lanes: int = 1, left: float = 1.0
-    ) -> float:
+    def work_s(self, claim: Claim, *, full_s: float, running_s: float, is_long_before: bool, lanes: int = 1) -> float:
         """The most work, running and before the newcomer's first item, that a newcomer is let in with.
 
         Chosen by itself it is what fits into the next batch, and batches are long and short in turn. With equal ones,
@@ -50,33 +47,36 @@ class Limits:
             running_s: of the batches that run.
             is_long_before: whether the batch taken last is a long one.
             lanes: batches that run at once.
-            left: the part of the device that bulk gets, see `Progress`.
         """
         if self.max_wait_s is None:
             return math.inf
         behind_s = running_s + full_s * (BEHIND_LONG if is_long_before else BEHIND_SHORT)
         chosen_s = max(behind_s, full_s, UNFELT_BATCHES * self.bulk_batch_s * lanes)
         work_s = self.max_wait_s * lanes or chosen_s
-        return work_s if claim == SHORT else max(work_s, self.max_bulk_wait_s * lanes * (left if claim == BULK else 1))
+        return work_s if claim == SHORT else max(work_s, self.max_bulk_wait_s * lanes)
 
 
-class Progress:
-    """How much bulk work is done in a second while some waits: what others take of the device, and small batches cost.
+class Taken:
+    """What interactive requests took of the device of late: they go before bulk that waits already.
 
-    What is let in would else wait several times as long as it was told, since interactive requests that come later go
-    before it.
+    Bulk that is let in by the work before it alone would wait several times as long as it was told.
     """
 
     def __init__(self) -> None:
-        self.left = 1.0  # seconds of expected work done in a second of each lane
-        self._since = -math.inf
+        self._device_s = 0.0  # of all lanes together, what is older counting less
+        self._now = 0.0
 
-    def observe(self, now: float, bulk_s: float, *, is_waiting: bool) -> None:
-        """A batch ended, and of its work so many seconds were bulk."""
-        seconds, self._since = now - self._since, now
-        weight = 1 - math.exp(-min(seconds, MEMORY_S) / MEMORY_S)
-        done = min(1.0, bulk_s / max(seconds, TINY_S)) if is_waiting else 1.0
-        self.left = max(LEAST_LEFT, self.left + weight * (done - self.left))
+    def add(self, now: float, lane_s: float, lanes: int) -> None:
+        """A batch of interactive requests kept one of so many lanes for so long."""
+        self._device_s = self._faded(now) + lane_s / lanes
+        self._now = now
+
+    def left(self, now: float) -> float:
+        """The part of the device that bulk gets."""
+        return max(LEAST_LEFT, 1 - self._faded(now) / MEMORY_S)
+
+    def _faded(self, now: float) -> float:
+        return self._device_s * math.exp(-max(0.0, now - self._now) / MEMORY_S)
 
 
 class Backlog:
@@ -109,11 +109,14 @@ class Backlog:
         """What `ahead` gives at most, whoever asks; not known where somebody was refused just now."""
         return math.inf if self._refused else self._total[max(claim, LONG)]
 
-    def ahead(self, caller: str, claim: Claim) -> int:
+    def ahead(self, caller: str, claim: Claim, left: float = 1.0) -> float:
         """What runs before a newcomer's first item: callers take turns, so others' only as much as the caller's own.
 
         A caller who has nothing waiting waits for nobody. Who was refused just now wants all that it can get.
         Interactive work of others goes before bulk in any case.
+
+        Args:
+            left: the part of the device that bulk gets, which makes its work take so much longer.
         """
         mine = self._of.get(caller, (0, 0, 0))
         others = [work for name, work in self._of.items() if name != caller and name not in self._refused]
@@ -121,7 +124,7 @@ class Backlog:
         if claim == BULK:
             own = mine[BULK] - mine[LONG]
             turns = sum(min(work[BULK] - work[LONG], own) for work in others)
-            return mine[BULK] + self._total[LONG] - mine[LONG] + turns + greedy * own
+            return self._total[LONG] + (own + turns + greedy * own) / left
         own = mine[claim]
         return own + sum(min(work[LONG], own) for work in others) + greedy * own
 
@@ -172,18 +175,20 @@ def admit(
         running_ns: expected work of the batches that run, as if they had just begun; a batch that runs long must not
             look as if it were nearly done.
         left_s: until the request's deadline.
-        left: the part of the device that the request's claim gets.
+        left: the part of the device that bulk gets.
     Raises:
         Overloaded: it would wait too long, or `CEILING` is reached.
         DeadlineExceeded: its turn would come after its deadline.
     """
-    if left_s is None and running_ns + backlog.most(claim) <= limit_ns:
+    left = left if claim == BULK else 1.0
+    if left_s is None and running_ns + backlog.most(claim) / left <= limit_ns:
         return
     if backlog.is_behind(caller, claim):
         limit_ns = max(limit_ns, fair_ns)
-    wait_ns = running_ns + backlog.ahead(caller, claim)
-    over_ns = max(wait_ns - limit_ns, running_ns + backlog.bounded(claim, limit_ns) - CEILING * limit_ns)
-    second_ns = lanes * left * 1e9  # of work
+    wait_ns = running_ns + backlog.ahead(caller, claim, left)
+    all_ns = running_ns + backlog.bounded(claim, limit_ns * left) / left
+    over_ns = max(wait_ns - limit_ns, all_ns - CEILING * limit_ns)
+    second_ns = lanes * 1e9  # of work
     wait_s, over_s = wait_ns / second_ns, over_ns / second_ns
     if over_s > 0:
         backlog.refuse(caller)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Condition
 
-from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Limits, Progress, admit
+from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Limits, Taken, admit
 from embedstack.engine.line import Call, Job, Line, share
 from embedstack.engine.packing import Shares, choose
 from embedstack.engine.room import Devices, Room
@@ -31,6 +31,8 @@ class Run:
     predicted_s: float
     work_ns: int
     is_capped: bool  # whether bulk items were held to their time in it
+    began: float
+    lanes: int  # that its model can use
 
     @property
     def padded(self) -> int:
@@ -80,7 +82,7 @@ class Scheduler:
         self._full_lanes = lanes  # that it can use
         self._interactive_at = -math.inf  # when such a request came last, or a batch of one began
         self._before_ns = 0  # work of the batch that was taken last; 0 if nothing waited after it
-        self._shares, self._progress = Shares(), Progress()
+        self._shares, self._taken = Shares(), Taken()
         self._is_open = True
         self._counts = Counts()
         self.waiting_tokens = 0
@@ -146,7 +148,6 @@ class Scheduler:
                 running_s=running_ns / 1e9,
                 is_long_before=is_long_before,
                 lanes=lanes,
-                left=self._progress.left,
             )
             for is_long_before in (self._is_long_before(self._budget * line.token_ns), False)
         )
@@ -160,7 +161,7 @@ class Scheduler:
                 running_ns=running_ns,
                 lanes=lanes,
                 left_s=None if line.deadline is None else line.deadline - self._clock(),
-                left=self._progress.left if line.claim == BULK else 1.0,
+                left=self._taken.left(self._clock()),
             )
         except Overloaded:
             self._counts.refused += 1
@@ -285,7 +286,19 @@ class Scheduler:
         predicted_s = self._devices[leader.group].pace.costs.of(tokens, len(jobs) * longest**2)
         work_ns = tokens * leader.token_ns
         is_capped = self._bulk_s(leader.group, now) <= self._limits.bulk_batch_s
-        run = Run(leader.group, jobs, leader.priority, tokens, longest, wait_s, predicted_s, work_ns, is_capped)
+        run = Run(
+            leader.group,
+            jobs,
+            leader.priority,
+            tokens,
+            longest,
+            wait_s,
+            predicted_s,
+            work_ns,
+            is_capped,
+            began=now,
+            lanes=leader.lanes or self.lanes,
+        )
         self._running[run] = None
         if leader.priority == "interactive":
             self._interactive_at = now
@@ -315,9 +328,9 @@ class Scheduler:
         """
         with self._changed:
             del self._running[run]
-            bulk_s = run.work_ns / 1e9 if run.priority == "bulk" else 0.0
-            is_waiting = self._backlog.total() > self._backlog.interactive()
-            self._progress.observe(self._clock(), bulk_s / self._full_lanes, is_waiting=is_waiting)
+            now = self._clock()
+            if run.priority == "interactive":
+                self._taken.add(now, now - run.began, min(run.lanes, self.lanes))
             self._counts.running_items -= len(run.jobs)
             if seconds is not None:
                 self._devices[run.group].pace.observe(run.tokens, run.padded * run.longest, seconds)
