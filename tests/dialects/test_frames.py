@@ -45,3 +45,10 @@ def test_a_long_frame_counts_no_more_than_a_short_one():
     frames = scenes(1, 1)
 
     assert aggregated(frames * [[5.0], [1.0]]) == pytest.approx(aggregated(frames), abs=1e-6)
+
+
+def test_many_frames_are_cut_in_no_time():
+    """Each merge works out the costs of its two neighbours alone."""
+    frames = scenes(*[20] * 100)
+
+    assert len(segments(frames)) == 100

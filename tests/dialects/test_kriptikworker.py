@@ -81,6 +81,7 @@ def test_the_other_client_finds_its_rows_as_openai_has_them():
     made = output(BGE_ROUTE, ROWS[:2], BGE, input=["a", "b"])
 
     assert [row["embedding"] for row in made["data"]] == made["embeddings"]
+    assert made["usage"]["total_tokens"] == 7
 
 
 # ------------------------------------------------------------------------------------------------ siglip
@@ -139,7 +140,7 @@ def test_a_video_is_its_frames_their_mean_and_its_parts():
 
     assert len(made["frame_embeddings"]) == 3
     assert made["segments"] == [{"start": 0, "stop": 2}, {"start": 2, "stop": 3}]
-    assert (made["aggregation"], made["frame_scores"]) == ("mean", [0, 0, 0])
+    assert (made["aggregation"], made["cosines"]) == ("mean", [0, 0, 0])
 
 
 def test_frames_may_be_called_video():
@@ -157,7 +158,68 @@ def test_nothing_is_called_vl_jepa_and_no_number_is_cut_off():
 
 def test_a_prediction_is_refused_with_what_is_missing():
     with pytest.raises(Unsupported, match="outcomes of earlier attempts"):
-        ask(VISION_ROUTE, type="predictive")
+        ask(VISION_ROUTE, type="predictive", intent="a shop", patterns=[[0.1], [0.2]], context={})
+
+
+def test_the_context_of_an_intent_is_a_text():
+    with pytest.raises(Misfit, match="is an object"):
+        ask(VISION_ROUTE, type="intent", text="a", context={})
+
+
+def test_a_request_says_how_unlike_the_frames_of_a_part_may_be():
+    whole = output(VISION_ROUTE, ROWS[[0, 1]], type="video", frames=[DARK, LIGHT], segment_growth=1.0)
+
+    assert whole["segments"] == [{"start": 0, "stop": 2}]
+
+
+def test_frames_that_cancel_each_other_out_have_no_mean():
+    with pytest.raises(Unsupported, match="cancel each other out"):
+        output(VISION_ROUTE, [ROWS[0], -ROWS[0]], type="video", frames=[DARK, LIGHT])
+
+
+@pytest.mark.parametrize("before", ["", "base64,", "data:;base64,", "data:application/octet-stream;base64,"])
+def test_a_picture_is_what_stands_behind_base64_whatever_stands_before(before):
+    assert ask(SIGLIP_ROUTE, image=before + DARK).items == ask(SIGLIP_ROUTE, image=DARK).items
+
+
+def test_softmax_gives_one_text_alone_no_probability():
+    made = output(SIGLIP_ROUTE, ROWS[[0, 0]], CLIP, type="similarity", image=DARK, texts=["a"])
+
+    assert "similarity_scores" not in made
+    assert made["cosines"] == [1.0]
+
+
+def test_a_model_without_a_rule_is_refused_before_anything_is_computed():
+    with pytest.raises(Unsupported, match="does not say how likely"):
+        ask(SIGLIP_ROUTE, replace(VISUAL, similarity=""), type="similarity", image=DARK, texts=["a"])
+
+
+def test_texts_go_to_a_model_that_reads_them_too():
+    only = hash_spec("only", inputs=("image",))
+
+    assert ask(SIGLIP_ROUTE, VISUAL, only, texts=["a"]).model == "siglip"
+
+
+def test_a_reranker_of_the_same_name_is_no_text_model():
+    assert ask(BGE_ROUTE, replace(BGE, task="rerank"), SMALL, texts=["a"]).model == "small"
+
+
+def test_a_job_that_asks_for_no_vectors_is_refused():
+    with pytest.raises(Misfit, match="asks for no vectors"):
+        ask(BGE_ROUTE, texts=["a"], options={"return_dense": False})
+
+
+def test_lexical_weights_alone_have_no_width_and_no_length():
+    sparse = (Sparse(np.array([3], np.int32), np.array([0.5], np.float32)),)
+    usage = Usage(items=1, tokens=7)
+    answer = Encoded(spec=BGE, fingerprint="f", usage=usage, sparse=sparse)
+    body = BGE_ROUTE.read(b'{"input": {"texts": ["a"], "options": {"return_dense": false, "return_sparse": true}}}')
+
+    made = json.loads(BGE_ROUTE.write(body, answer).body)["output"]
+
+    assert made["embeddings"] == []
+    assert "dimensions" not in made
+    assert "normalized" not in made
 
 
 def test_a_failure_is_a_failed_job_with_a_status_of_its_own():

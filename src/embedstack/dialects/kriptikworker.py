@@ -5,9 +5,11 @@ Each worker had an address of its own, which is replaced by `/kriptik-worker/bge
 
 Not as in the original: numbers of a vector are never cut off nor filled up to 1024, so `dimensions` is the model's own;
 vectors have length 1; a picture's likeness is the probability that the model was trained to give, sigmoid for SigLIP
-and softmax over the texts for CLIP; tokens are counted, not guessed. `vl-jepa` is the name of the route alone: no
+and softmax over several texts for CLIP, and the cosines stand beside it; tokens are counted, not guessed; a video may
+have as many frames as a request holds items, and is cut into `segments`. `vl-jepa` is the name of the route alone: no
 weights of VL-JEPA were ever published. What answers is named in `model` and `engine`: `text-encoder` for `intent`,
-`dual-encoder` for a picture or a video. `predictive` is refused, for the original made its numbers up.
+`dual-encoder` for a picture or a video; these are two models, and their vectors are not to be compared. `predictive` is
+refused, for the original made its numbers up.
 """
 
 import uuid
@@ -117,12 +119,7 @@ def _done(output: Callable[[Body, Encoded], Json]) -> Callable[[Body, Encoded], 
 
 def _identity(answer: Encoded) -> Json:
     """A job's reply has no headers that reach its client."""
-    assert answer.dense is not None or answer.sparse is not None or answer.multi is not None
+    says: Json = {"model": answer.spec.name, "space": answer.spec.space, "fingerprint": answer.fingerprint}
     width = answer.spec.dim if answer.dense is None else answer.dense.shape[1]
-    return {
-        "model": answer.spec.name,
-        "dimensions": width,
-        "space": answer.spec.space,
-        "fingerprint": answer.fingerprint,
-        "normalized": True,
-    }
+    has_vectors = answer.dense is not None or answer.multi is not None
+    return {**says, "dimensions": width, "normalized": True} if has_vectors else says

@@ -5,7 +5,7 @@ bge-m3/handler.py, siglip/handler.py, vl-jepa/handler.py. As there, an unknown f
 says honestly who made it: `engine`, `space`, `fingerprint`, `normalized`.
 """
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -48,10 +48,11 @@ class VisionInput(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     type: Literal["intent", "visual_text", "video", "predictive"] = "intent"
     text: str | None = None
-    context: str | None = None
+    context: str | dict[str, msgspec.Raw] | None = None  # an object where a prediction is asked for
     image: str | None = None
     frames: list[str] | None = None
     video: str | list[str] | None = None
+    segment_growth: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None  # see `frames.GROWTH`
     model: Name | None = None
 
 
@@ -91,14 +92,21 @@ class Row(msgspec.Struct, forbid_unknown_fields=True):
     embedding: list[float]
 
 
-class Output(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+class Tokens(msgspec.Struct, forbid_unknown_fields=True):
+    """As OpenAI's replies count them."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """What a job gives; which fields there are depends on what was asked."""
 
     model: str
-    dimensions: int
     space: str
     fingerprint: str
-    normalized: bool
+    dimensions: int | None = None
+    normalized: bool | None = None
     type: str | None = None
     engine: str | None = None
     embeddings: list[list[float]] | None = None
@@ -107,13 +115,14 @@ class Output(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defa
     sparse_embeddings: list[dict[str, float]] | None = None
     colbert_embeddings: list[list[list[float]]] | None = None
     data: list[Row] | None = None
+    usage: Tokens | None = None
     embedding: list[float] | None = None
     image_embedding: list[float] | None = None
     text_embedding: list[float] | None = None
     text_embeddings: list[list[float]] | None = None
     similarity_scores: list[float] | None = None
+    cosines: list[float] | None = None
     frame_embeddings: list[list[float]] | None = None
-    frame_scores: list[float] | None = None
     aggregation: str | None = None
     segments: list[Frames] | None = None
 
@@ -125,7 +134,7 @@ class JobReply(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     status: Literal["COMPLETED"]
     delay_time: int
     execution_time: int
-    output: Output
+    output: Result
 
 
 class JobFailure(msgspec.Struct, forbid_unknown_fields=True):

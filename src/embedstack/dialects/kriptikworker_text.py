@@ -20,6 +20,8 @@ def ask_bge(body: BgeBody, limits: Limits, models: Sequence[ModelSpec]) -> Encod
         "sparse": options.return_sparse,
         "multi": options.return_colbert,
     }
+    if not any(flags.values()):
+        raise Misfit("input.options asks for no vectors; set return_dense, return_sparse or return_colbert", "options")
     return Encode(
         model=text_model(body.input.model, limits, models),
         items=tuple(Text(text) for text in texts),
@@ -33,7 +35,8 @@ def ask_bge(body: BgeBody, limits: Limits, models: Sequence[ModelSpec]) -> Encod
 def text_model(named: str | None, limits: Limits, models: Sequence[ModelSpec]) -> str:
     """The model that is named, else bge-m3, else the only one for texts."""
     known = None if named else limits.spec_of(BGE, models)
-    return known.name if known else model_for("embed", named, models)
+    is_fit = known is not None and known.task == "embed" and "text" in known.inputs
+    return known.name if known and is_fit else model_for("embed", named, models)
 
 
 def texts_of(given: BgeInput) -> list[str]:
@@ -46,7 +49,7 @@ def texts_of(given: BgeInput) -> list[str]:
 
 
 def listed(field: str, *given: Texts | None) -> list[str]:
-    """The first that is there, as a list; none of it may be empty.
+    """The first that is there, as a list.
 
     Raises:
         Misfit: there is none.
@@ -58,13 +61,12 @@ def listed(field: str, *given: Texts | None) -> list[str]:
 
 
 def bge_output(body: BgeBody, answer: Encoded) -> Json:
-    count = answer.usage.items
-    output: Json = {"tokens_used": answer.usage.tokens, "texts_processed": count}
-    if answer.dense is not None:
-        rows = [as_floats(row) for row in answer.dense]
-        output["embeddings"] = rows
-        if body.input.input is not None:  # its own provider reads this, as of OpenAI
-            output["data"] = [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)]
+    tokens = answer.usage.tokens
+    rows = [] if answer.dense is None else [as_floats(row) for row in answer.dense]
+    output: Json = {"embeddings": rows, "tokens_used": tokens, "texts_processed": answer.usage.items}
+    if body.input.input is not None:  # its own provider reads these, as of OpenAI
+        output["data"] = [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)]
+        output["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
     if answer.sparse is not None:
         output["sparse_embeddings"] = [
             {str(token): weight for token, weight in zip(one.ids.tolist(), one.weights.tolist(), strict=True)}

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from embedstack.dialects.dialect import Limits
-from embedstack.dialects.frames import aggregated, segments, unit
+from embedstack.dialects.frames import GROWTH, aggregated, segments, unit
 from embedstack.dialects.kriptikworker_shapes import SiglipBody, SiglipInput, VisionBody, VisionInput
 from embedstack.dialects.kriptikworker_text import listed, text_model
-from embedstack.dialects.pictures import picture, pictures
+from embedstack.dialects.pictures import picture
 from embedstack.dialects.wire import Misfit, as_floats, check_count, model_for
 from embedstack.errors import Unsupported
 from embedstack.likeness import probabilities
@@ -33,8 +33,19 @@ def ask_siglip(body: SiglipBody, limits: Limits, models: Sequence[ModelSpec]) ->
         items.append(_picture(given.image))
     if kind != "image":
         items += [Text(text) for text in _texts(given)]
-    check_count(len(items), limits, "input")
-    return _encode(items, model_for("embed", given.model, models, "image"), limits)
+    model = _towers(given.model, limits, models)
+    spec = limits.spec_of(model, models)
+    if kind == "similarity" and spec is not None and not spec.similarity:
+        raise Unsupported(
+            f"{spec.name!r} does not say how likely a text is about a picture; send type 'image' and 'text'"
+        )
+    return _encode(items, model, limits)
+
+
+def _towers(named: str | None, limits: Limits, models: Sequence[ModelSpec]) -> str:
+    """The model that is named, else the only one for pictures and texts."""
+    both = [spec for spec in models if {"text", "image"} <= set(spec.inputs)]
+    return model_for("embed", named, both or models, "image")
 
 
 def _kind(given: SiglipInput) -> str:
@@ -59,7 +70,7 @@ def siglip_output(body: SiglipBody, answer: Encoded) -> Json:
         "type": kind,
         "image_embedding": as_floats(rows[0]),
         "text_embeddings": [as_floats(row) for row in rows[1:]],
-        "similarity_scores": probabilities(answer.spec, rows[:1], rows[1:])[0].tolist(),
+        **_likeness(answer.spec, rows[0], rows[1:]),
     }
 
 
@@ -74,19 +85,20 @@ def ask_vision(body: VisionBody, limits: Limits, models: Sequence[ModelSpec]) ->
             model = text_model(given.model, limits, models)
         case "visual_text":
             items = [_picture(given.image), *_text(given)]
-            model = model_for("embed", given.model, models, "image")
+            model = _towers(given.model, limits, models)
         case "video":
-            items = [*pictures(_frames(given), "frames"), *_text(given)]
-            model = model_for("embed", given.model, models, "image")
+            items = [*(_picture(frame, "frames", place) for place, frame in enumerate(_frames(given))), *_text(given)]
+            model = _towers(given.model, limits, models)
         case "predictive":
             raise Unsupported(PREDICTIVE)
-    check_count(len(items), limits, "input")
     return _encode(items, model, limits)
 
 
 def _intent(given: VisionInput) -> str:
     if not given.text:
         raise Misfit("input.text is missing; send what is intended", "text")
+    if isinstance(given.context, dict):
+        raise Misfit("input.context is an object; for an intent send a text", "context")
     return f"{given.context}\n{given.text}" if given.context else given.text
 
 
@@ -101,13 +113,16 @@ def _frames(given: VisionInput) -> list[str]:
     return [frames] if isinstance(frames, str) else frames
 
 
-def _picture(image: str | None) -> Image | Link:
+def _picture(image: str | None, name: str = "image", place: int = 0) -> Image | Link:
+    """Whatever a data URL says that it is, the original took what stands behind `base64,`."""
     if not image:
-        raise Misfit("input.image is missing; send base64, a data URL or a link", "image")
-    return picture(image, "image", 0)
+        raise Misfit(f"input.{name} is missing; send base64, a data URL or a link", name)
+    _, comma, data = image.partition("base64,")
+    return picture(data if comma and not image.startswith("http") else image, name, place)
 
 
 def _encode(items: Sequence[Text | Image | Link], model: str, limits: Limits) -> Encode:
+    check_count(len(items), limits, "input")
     return Encode(model=model, items=tuple(items), normalize=True, truncate=limits.truncate)
 
 
@@ -120,17 +135,17 @@ def vision_output(body: VisionBody, answer: Encoded) -> Json:
         case "visual_text":
             return {"type": given.type, "engine": "dual-encoder", **_with_text(answer, rows)}
     frames = rows[:-1] if given.text else rows
+    growth = GROWTH if given.segment_growth is None else given.segment_growth
     output: Json = {
         "type": given.type,
         "engine": "dual-encoder",
         "embedding": as_floats(aggregated(frames)),
         "aggregation": "mean",
         "frame_embeddings": [as_floats(row) for row in frames],
-        "segments": [{"start": one.start, "stop": one.stop} for one in segments(frames)],
+        "segments": [{"start": one.start, "stop": one.stop} for one in segments(frames, growth)],
     }
     if given.text:
-        output["text_embedding"] = as_floats(rows[-1])
-        output["frame_scores"] = _cosines(frames, rows[-1])
+        output |= {"text_embedding": as_floats(rows[-1]), "cosines": _cosines(rows[-1], frames)}
     return output
 
 
@@ -140,21 +155,22 @@ def _with_text(answer: Encoded, rows: Floats) -> Json:
     if len(rows) == 1:
         return {"embedding": as_floats(image), "image_embedding": as_floats(image)}
     return {
-        "embedding": as_floats(unit(unit(rows).mean(axis=0))),
+        "embedding": as_floats(aggregated(rows)),
         "aggregation": "mean",
         "image_embedding": as_floats(image),
         "text_embedding": as_floats(rows[1]),
-        **_likely(answer.spec, rows),
+        **_likeness(answer.spec, image, rows[1:]),
     }
 
 
-def _likely(spec: ModelSpec, rows: Floats) -> Json:
-    """How likely the text is about the picture; nothing where the model can only rank several texts."""
-    if spec.similarity != "sigmoid":
-        return {}
-    return {"similarity_scores": probabilities(spec, rows[:1], rows[1:])[0].tolist()}
+def _likeness(spec: ModelSpec, image: Floats, texts: Floats) -> Json:
+    """How likely each text is about the picture, and how near; one text alone has no share among several."""
+    cosines: Json = {"cosines": _cosines(image, texts)}
+    if not spec.similarity or (spec.similarity == "softmax" and len(texts) < 2):
+        return cosines
+    return {"similarity_scores": probabilities(spec, image[None], texts)[0].tolist(), **cosines}
 
 
-def _cosines(frames: Floats, text: Floats) -> list[float]:
-    cosines: list[float] = np.asarray(unit(frames) @ unit(text), np.float32).tolist()
+def _cosines(row: Floats, others: Floats) -> list[float]:
+    cosines: list[float] = np.asarray(unit(others) @ unit(row), np.float32).tolist()
     return cosines

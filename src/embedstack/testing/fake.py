@@ -72,6 +72,8 @@ def hash_spec(
         weights=hashlib.sha256(name.encode()).hexdigest(),
         tokenizer="words",
         cuts=cuts,
+        similarity="sigmoid" if set(inputs) == {"text", "image"} else "",
+        logit_scale=10.0,
     )
 
 
