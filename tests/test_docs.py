@@ -10,6 +10,7 @@ import pytest
 
 from embedstack import errors
 from embedstack.cli import COMMANDS
+from embedstack.models import FAMILIES
 from support.reference import ROOT, pages
 
 SOURCES = sorted(path for path in (ROOT / "src/embedstack").rglob("*.py") if path.name != "__init__.py")
@@ -39,6 +40,13 @@ def test_a_file_named_in_the_map_exists() -> None:
     assert named - {path.name for path in SOURCES} == set()
 
 
+def test_the_table_of_families_is_that_of_the_code() -> None:
+    table = (ROOT / "docs/models.md").read_text().partition("| `model_type` |")[2].partition("\n\n")[0]
+    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+    assert sorted(named) == sorted(FAMILIES)
+
+
 def test_no_file_is_over_500_lines() -> None:
     assert [path.name for path in SOURCES if len(path.read_text().splitlines()) > 500] == []
 
@@ -62,7 +70,7 @@ def test_the_readmes_python_runs() -> None:
     (block,) = [
         code
         for code in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-        if "load(" in code
+        if "import embedstack\n" in code
     ]
     code = block.split("reranker")[0]  # the reranker's weights are on the Hub alone
 

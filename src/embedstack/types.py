@@ -21,7 +21,7 @@ Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu", "tanh"]
 Head = Literal[
     "none", "bert", "roberta", "distilbert", "modernbert", "linear",  # of classifiers and rerankers
     "bert_mlm", "distilbert_mlm", "roberta_mlm",  # of lexical models
-    "lm_head", "embeddings",  # of decoders that rerank: where the rows of yes and no are
+    "lm_head",  # of decoders that rerank: the rows of yes and no
 ]  # fmt: skip
 """What makes scores of pooled rows; of a masked language model (mlm), lexical weights over the vocabulary."""
 ScoreActivation = Literal["sigmoid", "softmax", "identity"]
@@ -128,7 +128,7 @@ class ModelSpec:
     pad_id: int = 0  # with tokens of this id
     pad_left: bool = False  # before the text
     needs_prompt: bool = False  # without one of its prompts the model gives vectors that mean nothing
-    cut_norm: bool = False  # a row is brought to mean 0 and variance 1 before it is cut to a smaller width
+    cut_norm: bool = False  # a row that is cut has mean 0 and variance 1 before and length 1 after it
     head: Head = "none"
     labels: int = 0
     label_names: tuple[str, ...] = ()  # of a classifier, in the order of its logits
@@ -159,6 +159,11 @@ class ModelSpec:
         decides = {name: value for name, value in _stated(self).items() if name not in _NOT_IN_SPACE}
         return _digest({**decides, "architecture": _stated(self.architecture)})
 
+    def is_unit(self, asked: bool | None, dim: int | None = None) -> bool:
+        """Whether rows of `dim` numbers are brought to length 1: as asked, else by the model's own rule."""
+        is_cut = dim is not None and dim < self.dim
+        return self.normalize or (self.cut_norm and is_cut) if asked is None else asked
+
     def fingerprint(
         self,
         precision: Precision,
@@ -181,12 +186,11 @@ class ModelSpec:
             late_chunking: whether each item was read with those around it, and is the mean of its tokens.
             calibration: how a runtime rounds to few bits, or which unproven provider computes; empty for all others.
         """
-        unit = self.normalize if normalize is None else normalize
         made: dict[str, object] = {
             "space": self.space,
             "precision": precision,
             "dim": dim or self.dim,
-            "normalize": unit,
+            "normalize": self.is_unit(normalize, dim),
         }
         if max_tokens is not None and max_tokens < self.max_tokens:
             made["max_tokens"] = max_tokens
@@ -195,7 +199,7 @@ class ModelSpec:
         if document_tokens is not None and document_tokens < self.max_tokens:
             made["document_tokens"] = document_tokens
         if late_chunking:
-            made["late_chunking"] = late_chunking
+            made["late_chunking"] = 1  # a number of the rule of windows, see inputs/late.py
         if calibration:
             made["calibration"] = calibration
         return _digest(made)
@@ -203,7 +207,7 @@ class ModelSpec:
 
 _NOT_IN_SPACE = {
     "name", "revision", "licence", "task", "outputs", "inputs", "label_names", "cuts", "dim", "architecture",
-    "needs_prompt", "logit_scale", "logit_bias", "similarity",
+    "logit_scale", "logit_bias", "similarity",
 }  # fmt: skip
 
 

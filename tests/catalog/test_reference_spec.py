@@ -66,6 +66,18 @@ def test_a_model_of_ours_gets_a_space_of_its_own_there(tmp_path: Path) -> None:
     assert theirs.space != ours.space
 
 
+def test_a_family_of_ours_has_its_prompts_there_too(tmp_path: Path) -> None:
+    """As a nomic-embed-text that transformers 5 saved, whose files state none."""
+    spec = spec_of(minilm(model_type="nomic_bert"), tmp_path)
+
+    assert spec.prompts["document"] == "search_document: "
+    assert (spec.needs_prompt, spec.cut_norm) == (True, True)
+
+
+def test_a_family_of_two_towers_takes_texts_alone_there(tmp_path: Path) -> None:
+    assert spec_of(minilm(model_type="clip"), tmp_path).inputs == ("text",)
+
+
 def test_the_width_is_that_of_the_last_dense(tmp_path: Path) -> None:
     assert spec_of(mpnet(), tmp_path).dim == 12
 

@@ -43,6 +43,35 @@ def test_a_row_of_full_width_is_not_levelled(normalize: bool) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("stated", "dim", "asked", "is_unit"),
+    [
+        ({"cut_norm": True}, 4, None, True),
+        ({"cut_norm": True}, 4, False, False),
+        ({"cut_norm": True}, 8, None, False),
+        ({"cut_norm": True}, None, None, False),
+        ({"cut_norm": True}, 8, True, True),
+        ({"cut_norm": False}, 4, None, False),
+        ({"cut_norm": True, "normalize": True}, 8, None, True),
+    ],
+)
+def test_a_row_that_is_levelled_and_cut_has_length_1_unless_that_is_not_wanted(
+    stated: dict[str, bool], dim: int | None, asked: bool | None, is_unit: bool
+) -> None:
+    """The model card of nomic-ai/nomic-embed-text-v1.5: layer_norm, cut, normalize."""
+    model = spec(**{"normalize": False, "cuts": (4,), **stated})
+
+    assert model.is_unit(asked, dim) is is_unit
+    assert model.fingerprint("float32", dim, normalize=asked) == model.fingerprint("float32", dim, normalize=is_unit)
+
+
+def test_whether_a_prompt_is_needed_decides_the_space() -> None:
+    """A prompt that is written already is not put there again, and cutting on the left keeps it, where it is needed."""
+    prompts = {"document": "passage: "}
+
+    assert spec(prompts=prompts, needs_prompt=True).space != spec(prompts=prompts).space
+
+
 def test_a_row_of_zeros_stays_zero() -> None:
     assert not finish.dense(np.zeros((1, 3), np.float32), 2, normalize=True, cut_norm=True).any()
     assert not finish.unit(np.zeros((1, 3), np.float32)).any()

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -13,12 +15,16 @@ import pytest
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine
 from embedstack.engine.late import why_not
+from embedstack.engine.line import Line
 from embedstack.engine.loaded import Loaded
-from embedstack.errors import RuntimeFailed, TooLong, Unsupported
+from embedstack.errors import ConfigError, DeadlineExceeded, NotReady, RuntimeFailed, TooLong, Unsupported
+from embedstack.inputs import late as windows
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.runtimes import Options, open_runtime
-from embedstack.types import STATES, Batch, Encode, Encoded, Image, ModelSpec, Text, Tokens
+from embedstack.runtimes.onnx import OnnxRuntime
+from embedstack.types import STATES, Batch, Encode, Encoded, Image, ModelSpec, Output, Text, Tokens, Vectors
+from support.parts import whose
 from support.runtimes import runtimes
 from support.tiny import CASES, write
 from support.tiny_clip import write_clip
@@ -72,14 +78,10 @@ def judged(folder: Path, parts: tuple[str, ...]) -> np.ndarray:
     offsets = read.pop("offset_mapping")[0].tolist()
     with torch.no_grad():
         states = model(**read).last_hidden_state[0].numpy().astype(np.float64)
-    rows, end = [], 0
-    for part in parts:
-        start, end = end, end + len(part)
-        inside = [
-            n for n, (a, b) in enumerate(offsets)
-            if b > a and start <= a + len(text[a:b]) - len(text[a:b].lstrip()) < end
-        ]  # fmt: skip
-        rows.append(states[inside].mean(axis=0))
+    own = [place for place, (start, stop) in enumerate(offsets) if stop > start]
+    tokens = tokenizer.convert_ids_to_tokens(read["input_ids"][0])
+    owners = np.array(whose(parts, [tokens[place] for place in own], [offsets[place] for place in own]))
+    rows = [states[own][owners == part].mean(axis=0) for part in range(len(parts))]
     return np.stack([row / np.linalg.norm(row) for row in rows])
 
 
@@ -167,11 +169,163 @@ def test_a_text_over_the_limit_is_refused_where_that_is_asked_for(engine: Engine
         late(engine, *PARTS * 3, truncate="refuse")
 
 
-def test_states_of_a_long_text_do_not_push_vectors_out_of_the_cache(engine: Engine) -> None:
-    before = engine.load().cache_entries
-    late(engine, *PARTS)
+def test_states_of_a_long_text_do_not_push_vectors_out_of_the_cache(folders: Folders) -> None:
+    fresh = Engine([loaded(folders, "bert-mean")], cache_bytes=1_000_000)
+    late(fresh, *PARTS)
+    entries = fresh.load().cache_entries
+    fresh.close()
 
-    assert engine.load().cache_entries == before
+    assert entries == 0
+
+
+def test_from_which_end_would_be_cut_is_nothing_to_the_fingerprint_since_nothing_is(engine: Engine) -> None:
+    right, left = (late(engine, *PARTS, truncate=end) for end in ("right", "left"))
+
+    assert left.fingerprint == right.fingerprint
+    assert np.array_equal(left.dense, right.dense)
+
+
+class Watched(OnnxRuntime):
+    """It remembers what it was asked for, in which thread, and can be held while it makes its second graph."""
+
+    def __init__(self, *given: object) -> None:
+        super().__init__(*given)  # type: ignore[arg-type]
+        self.asked: list[tuple[str, int]] = []  # what for, of how many items
+        self.gate, self.making = threading.Event(), threading.Semaphore(0)
+        self.gate.set()
+        whole = self._compiled
+
+        def compiled(make: object) -> object:
+            self.asked.append((threading.current_thread().name, 0))
+            self.making.release()
+            assert self.gate.wait(20)
+            return whole(make)  # type: ignore[arg-type]
+
+        self._compiled = compiled  # type: ignore[assignment]
+
+    def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
+        self.asked.append((",".join(wanted), len(batch)))
+        return super().run(batch, wanted)
+
+
+@pytest.fixture
+def watched(folders: Folders) -> Iterator[tuple[Engine, Watched]]:
+    folder, spec = folders["bert-mean"]
+    runtime = Watched(spec, open_weights(folder), Options(precision="float32", threads=1))
+    engine = Engine([Loaded(spec, TextInput(folder, spec), runtime)])
+    yield engine, runtime
+    runtime.gate.set()
+    engine.close()
+
+
+def test_windows_are_read_some_at_a_time_and_give_the_same_vectors(
+    watched: tuple[Engine, Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, runtime = watched
+    together = late(engine, *PARTS * 6)
+    monkeypatch.setattr(windows, "HELD_BYTES", 1)
+    runtime.asked.clear()
+    made = late(engine, *PARTS * 6)
+
+    assert len(runtime.asked) > 2
+    assert {items for _, items in runtime.asked} == {1}
+    assert np.abs(made.dense - together.dense).max() <= TOLERANCE
+    assert (made.usage.tokens, made.spans) == (together.usage.tokens, together.spans)
+
+
+def test_all_windows_wait_as_parts_of_one_long_request_that_is_let_in_once(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows, "HELD_BYTES", 1)
+    engine = Engine([loaded(folders, "bert-mean")], batch_tokens=64)
+    submit, seen = engine._scheduler.submit, []
+
+    def watched(line: Line) -> None:
+        submit(line)
+        seen.append((line.is_long, line.is_let_in))
+
+    monkeypatch.setattr(engine._scheduler, "submit", watched)
+    late(engine, *PARTS * 6)
+    engine.close()
+
+    assert seen == [(True, False), *[(True, True)] * (len(seen) - 1)]
+    assert len(seen) > 2
+
+
+def test_a_text_is_over_the_limit_of_a_request_as_a_whole(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "HELD_BYTES", 1)
+    engine = Engine([loaded(folders, "bert-mean")], max_request_tokens=60)
+    try:
+        with pytest.raises(TooLong, match="the limit is 60"):
+            late(engine, *PARTS * 6)
+    finally:
+        engine.close()
+
+
+def test_others_are_answered_while_the_second_graph_is_made(watched: tuple[Engine, Watched]) -> None:
+    engine, runtime = watched
+    runtime.gate.clear()
+
+    async def both() -> tuple[Encoded, Encoded]:
+        parts = Encode(model="", items=tuple(map(Text, PARTS)), late_chunking=True)
+        first = asyncio.ensure_future(engine.encode(parts))
+        assert await asyncio.to_thread(runtime.making.acquire, timeout=20)
+        other = await engine.encode(Encode(model="", items=(Text("sun"),)))
+        assert not first.done()
+        runtime.gate.set()
+        return await first, other
+
+    asyncio.run(both())
+
+    assert [what for what, _ in runtime.asked][1:] == ["dense", "states"]
+    assert "lane" not in runtime.asked[0][0]
+
+
+def test_who_gives_up_waiting_for_the_second_graph_is_told_and_the_next_one_has_it(
+    watched: tuple[Engine, Watched],
+) -> None:
+    engine, runtime = watched
+    runtime.gate.clear()
+    with pytest.raises(DeadlineExceeded):
+        late(engine, *PARTS, deadline=time.monotonic() + 0.05)
+    runtime.gate.set()
+
+    assert late(engine, *PARTS).dense.shape == (4, 32)
+    assert sum(items == 0 for _, items in runtime.asked) == 1
+
+
+def test_a_second_graph_that_cannot_be_made_is_tried_once_for_a_request(
+    watched: tuple[Engine, Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, runtime = watched
+    tried = []
+
+    def fails(make: object) -> object:
+        tried.append(make)
+        raise ConfigError("no room on the device")
+
+    monkeypatch.setattr(runtime, "_compiled", fails)
+    with pytest.raises(RuntimeFailed, match=r"the second graph of 'bert-mean', .* could not be made: no room"):
+        late(engine, *PARTS * 6)
+
+    assert len(tried) == 1
+    assert runtime.asked == []
+
+
+def test_a_deadline_that_has_passed_ends_a_text_before_it_is_read(watched: tuple[Engine, Watched]) -> None:
+    engine, runtime = watched
+    with pytest.raises(DeadlineExceeded):
+        late(engine, *PARTS, deadline=time.monotonic() - 1)
+
+    assert runtime.asked == []
+
+
+def test_an_engine_that_stops_takes_no_more_texts(watched: tuple[Engine, Watched]) -> None:
+    engine, _ = watched
+    engine.stop()
+
+    with pytest.raises(NotReady):
+        late(engine, *PARTS)
 
 
 def test_no_parts_are_no_work(engine: Engine) -> None:

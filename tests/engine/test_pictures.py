@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from embedstack.catalog import find
-from embedstack.engine import pictures, rows
+from embedstack.engine import admission, pictures, rows
 from embedstack.engine.admission import Limits
 from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
-from embedstack.engine.pictures import Pictures, Room
+from embedstack.engine.pictures import MOST_PASSED, Pictures, Room
 from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, Overloaded, TooLong, Unsupported
 from embedstack.inputs.image import ImageInput
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.runtimes import Options, open_runtime
 from embedstack.runtimes.processor import usable_threads
-from embedstack.types import Encode, Encoded, Encoding, Image, Link, ModelSpec, Text
+from embedstack.types import Encode, Encoded, Encoding, Image, Link, ModelSpec, Priority, Text
 from support.tiny_clip import TOKENS, Sums, png, write_clip
 
 Parts = tuple[Path, ModelSpec]
@@ -35,6 +35,7 @@ class Watched(ImageInput):
         assert spec.architecture.vision
         super().__init__(spec.architecture.vision)
         self.threads: list[str] = []
+        self.files: list[bytes] = []
         self.gate = threading.Event()
         self.gate.set()
         self.begun = threading.Semaphore(0)
@@ -43,6 +44,7 @@ class Watched(ImageInput):
     def encode_one(self, item: Image, place: int = 0) -> Encoding:
         with self._lock:
             self.threads.append(threading.current_thread().name)
+            self.files.append(item.data)
             self._now += 1
             self.most = max(self.most, self._now)
         self.begun.release()
@@ -181,12 +183,63 @@ def test_equal_pictures_of_one_request_are_computed_once(engine: Engine, runtime
 
 
 def test_pictures_are_decoded_beside_the_loop_and_as_many_at_once_as_there_are_threads(
-    engine: Engine, image: Watched
+    clip: Parts, runtime: Sums, image: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made_of(engine, *(Image(png(30 + n)) for n in range(12)))
+    monkeypatch.setattr(pictures, "usable_threads", lambda: 3)
+    engine = opened(clip, runtime, image)
 
+    async def story() -> None:
+        image.gate.clear()
+        asked = asyncio.create_task(engine.encode(wish(*(Image(png(30 + n)) for n in range(12)))))
+        for _ in range(3):
+            await until(image.begun)
+        image.gate.set()
+        await asked
+
+    asyncio.run(story())
+    engine.close()
     assert all(name.startswith("embedstack-pictures") for name in image.threads)
-    assert 1 <= image.most <= usable_threads()
+    assert image.most == 3
+
+
+def test_pictures_that_need_much_memory_are_decoded_one_after_the_other(
+    engine: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need = image.decoding_bytes(Image(png(30)))
+    monkeypatch.setattr(engine._pictures, "_workers", 4)
+    monkeypatch.setattr(engine._pictures, "_decoding_bytes", need + need // 2)
+    made_of(engine, *(Image(png(30 + n)) for n in range(8)))
+
+    assert image.most == 1
+
+
+def test_pictures_of_an_interactive_request_are_decoded_before_those_of_bulk(
+    engine: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine._pictures, "_workers", 1)
+
+    async def story() -> None:
+        image.gate.clear()
+        bulk = wish(*(Image(png(30 + n)) for n in range(5)), priority="bulk")
+        asked = [asyncio.create_task(engine.encode(bulk))]
+        await until(image.begun)
+        asked.append(asyncio.create_task(engine.encode(wish(Image(png(50))))))
+        while engine.load().waiting_items < 6:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        image.gate.set()
+        await asyncio.gather(*asked)
+
+    asyncio.run(story())
+    assert image.files.index(png(50)) == 1
+
+
+def test_equal_files_of_one_request_are_decoded_once(engine: Engine, image: Watched) -> None:
+    alike = made_of(engine, Image(png(31)), Image(png(32)), Image(png(31)))
+
+    assert len(image.threads) == 2
+    assert np.array_equal(alike.dense[0], alike.dense[2])
+    assert alike.usage.tokens == 3 * TOKENS
 
 
 def test_pictures_are_decoded_while_the_device_works_on_those_before(
@@ -279,21 +332,9 @@ def test_a_link_that_nobody_followed_is_refused(engine: Engine) -> None:
         made_of(engine, Image(png(31)), Link("https://example.org/a.png"))
 
 
-def test_a_model_of_images_alone_refuses_texts_by_name(clip: Parts, runtime: Sums, image: Watched) -> None:
-    spec = replace(clip[1], inputs=("image",))
-    engine = Engine([Loaded(spec, None, runtime, image=image)])
-    try:
-        for items in ((Text("cat"),), (Image(png(31)), Text("cat"))):
-            with pytest.raises(Unsupported, match="'clip' takes images only"):
-                made_of(engine, *items)
-        assert made_of(engine, Image(png(31))).dense.shape == (1, spec.dim)
-    finally:
-        engine.close()
-
-
 def test_images_have_dense_vectors_only(clip: Parts, runtime: Sums, image: Watched) -> None:
     spec = replace(clip[1], outputs=("dense", "sparse"))
-    engine = Engine([Loaded(spec, None, runtime, image=image)])
+    engine = Engine([Loaded(spec, TextInput(clip[0], spec), runtime, image=image)])
     with pytest.raises(Unsupported, match="dense vectors of images, not sparse"):
         made_of(engine, Image(png(31)), outputs=frozenset({"sparse"}))
     engine.close()
@@ -307,7 +348,76 @@ def test_an_engine_that_stops_decodes_no_more(engine: Engine, clip: Parts, image
     assert image.threads == []
 
 
+def test_who_waits_for_decoding_is_told_that_the_engine_stops(engine: Engine, image: Watched) -> None:
+    async def story() -> None:
+        image.gate.clear()
+        asked = [asyncio.create_task(engine.encode(wish(Image(png(30 + n))))) for n in range(usable_threads() + 5)]
+        for _ in range(usable_threads()):
+            await until(image.begun)
+        await asyncio.to_thread(engine.stop)
+        image.gate.set()
+        for one in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(one, NotReady)
+
+    asyncio.run(story())
+    assert len(image.threads) == usable_threads()
+
+
 # ------------------------------------------------------------------------------------------------ room
+
+
+async def asked_in_turn(room: Room, asked: list[tuple[str, int, Priority]]) -> list[str]:
+    """The names of those who ask one after the other while all is taken, in the order in which they are served."""
+    served: list[str] = []
+
+    async def one(name: str, size: int, priority: Priority) -> None:
+        async with room.of(size, priority):
+            served.append(name)
+            await asyncio.sleep(0)
+
+    async with room.of(room.size):
+        tasks = [asyncio.create_task(one(*wanted)) for wanted in asked]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    return served
+
+
+def test_interactive_requests_get_room_before_bulk() -> None:
+    served = asyncio.run(asked_in_turn(Room(10), [("a", 10, "bulk"), ("b", 10, "bulk"), ("c", 10, "interactive")]))
+
+    assert served == ["c", "a", "b"]
+
+
+def test_bulk_gets_a_turn_among_many_interactive_requests() -> None:
+    many: list[tuple[str, int, Priority]] = [(str(n), 10, "interactive") for n in range(2 * MOST_PASSED)]
+
+    served = asyncio.run(asked_in_turn(Room(10), [("bulk", 10, "bulk"), *many]))
+
+    assert served.index("bulk") == MOST_PASSED
+
+
+def test_bulk_never_takes_all_room_from_interactive_requests() -> None:
+    async def story() -> bool:
+        room = Room(9, bulk_size=6)
+        async with room.of(3, "bulk"), room.of(3, "bulk"):
+            third = asyncio.create_task(room.take(3, "bulk"))
+            await asyncio.sleep(0)
+            await asyncio.wait_for(room.take(3, "interactive"), 5)
+            waits = not third.done()
+        await third
+        return waits
+
+    assert asyncio.run(story())
+
+
+def test_bulk_that_is_larger_than_its_part_gets_it_when_no_other_bulk_is_there() -> None:
+    async def story() -> None:
+        room = Room(9, bulk_size=6)
+        await asyncio.wait_for(room.take(20, "bulk"), 5)
+        room.give(20, "bulk")
+        await asyncio.wait_for(room.take(9, "interactive"), 5)
+
+    asyncio.run(story())
 
 
 def test_room_is_given_in_the_order_of_asking() -> None:
@@ -348,7 +458,7 @@ def test_each_loop_has_a_room_of_its_own() -> None:
     made = Pictures()
 
     async def room() -> Room:
-        return made.room()
+        return made.rooms().patches
 
     assert asyncio.run(room()) is not asyncio.run(room())
 
@@ -380,4 +490,108 @@ def test_a_request_that_was_let_in_is_not_refused_for_the_pictures_that_follow(
         assert asyncio.run(story()).dense.shape == (12, spec.dim)
     finally:
         runtime.gate.set()
+        engine.close()
+
+
+@pytest.fixture
+def limited(clip: Parts, runtime: Sums, image: Watched) -> Iterator[Engine]:
+    """Of which a batch may wait, and no more."""
+    folder, spec = clip
+    loaded = Loaded(spec, TextInput(folder, spec), runtime, image=image)
+    limits = Limits(max_wait_s=0.0, max_bulk_wait_s=1e-9, bulk_batch_s=0.0)
+    engine = Engine([loaded], batch_tokens=TOKENS + 1, limits=limits)
+    yield engine
+    runtime.gate.set()
+    image.gate.set()
+    engine.close()
+
+
+@pytest.mark.parametrize("priority", ["interactive", "bulk"])
+def test_pictures_that_wait_to_be_decoded_count_and_refuse_others(
+    priority: Priority, limited: Engine, image: Watched
+) -> None:
+    async def story() -> tuple[int, int]:
+        image.gate.clear()
+        first = asyncio.create_task(limited.encode(wish(*(Image(png(30 + n)) for n in range(8)), priority=priority)))
+        await until(image.begun)
+        load = limited.load()
+        with pytest.raises(Overloaded) as refused:
+            await limited.encode(wish(Image(png(98)), Image(png(99)), priority=priority))
+        assert refused.value.retry_after_s > 0
+        image.gate.set()
+        await first
+        return load.waiting_items, load.waiting_tokens
+
+    assert asyncio.run(story()) == (8, 8 * TOKENS)
+    assert limited.load().refused == 1
+
+
+def test_what_is_refused_is_not_decoded(limited: Engine, image: Watched) -> None:
+    async def story() -> None:
+        image.gate.clear()
+        first = asyncio.create_task(limited.encode(wish(*(Image(png(30 + n)) for n in range(3)))))
+        await until(image.begun)
+        with pytest.raises(Overloaded):
+            await limited.encode(wish(Image(png(98)), Image(png(99))))
+        image.gate.set()
+        await first
+
+    asyncio.run(story())
+    assert len(image.threads) == 3
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_nothing_is_counted_any_more_after_a_request(limited: Engine, broken: bool) -> None:
+    items = [Image(png(31)), Image(png(32)[:60] if broken else png(32))]
+    if broken:
+        with pytest.raises(BadRequest):
+            made_of(limited, *items)
+    else:
+        made_of(limited, *items)
+
+    load = limited.load()
+    assert (load.waiting_items, load.waiting_tokens) == (0, 0)
+    assert limited._scheduler._backlog.total() == 0
+
+
+def test_files_that_wait_are_bounded_by_their_bytes(
+    limited: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "KEPT_BYTES", len(png(30)) + len(png(31)) - 1)
+
+    async def story() -> None:
+        image.gate.clear()
+        first = asyncio.create_task(limited.encode(wish(Image(png(30)))))
+        await until(image.begun)
+        with pytest.raises(Overloaded, match="MB of files wait"):
+            await limited.encode(wish(Image(png(31)), caller="another"))
+        image.gate.set()
+        await first
+        await limited.encode(wish(Image(png(31))))
+
+    asyncio.run(story())
+
+
+def test_pictures_that_are_known_are_answered_however_much_waits(
+    clip: Parts, runtime: Sums, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "KEPT_BYTES", 1)
+    folder, spec = clip
+    loaded = Loaded(spec, TextInput(folder, spec), runtime, image=image)
+    engine = Engine([loaded], cache_bytes=1_000_000, limits=Limits(max_wait_s=0.0))
+
+    async def story() -> None:
+        await engine.encode(wish(Image(png(30))))
+        image.gate.clear()
+        first = asyncio.create_task(engine.encode(wish(Image(png(31)))))
+        for _ in range(2):
+            await until(image.begun)
+        await asyncio.wait_for(engine.encode(wish(Image(png(30)))), 20)
+        image.gate.set()
+        await first
+
+    try:
+        asyncio.run(story())
+    finally:
+        image.gate.set()
         engine.close()

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -265,13 +264,3 @@ def test_full_batches_of_pictures_are_run_where_memory_is_weighed(seeing: ModelS
     run_all_sizes(runtime, seeing, budget=TOKENS * 3)
 
     assert {count for kind, count in runtime.batches if kind == "image"} == {1, 3}
-
-
-def test_a_model_of_pictures_alone_is_never_given_texts(seeing: ModelSpec) -> None:
-    spec = replace(seeing, inputs=("image",))
-    runtime = Kinds()
-    warm_up(runtime, spec, budget_s=60)
-    run_all_sizes(runtime, spec, budget=TOKENS * 3)
-    choose_lanes(lambda lanes: runtime, spec, most=1, budget=TOKENS * 3)
-
-    assert {kind for kind, _ in runtime.batches} == {"image"}

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from embedstack.errors import BadRequest, TooLong, Unsupported
+from embedstack.errors import BadRequest, RuntimeFailed, TooLong, Unsupported
 from embedstack.inputs.image import ImageInput
 from embedstack.types import Image, Vision
 from support import pictures
@@ -423,6 +423,67 @@ def test_a_png_of_endless_profiles_is_refused_before_it_is_decoded():
 
     with pytest.raises(TooLong, match=r"image 0 .png. holds more than 256 chunks beside its pixels"):
         ImageInput(CLIP).encode([Image(PNG[:33] + profile * 300 + PNG[33:])])
+
+
+# ------------------------------------------------------------------------------------------------ two in one
+
+PHOTOGRAPH = saved(picture("RGB", 70, 50), "JPEG", exif=pictures.exif(1))
+PREVIEW = saved(picture("RGB", 16, 12), "JPEG")
+SEVERAL = JPEG[:2] + b"\xff\xe2\0\x08MPF\0ab" + JPEG[2:]  # as phones mark a photograph that holds another
+
+
+@pytest.mark.parametrize("second", [PNG, JPEG, GIF, WEBP], ids=["PNG", "JPEG", "GIF", "WebP"])
+@pytest.mark.parametrize("between", [b"", b"\0\0", b"\r\n"], ids=["", "zeros", "a line"])
+@pytest.mark.parametrize("first", [PNG, GIF, WEBP], ids=["PNG", "GIF", "WebP"])
+def test_two_files_in_one_are_refused(first, between, second):
+    with pytest.raises(BadRequest, match=r"image 0 \(\w+\) is followed by a second picture"):
+        ImageInput(CLIP).encode([Image(first + between + second)])
+
+
+@pytest.mark.parametrize("first", [PNG, GIF, WEBP, JPEG], ids=["PNG", "GIF", "WebP", "JPEG"])
+def test_what_an_editor_did_not_cut_off_is_left(first):
+    np.testing.assert_array_equal(pixels(first + PNG[40:] + b"\0"), pixels(first))
+
+
+@pytest.mark.parametrize(("first", "second"), [(JPEG, JPEG), (JPEG, PREVIEW), (PHOTOGRAPH, JPEG)])
+def test_two_photographs_in_one_are_refused(first, second):
+    with pytest.raises(BadRequest, match=r"image 0 \(jpeg\) is followed by a second picture"):
+        ImageInput(CLIP).encode([Image(first + second)])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(PHOTOGRAPH, PREVIEW), (SEVERAL, JPEG), (JPEG, b"\xff\xd8\xff and then noise"), (JPEG, b"\0ftypmp42")],
+    ids=["a preview", "marked as several", "noise", "a film"],
+)
+def test_what_cameras_put_behind_a_photograph_is_left(first, second):
+    np.testing.assert_array_equal(pixels(first + second), pixels(first))
+
+
+# ------------------------------------------------------------------------------------------------ memory
+
+
+def test_a_picture_that_there_is_no_memory_to_resize_is_answered(monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Pillow.Image, "resize", full)
+
+    with pytest.raises(RuntimeFailed, match="image 0; try later"):
+        ImageInput(CLIP).encode([Image(PNG)])
+
+
+@pytest.mark.parametrize("data", [PNG, JPEG, GIF, WEBP], ids=["PNG", "JPEG", "GIF", "WebP"])
+def test_the_memory_that_a_picture_needs_is_told_by_its_head(data):
+    need = ImageInput(VISIONS["siglip2-base-patch16-224"]).decoding_bytes(Image(data[:64] if data is PNG else data))
+
+    assert 9 <= (need - 4 * 224 * (50 + 224)) / (70 * 50) <= 21
+
+
+def test_the_memory_that_resizing_needs_counts():
+    narrow, square = (saved(picture("RGB", *size), "PNG") for size in ((1, 2500), (50, 50)))
+
+    assert ImageInput(SMALL).decoding_bytes(Image(narrow)) > 10 * ImageInput(SMALL).decoding_bytes(Image(square))
 
 
 # ------------------------------------------------------------------------------------------------ hostile files

@@ -99,6 +99,16 @@ def test_a_small_file_that_claims_many_pixels_is_refused_with_both_numbers(make)
         check(make(30_000, 30_000))
 
 
+@pytest.mark.parametrize("size", [(65_536, 1), (1, 65_536), (50_000_000, 1)])
+def test_a_side_that_needs_much_memory_for_few_pixels_is_refused(size):
+    with pytest.raises(TooLong, match="the limit is 65535 on a side"):
+        check(png(*size))
+
+
+def test_the_longest_side_is_read():
+    assert check(png(65_535, 1)) == ("png", 65_535, 1)
+
+
 def test_a_file_over_the_limit_is_refused_with_both_numbers():
     with pytest.raises(TooLong, match="has 101 bytes, the limit is 100"):
         check(png(1, 1).ljust(101, b"\0"), max_bytes=100)
@@ -196,6 +206,13 @@ def test_a_gif_of_endless_blocks_is_given_up():
         check(gif(640, 427, before=b"\x21\xfe" + b"\x01a" * MAX_SEGMENTS + b"\x00"))
 
 
+def test_the_extensions_of_a_gif_and_their_blocks_share_one_limit():
+    many = (b"\x21\xfe" + b"\x01a" * 99 + b"\x00") * (MAX_SEGMENTS // 100 + 1)
+
+    with pytest.raises(BadRequest, match="broken before its size"):
+        check(gif(640, 427, before=many))
+
+
 # ------------------------------------------------------------------------------------------------ as it is sent
 
 BYTES = bytes(range(256))
@@ -241,6 +258,10 @@ def test_base64_alone_is_an_image_in_every_usual_form(text):
         ("a cat on a mat!", "neither a link nor base64"),
         ("QUJDR", "neither a link nor base64"),
         ("QUJ=DREVG", "neither a link nor base64"),
+        ("QQ==QUJD", "neither a link nor base64"),
+        ("QUI=\nQUI=", "neither a link nor base64"),
+        ("data:image/png;base64,QUJD data:image/png;base64,QUJD", "neither a link nor base64"),
+        ("data:image/png;base64,QUJD,QUJD", "neither a link nor base64"),
         ("Ünïcode", "neither a link nor base64"),
         ("ftp://a.example/cat.png", "given as 'ftp:'"),
         ("file:///etc/passwd", "given as 'file:'"),

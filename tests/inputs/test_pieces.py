@@ -102,6 +102,15 @@ def test_what_stands_for_no_character_has_no_place() -> None:
     assert Source("panda").piece(7, 2, 2, is_cut=False) == Piece(7, "", special=False)
 
 
+def test_what_loses_its_punctuation_is_lowered_as_a_whole() -> None:
+    """So that the last sigma of a word becomes the one that stands there, and no place moves."""
+    source = Source("İ! ΟΔΟΣ", is_canonical=True, is_lowered=True)
+
+    assert source.read == "i̇ οδος"
+    assert source.piece(7, 3, 7, is_cut=False) == Piece(7, "ΟΔΟΣ", special=False, start=3, stop=7)
+    assert source.piece(7, 1, 2, is_cut=False) == Piece(7, "İ", special=False, start=0, stop=1)
+
+
 # ------------------------------------------------------------------------------------------------ cuts
 
 

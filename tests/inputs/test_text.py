@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from embedstack.catalog import find
 from embedstack.errors import BadRequest, ConfigError, TooLong
 from embedstack.inputs.checks import check_text
-from embedstack.inputs.text import TextInput, longest_first
+from embedstack.inputs.pieces import longest_first
+from embedstack.inputs.text import TextInput
 from embedstack.types import ModelSpec, Pair, Text, Tokens
 from support.tiny import CASES, write
 
@@ -169,6 +170,20 @@ def test_a_model_of_lower_case_lowers_what_its_tokeniser_would_not(
 
     assert as_it_is != lowered
     assert ids(TextInput(folder, replace(spec, lowercase=True)), Text("PANDA")) == [lowered]
+
+
+def test_each_character_is_lowered_for_itself(models: dict[str, tuple[Path, ModelSpec]]) -> None:
+    """As the tokenizers library does, which makes no other sigma of the last one."""
+    folder, spec = models["bert-mean"]
+    path = folder / "tokenizer.json"
+    told = json.loads(path.read_text())
+    told["model"]["vocab"] |= {"οδος": told["model"]["vocab"].pop("panda"), "οδοσ": told["model"]["vocab"].pop("bear")}
+    other = folder.with_name("sigma")
+    other.mkdir()
+    (other / "tokenizer.json").write_text(json.dumps({**told, "normalizer": None}))
+    reader = TextInput(other, replace(spec, lowercase=True))
+
+    assert ids(reader, Text("ΟΔΟΣ")) == [[2, told["model"]["vocab"]["οδοσ"], 3]]
 
 
 def test_a_pair_is_lowered_too(models: dict[str, tuple[Path, ModelSpec]]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from embedstack.catalog import find
 from embedstack.errors import ConfigError, Unsupported
@@ -15,22 +16,9 @@ from embedstack.models.weights import open_weights
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.types import DENSE, Text, Tokens
 from support import towers
-from support.families import (
-    RECORDS,
-    SEEN,
-    TOLERANCE,
-    FamilyTests,
-    Mutation,
-    architecture,
-    batch_of,
-    differs,
-    note,
-    recipe,
-    run,
-    swapped,
-    write,
-    zeroed,
-)
+from support.families import SEEN, TOLERANCE, FamilyTests, batch_of, differs, run, write
+from support.mutations import Mutation, architecture, recipe, swapped, zeroed
+from support.proofs import RECORDS, note
 
 DIM, POSITIONS = 20, towers.POSITIONS
 VOCAB = towers.clip_tokenizer().get_vocab_size()
@@ -266,6 +254,27 @@ def test_a_spec_says_what_the_model_takes_and_gives(tmp_path: Path) -> None:
     assert spec.normalize
 
 
+@pytest.mark.parametrize("missing", ["logit_scale"])
+def test_without_a_scale_no_probabilities_are_made_up(missing: str, tmp_path: Path) -> None:
+    shapes_left = {name: shape for name, shape in SHAPES.items() if name != missing}
+    folder = write(case("bare", shapes=shapes_left, draw={}), tmp_path / "model")
+
+    spec = find(str(folder), cache_dir=tmp_path).spec
+
+    assert (spec.similarity, spec.logit_scale, spec.logit_bias) == ("", 0.0, 0.0)
+
+
+@pytest.mark.parametrize("stored", [(), (1,)])
+def test_a_scale_may_be_a_number_or_a_list_of_one(stored: tuple[int, ...], tmp_path: Path) -> None:
+    names = [name for name in SHAPES if name.startswith("logit_")]
+    draw = {name: np.full(stored, 2.5, np.float32) for name in names}
+    tiny = case("scale", shapes={**SHAPES, **dict.fromkeys(names, stored)}, draw=draw)
+
+    spec = find(str(write(tiny, tmp_path / "model")), cache_dir=tmp_path).spec
+
+    assert spec.logit_scale == pytest.approx(np.exp(2.5))
+
+
 def test_what_a_file_leaves_out_is_as_usual(tmp_path: Path) -> None:
     """So the folder asks for the shapes of ViT-B/32, which these tensors do not have."""
     bare = {"model_type": "clip", "text_config": {}, "vision_config": {}}
@@ -298,6 +307,37 @@ def test_a_folder_of_sentence_transformers_states_whether_rows_are_unit(
 
     assert spec.normalize is normalize
     assert run(TEXT, "numpy", spec, open_weights(folder), TEXT.items(spec)).shape == (8, DIM)
+
+
+def two_files(folder: Path) -> Path:
+    """As older folders have their tokeniser."""
+    write(TEXT, folder)
+    (folder / "tokenizer.json").unlink()
+    towers.clip_tokenizer().model.save(str(folder))
+    return folder
+
+
+def test_a_tokeniser_in_two_files_is_refused_with_the_way_to_one(tmp_path: Path) -> None:
+    folder = two_files(tmp_path / "model" / "0_CLIPModel").parent
+    rows = [{"idx": 0, "name": "0", "path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}]
+    (folder / "modules.json").write_text(json.dumps(rows))
+
+    with pytest.raises(ConfigError, match=r"0_CLIPModel.tokenizer\.json' is not there.*AutoTokenizer.*save_pretrained"):
+        find(str(folder), cache_dir=tmp_path)
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize(
+    "text", ["it's A\tcat\u00a0's", "İ ΟΔΟΣ e\u0301 ﬁ 漢字 42", "x<|endoftext|> <|STARTOFTEXT|>", "\u200b"]
+)
+def test_transformers_makes_one_file_of_the_two_that_reads_alike(text: str, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    folder = two_files(tmp_path / "model")
+
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
+
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert made.encode(text).ids == towers.clip_tokenizer().encode(text).ids
 
 
 def test_another_way_to_prepare_images_is_another_space(tmp_path: Path) -> None:

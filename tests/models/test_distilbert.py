@@ -4,17 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from support import tiny
-from support.families import (
-    FamilyTests,
-    Mutation,
-    Shapes,
-    Tiny,
-    architecture,
-    by_transformers,
-    recipe,
-    swapped,
-    zeroed,
-)
+from support.families import FamilyTests, Shapes, Tiny, by_transformers
+from support.mutations import Mutation, architecture, recipe, swapped, zeroed
+from support.shapes import linear, norm
 
 LAYERS, HIDDEN, HEADS, WIDE, POSITIONS = 2, 32, 4, 48, 40
 VOCAB = tiny.tokenizer(tiny.CASES["bert-mean"]).get_vocab_size()
@@ -42,30 +34,22 @@ def shapes(at: str = "", labels: int = 0, has_vocab: bool = False) -> Shapes:
     made = {
         "embeddings.word_embeddings.weight": (VOCAB, HIDDEN),
         "embeddings.position_embeddings.weight": (POSITIONS, HIDDEN),
-        **norm("embeddings.LayerNorm"),
+        **norm("embeddings.LayerNorm", HIDDEN),
     }
     for n in range(LAYERS):
         layer = f"transformer.layer.{n}"
         for part in ("q_lin", "k_lin", "v_lin", "out_lin"):
             made |= linear(f"{layer}.attention.{part}", HIDDEN, HIDDEN)
-        made |= norm(f"{layer}.sa_layer_norm")
+        made |= norm(f"{layer}.sa_layer_norm", HIDDEN)
         made |= linear(f"{layer}.ffn.lin1", HIDDEN, WIDE) | linear(f"{layer}.ffn.lin2", WIDE, HIDDEN)
-        made |= norm(f"{layer}.output_layer_norm")
+        made |= norm(f"{layer}.output_layer_norm", HIDDEN)
     made = {f"{at}{name}": shape for name, shape in made.items()}
     if labels:
         made |= linear("pre_classifier", HIDDEN, HIDDEN) | linear("classifier", HIDDEN, labels)
     if has_vocab:
-        made |= linear("vocab_transform", HIDDEN, HIDDEN) | norm("vocab_layer_norm")
+        made |= linear("vocab_transform", HIDDEN, HIDDEN) | norm("vocab_layer_norm", HIDDEN)
         made |= linear("vocab_projector", HIDDEN, VOCAB)
     return made
-
-
-def linear(at: str, wide: int, out: int) -> Shapes:
-    return {f"{at}.weight": (out, wide), f"{at}.bias": (out,)}
-
-
-def norm(at: str) -> Shapes:
-    return {f"{at}.weight": (HIDDEN,), f"{at}.bias": (HIDDEN,)}
 
 
 def scorer(name: str, seed: int, *labels: str) -> Tiny:

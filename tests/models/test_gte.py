@@ -1,6 +1,6 @@
 """GTE: turned positions with NTK scaling, a gate, biases, both spellings of its tensors, and a head that scores."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,21 +15,16 @@ from embedstack.models.gte import FAMILY
 from embedstack.models.ops import turning_speeds
 from embedstack.models.weights import open_weights
 from support import tiny
-from support.families import (
-    Changed,
-    FamilyTests,
-    Item,
+from support.families import FamilyTests, Tiny, by_transformers, differs, run, write
+from support.mutations import (
     Mutation,
-    Tiny,
     architecture,
-    by_transformers,
-    differs,
     halves_swapped,
     interleaved,
     recipe,
-    run,
     swapped,
-    write,
+    thirds_changed,
+    without,
 )
 
 HIDDEN, HEADS, WIDE, LAYERS = 32, 4, 48, 2
@@ -134,31 +129,17 @@ def separate_shapes(prefix: str = "", types: int = 1) -> dict[str, tuple[int, ..
     return {prefix + name: values.shape for name, values in made.items()}
 
 
+def in_words_of_transformers(**change: object) -> dict[str, object]:
+    """NEW, as transformers says it."""
+    return {**SEPARATE, "rope_parameters": SCALED, **change}
+
+
 def twin(case: Tiny, folder: Path, to: Path) -> Path:
     """A folder of the same numbers in the other spelling."""
-    kept = ("type_vocab_size", "id2label", "label2id")
-    stated = {**SEPARATE, "rope_parameters": SCALED, **{key: case.config[key] for key in kept if key in case.config}}
     tensors = separated(load_file(folder / "model.safetensors"))
-    if case.output == "dense":
-        tensors = {name.removeprefix("gte."): values for name, values in tensors.items() if "classifier" not in name}
-    else:
-        stated["architectures"] = ["GteForSequenceClassification"]
-    write(replace(case, config=stated, shapes={"unused": (1,)}), to)
+    write(replace(case, config=in_words_of_transformers(), shapes={"unused": (1,)}), to)
     save_file(tensors, to / "model.safetensors", {"format": "pt"})
     return to
-
-
-def by_the_twin(pool: str, case: Tiny, kind: str = "AutoModel") -> Callable[[Path, Sequence[Item]], np.ndarray]:
-    """transformers reads the same numbers in its own spelling."""
-
-    def judge(folder: Path, items: Sequence[Item]) -> np.ndarray:
-        return by_transformers(pool, kind)(twin(case, folder, folder.parent / f"{folder.name}-twin"), items)
-
-    return judge
-
-
-def judged(pool: str, case: Tiny, kind: str = "AutoModel") -> Tiny:
-    return replace(case, judge=by_the_twin(pool, case, kind))
 
 
 def labelled(stated: Mapping[str, object], name: str, labels: int) -> dict[str, object]:
@@ -168,24 +149,26 @@ def labelled(stated: Mapping[str, object], name: str, labels: int) -> dict[str, 
 
 
 SCORER = "AutoModelForSequenceClassification"
-NTK = judged(
-    "cls",
-    Tiny(
-        "gte-ntk",
-        NEW,
-        # as gte-multilingual-base, which keeps lexical weights beside its encoder
-        fused_shapes("new.", classifier__weight=(1, HIDDEN), classifier__bias=(1,)),
-        by_transformers("cls"),
-        pooling="cls",
-    ),
+NTK = Tiny(
+    "gte-ntk",
+    NEW,
+    # as gte-multilingual-base, which keeps lexical weights beside its encoder
+    fused_shapes("new.", classifier__weight=(1, HIDDEN), classifier__bias=(1,)),
+    by_transformers("cls", config=in_words_of_transformers()),
+    pooling="cls",
 )
 CASES = (
     NTK,
     # as gte-base-en-v1.5, without types
-    judged(
-        "mean",
-        Tiny("gte-no-types", {**NEW, "type_vocab_size": 0}, fused_shapes("", 0), by_transformers("mean"), seed=32),
+    Tiny(
+        "gte-no-types",
+        {**NEW, "type_vocab_size": 0},
+        fused_shapes("", 0),
+        by_transformers("mean", config=in_words_of_transformers(type_vocab_size=0)),
+        seed=32,
     ),
+    # the newer name over the older tensors, as a config that was mended by hand
+    Tiny("gte-fused", SEPARATE, fused_shapes(), by_transformers("mean"), seed=37),
     Tiny("gte-separate", SEPARATE, separate_shapes(), by_transformers("cls"), pooling="cls", seed=33),
     Tiny(
         "gte-long",
@@ -196,18 +179,14 @@ CASES = (
         max_seq_length=400,
         seed=34,
     ),
-    judged(
-        "logits",
-        Tiny(
-            "gte-reranker",
-            labelled(NEW, "NewForSequenceClassification", 1),
-            fused_shapes("new.") | head("new.", 1),
-            by_transformers("logits"),
-            pooling=None,
-            output="score",
-            seed=35,
-        ),
-        SCORER,
+    Tiny(
+        "gte-reranker",
+        labelled(NEW, "NewForSequenceClassification", 1),
+        fused_shapes("new.") | head("new.", 1),
+        by_transformers("logits", SCORER, labelled(in_words_of_transformers(), "GteForSequenceClassification", 1)),
+        pooling=None,
+        output="score",
+        seed=35,
     ),
     Tiny(
         "gte-labels",
@@ -219,34 +198,14 @@ CASES = (
         seed=36,
     ),
 )
-FUSED_CASES = tuple(case for case in CASES if case.config["model_type"] == "new")
-SEPARATE_CASES = tuple(case for case in CASES if case.config["model_type"] == "gte")
-
-
-def qkv_changed(order: Sequence[int], *, pairs: bool = False) -> Mutation:
-    """Queries, keys and values of the fused tensor in another order, or queries and keys as neighbours turn."""
-    neighbours = np.concatenate([np.arange(0, SIZE, 2), np.arange(1, SIZE, 2)])
-
-    def change(name: str, values: np.ndarray) -> np.ndarray:
-        if "qkv_proj" not in name:
-            return values
-        heads = values.reshape(3, HEADS, SIZE, -1)[list(order)]
-        turned = np.concatenate([heads[:2][:, :, neighbours], heads[2:]])
-        return (turned if pairs else heads).reshape(values.shape)
-
-    return lambda spec, weights: (spec, Changed(weights, change))
-
-
-def without(part: str) -> Mutation:
-    """Zeros for tensors whose name has this part."""
-    return lambda spec, weights: (
-        spec,
-        Changed(weights, lambda name, values: np.zeros_like(values) if part in name else values),
-    )
-
-
 SCORERS = tuple(case.name for case in CASES if case.output == "score")
-SHARED: Mapping[str, Mutation] = {
+MUTATIONS: Mapping[str, Mutation] = {
+    "gate and up swapped": halves_swapped("up_gate_proj"),
+    "gate and up swapped, separate": swapped("up_proj", "gate_proj"),
+    "queries and keys swapped": thirds_changed("qkv_proj", HEADS, (1, 0, 2)),
+    "queries and keys swapped, separate": swapped("q_proj", "k_proj"),
+    "neighbours turned for halves": thirds_changed("qkv_proj", HEADS, (0, 1, 2), pairs=True),
+    "neighbours turned for halves, separate": interleaved("q_proj", "k_proj", size=SIZE),
     "another theta": architecture(rope_theta=10_000.0),
     "no NTK factor": architecture(rope_theta=THETA, rope_factor=1.0),
     "the base of NTK scaling alone": architecture(rope_factor=1.0),
@@ -256,32 +215,21 @@ SHARED: Mapping[str, Mutation] = {
     "another gate": architecture(activation="silu"),
     "another pooling": recipe(pooling="max"),
 }
-
-
-class TestNew(FamilyTests):
-    family = "new"
-    cases = FUSED_CASES
-    mutations: Mapping[str, Mutation] = {
-        "gate and up swapped": halves_swapped("up_gate_proj"),
-        "queries and keys swapped": qkv_changed((1, 0, 2)),
-        "neighbours turned for halves": qkv_changed((0, 1, 2), pairs=True),
-        **SHARED,
-    }
-    not_for: Mapping[str, Sequence[str]] = {"no types": ("gte-no-types",)}
+FUSED_NAMES = ("gte-ntk", "gte-no-types", "gte-fused", "gte-reranker")
+SEPARATE_NAMES = ("gte-separate", "gte-long", "gte-labels")
+UNSCALED = ("gte-separate", "gte-fused", "gte-labels")
 
 
 class TestGte(FamilyTests):
     family = "gte"
-    cases = SEPARATE_CASES
-    mutations: Mapping[str, Mutation] = {
-        "gate and up swapped": swapped("up_proj", "gate_proj"),
-        "queries and keys swapped": swapped("q_proj", "k_proj"),
-        "neighbours turned for halves": interleaved("q_proj", "k_proj", size=SIZE),
-        **SHARED,
-    }
-    not_for: Mapping[str, Sequence[str]] = {  # these two are not scaled
-        "no NTK factor": ("gte-separate", "gte-labels"),
-        "the base of NTK scaling alone": ("gte-separate", "gte-labels"),
+    cases = CASES
+    mutations = MUTATIONS
+    not_for: Mapping[str, Sequence[str]] = {
+        **{name: SEPARATE_NAMES for name in MUTATIONS if f"{name}, separate" in MUTATIONS},
+        **{name: FUSED_NAMES for name in MUTATIONS if name.endswith("separate")},
+        "no types": ("gte-no-types",),
+        "no NTK factor": UNSCALED,
+        "the base of NTK scaling alone": UNSCALED,
     }
 
 

@@ -15,22 +15,9 @@ from embedstack.models.weights import Weights
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.types import ModelSpec
 from support import tiny
-from support.families import (
-    SEEN,
-    TOLERANCE,
-    Changed,
-    FamilyTests,
-    Mutation,
-    Tiny,
-    architecture,
-    batch_of,
-    by_transformers,
-    differs,
-    halves_swapped,
-    note,
-    recipe,
-    write,
-)
+from support.families import SEEN, TOLERANCE, FamilyTests, Tiny, batch_of, by_transformers, differs, write
+from support.mutations import Changed, Mutation, architecture, halves_swapped, recipe
+from support.proofs import note
 
 HIDDEN, HEADS, WIDE, LAYERS, WINDOW = 32, 4, 24, 5, 4
 SIZE = HIDDEN // HEADS

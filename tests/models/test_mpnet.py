@@ -15,23 +15,9 @@ from embedstack.models.mpnet import BUCKETS, bucket
 from embedstack.models.weights import Weights
 from embedstack.types import ModelSpec
 from support import tiny
-from support.families import (
-    SEEN,
-    TOLERANCE,
-    FamilyTests,
-    Mutation,
-    Shapes,
-    Tiny,
-    architecture,
-    by_transformers,
-    differs,
-    halves_swapped,
-    recipe,
-    run,
-    swapped,
-    write,
-    zeroed,
-)
+from support.families import SEEN, TOLERANCE, FamilyTests, Shapes, Tiny, by_transformers, differs, run, write
+from support.mutations import Mutation, architecture, halves_swapped, recipe, swapped, zeroed
+from support.shapes import linear, norm
 
 ROBERTA = tiny.CASES["roberta-mean"]
 LAYERS, HIDDEN, HEADS, WIDE, POSITIONS = 2, 32, 4, 48, 160
@@ -64,29 +50,21 @@ def shapes(at: str = "", labels: int = 0) -> Shapes:
     made = {
         "embeddings.word_embeddings.weight": (VOCAB, HIDDEN),
         "embeddings.position_embeddings.weight": (POSITIONS, HIDDEN),
-        **norm("embeddings.LayerNorm"),
+        **norm("embeddings.LayerNorm", HIDDEN),
         TABLE: (BUCKETS, HEADS),
     }
     for n in range(LAYERS):
         layer = f"encoder.layer.{n}"
         for part in "qkvo":
             made |= linear(f"{layer}.attention.attn.{part}", HIDDEN, HIDDEN)
-        made |= norm(f"{layer}.attention.LayerNorm")
+        made |= norm(f"{layer}.attention.LayerNorm", HIDDEN)
         made |= linear(f"{layer}.intermediate.dense", HIDDEN, WIDE) | linear(f"{layer}.output.dense", WIDE, HIDDEN)
-        made |= norm(f"{layer}.output.LayerNorm")
+        made |= norm(f"{layer}.output.LayerNorm", HIDDEN)
     if labels:
         head = linear("classifier.dense", HIDDEN, HIDDEN) | linear("classifier.out_proj", HIDDEN, labels)
     else:
         head = linear(f"{at}pooler.dense", HIDDEN, HIDDEN)
     return {f"{at}{name}": shape for name, shape in made.items()} | head
-
-
-def linear(at: str, wide: int, out: int) -> Shapes:
-    return {f"{at}.weight": (out, wide), f"{at}.bias": (out,)}
-
-
-def norm(at: str) -> Shapes:
-    return {f"{at}.weight": (HIDDEN,), f"{at}.bias": (HIDDEN,)}
 
 
 def case(name: str, judge: str, **change: object) -> Tiny:

@@ -1,7 +1,7 @@
 """nomic-bert: turned positions, a gate, both spellings of its tensors, its prompts and how its rows are cut."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,25 +20,9 @@ from embedstack.models.weights import open_weights
 from embedstack.runtimes.numpy import NumpyRuntime
 from embedstack.types import Encode, ModelSpec, Text
 from support import tiny
-from support.families import (
-    SEEN,
-    TOLERANCE,
-    Changed,
-    FamilyTests,
-    Item,
-    Mutation,
-    Tiny,
-    architecture,
-    batch_of,
-    by_transformers,
-    differs,
-    interleaved,
-    note,
-    recipe,
-    run,
-    swapped,
-    write,
-)
+from support.families import SEEN, TOLERANCE, FamilyTests, Tiny, batch_of, by_transformers, differs, run, write
+from support.mutations import Mutation, architecture, interleaved, recipe, swapped, thirds_changed, without
+from support.proofs import note
 
 HIDDEN, HEADS, WIDE, LAYERS = 32, 4, 48, 2
 SIZE = HIDDEN // HEADS
@@ -141,16 +125,7 @@ def twin(case: Tiny, folder: Path, to: Path) -> Path:
     return to
 
 
-def by_the_twin(pool: str) -> Callable[[Path, Sequence[Item]], np.ndarray]:
-    """transformers reads the same numbers in its own spelling."""
-
-    def judge(folder: Path, items: Sequence[Item]) -> np.ndarray:
-        return by_transformers(pool)(twin(FUSED, folder, folder.parent / f"{folder.name}-twin"), items)
-
-    return judge
-
-
-FUSED = Tiny("nomic-fused", ORIGINAL, fused_shapes(), by_the_twin("mean"))
+FUSED = Tiny("nomic-fused", ORIGINAL, fused_shapes(), by_transformers("mean", config=SEPARATE))
 CASES = (
     FUSED,
     Tiny("nomic-separate", SEPARATE, separate_shapes(), by_transformers("cls"), pooling="cls", seed=32),
@@ -166,34 +141,12 @@ CASES = (
 )
 
 
-def qkv_changed(order: Sequence[int], *, pairs: bool = False) -> Mutation:
-    """Queries, keys and values of the fused tensor in another order, or queries and keys as neighbours turn."""
-    neighbours = np.concatenate([np.arange(0, SIZE, 2), np.arange(1, SIZE, 2)])
-
-    def change(name: str, values: np.ndarray) -> np.ndarray:
-        if "Wqkv" not in name:
-            return values
-        heads = values.reshape(3, HEADS, SIZE, HIDDEN)[list(order)]
-        turned = np.concatenate([heads[:2][:, :, neighbours], heads[2:]])
-        return (turned if pairs else heads).reshape(values.shape)
-
-    return lambda spec, weights: (spec, Changed(weights, change))
-
-
-def without(part: str) -> Mutation:
-    """Zeros for tensors whose name has this part."""
-    return lambda spec, weights: (
-        spec,
-        Changed(weights, lambda name, values: np.zeros_like(values) if part in name else values),
-    )
-
-
 MUTATIONS: Mapping[str, Mutation] = {
     "gate and up swapped": swapped("fc11", "fc12"),
     "gate and up swapped, separate": swapped("up_proj", "gate_proj"),
-    "queries and keys swapped": qkv_changed((1, 0, 2)),
+    "queries and keys swapped": thirds_changed("Wqkv", HEADS, (1, 0, 2)),
     "queries and keys swapped, separate": swapped("q_proj", "k_proj"),
-    "neighbours turned for halves": qkv_changed((0, 1, 2), pairs=True),
+    "neighbours turned for halves": thirds_changed("Wqkv", HEADS, (0, 1, 2), pairs=True),
     "neighbours turned for halves, separate": interleaved("q_proj", "k_proj", size=SIZE),
     "another theta": architecture(rope_theta=10_000.0),
     "speeds divided": architecture(rope_factor=1.2),
@@ -245,10 +198,23 @@ def test_two_spellings_that_differ_are_refused(old: str, new: str, tmp_path: Pat
         FAMILY.architecture(Fields(tmp_path, {**ORIGINAL, new: 64}), "x")
 
 
+@pytest.mark.parametrize("gate", ["gelu", "relu"])
+def test_a_gate_that_two_fields_state_differently_is_refused(gate: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"'hidden_act' is '{gate}', not what activation_function says"):
+        FAMILY.architecture(Fields(tmp_path, {**ORIGINAL, "hidden_act": gate}), "x")
+
+
+def test_the_originals_spelling_must_state_its_theta(tmp_path: Path) -> None:
+    stated = {name: value for name, value in ORIGINAL.items() if name != "rotary_emb_base"}
+
+    with pytest.raises(ConfigError, match="'rotary_emb_base' is missing"):
+        FAMILY.architecture(Fields(tmp_path, stated), "x")
+
+
 def test_a_theta_that_two_fields_state_differently_is_refused(tmp_path: Path) -> None:
     stated = {**ORIGINAL, "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0}}
 
-    with pytest.raises(ConfigError, match="'rope_theta' is 40, not above 0, and what rope_parameters state"):
+    with pytest.raises(ConfigError, match="'rope_theta' is 40, not what rope_parameters state"):
         FAMILY.architecture(Fields(tmp_path, stated), "x")
 
 
@@ -351,7 +317,11 @@ def test_a_repository_without_prompts_gets_the_familys(nomic: tuple[Path, ModelS
 
 @pytest.mark.parametrize(
     ("stated", "needs"),
-    [({"query": "search_query: ", "document": "search_document: "}, True), ({"query": "Represent this code: "}, False)],
+    [
+        ({"query": "search_query: ", "document": "search_document: "}, True),
+        ({"query": "search_query: "}, True),
+        ({"query": "Represent this code: "}, False),
+    ],
 )
 def test_a_repository_that_states_prompts_has_those_alone(stated: dict[str, str], needs: bool, tmp_path: Path) -> None:
     files = {"config_sentence_transformers.json": {"prompts": stated}}
@@ -361,6 +331,34 @@ def test_a_repository_that_states_prompts_has_those_alone(stated: dict[str, str]
 
     assert dict(spec.prompts) == stated
     assert spec.needs_prompt is needs
+
+
+def stating(prompts: Mapping[str, str | None], tmp: Path) -> ModelSpec:
+    files = {"config_sentence_transformers.json": {"prompts": prompts}}
+    folder = write(replace(FUSED, files=files), tmp / "model")
+    return find(str(folder), cache_dir=tmp).spec
+
+
+def test_prompts_that_are_stated_to_be_empty_stay_empty(tmp_path: Path) -> None:
+    """As sentence-transformers 5 saves a model that has none."""
+    spec = stating({"query": "", "document": ""}, tmp_path)
+
+    assert spec.prompts == {}
+    assert not spec.needs_prompt
+
+
+@pytest.mark.parametrize("stated", [{}, {"query": None, "document": None}], ids=str)
+def test_a_table_without_prompts_states_nothing(stated: dict[str, None], tmp_path: Path) -> None:
+    assert stating(stated, tmp_path).prompts == PROMPTS
+
+
+def test_prompts_under_the_cards_names_are_those_of_the_roles(tmp_path: Path) -> None:
+    stated = {"query": "", "document": "", "search_query": "search_query: ", "search_document": "search_document: "}
+
+    spec = stating(stated, tmp_path)
+
+    assert (spec.prompts["query"], spec.prompts["document"]) == ("search_query: ", "search_document: ")
+    assert spec.needs_prompt
 
 
 def test_a_missing_prompt_is_another_vector_and_never_given(nomic: tuple[Path, ModelSpec]) -> None:
@@ -406,6 +404,15 @@ def test_a_row_is_levelled_before_it_is_cut(nomic: tuple[Path, ModelSpec]) -> No
     assert differs(cut, card(rows, 8)) < 1e-6
     assert differs(encoded(nomic, replace(spec, cut_norm=False), 8), card(rows, 8)) > SEEN * TOLERANCE
     note("nomic_bert", FUSED.name, "mutation: cut without the LayerNorm", 0.0)
+
+
+def test_a_row_that_is_cut_has_length_1_where_the_repository_has_no_normalize(nomic: tuple[Path, ModelSpec]) -> None:
+    spec = replace(nomic[1], cuts=(16, 8), normalize=False)
+    rows = rows_of(nomic, spec, Text("a panda"), Text("the moon"))
+
+    assert differs(encoded(nomic, spec, 8), card(rows, 8)) < 1e-6
+    assert np.linalg.norm(encoded(nomic, spec, 8, normalize=False), axis=1) != pytest.approx(1, rel=0.01)
+    assert differs(encoded(nomic, spec, None), rows) < 1e-6
 
 
 def test_a_row_of_full_width_is_not_levelled(nomic: tuple[Path, ModelSpec]) -> None:

@@ -15,22 +15,9 @@ from embedstack.models.weights import Weights, open_weights
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.types import DENSE, ModelSpec, Text
 from support import towers
-from support.families import (
-    RECORDS,
-    SEEN,
-    TOLERANCE,
-    Changed,
-    FamilyTests,
-    Mutation,
-    architecture,
-    batch_of,
-    differs,
-    note,
-    recipe,
-    run,
-    swapped,
-    write,
-)
+from support.families import SEEN, TOLERANCE, FamilyTests, batch_of, differs, run, write
+from support.mutations import Changed, Mutation, architecture, recipe, swapped
+from support.proofs import RECORDS, note
 
 HIDDEN, POSITIONS = 36, towers.POSITIONS
 VOCAB = len(towers.siglip_pieces())
@@ -327,6 +314,27 @@ def test_a_spec_says_what_the_model_takes_and_gives(tmp_path: Path) -> None:
         False,
     )
     assert spec.normalize
+
+
+@pytest.mark.parametrize("missing", ["logit_scale", "logit_bias"])
+def test_without_a_scale_no_probabilities_are_made_up(missing: str, tmp_path: Path) -> None:
+    left = {name: shape for name, shape in shapes(text_config(), vision_config()).items() if name != missing}
+    folder = write(case("bare", shapes=left, draw={}), tmp_path / "model")
+
+    spec = find(str(folder), cache_dir=tmp_path).spec
+
+    assert (spec.similarity, spec.logit_scale, spec.logit_bias) == ("", 0.0, 0.0)
+
+
+@pytest.mark.parametrize("stored", [(), (1,)])
+def test_a_scale_may_be_a_number_or_a_list_of_one(stored: tuple[int, ...], tmp_path: Path) -> None:
+    names = [name for name in shapes(text_config(), vision_config()) if name.startswith("logit_")]
+    draw = {name: np.full(stored, 2.5, np.float32) for name in names}
+    tiny = case("scale", shapes={**shapes(text_config(), vision_config()), **dict.fromkeys(names, stored)}, draw=draw)
+
+    spec = find(str(write(tiny, tmp_path / "model")), cache_dir=tmp_path).spec
+
+    assert spec.logit_scale == pytest.approx(np.exp(2.5))
 
 
 def test_what_a_file_leaves_out_is_as_usual(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from support.families import FamilyTests, Mutation, architecture, halves_swapped, recipe, swapped
+from support.families import FamilyTests
 from support.lexical import OWN, ROBUST, SMALL, TIED
+from support.mutations import Mutation, architecture, halves_swapped, recipe, swapped
 
 
 class TestSplade(FamilyTests):

@@ -17,7 +17,8 @@ from embedstack.models.static import MAX_LENGTH, MOST_TOKENS
 from embedstack.models.weights import Weights
 from embedstack.types import ModelSpec, Text
 from support import tiny
-from support.families import Changed, FamilyTests, Item, Mutation, Tiny, halves_swapped, recipe, write
+from support.families import FamilyTests, Item, Tiny, write
+from support.mutations import Changed, Mutation, halves_swapped, recipe
 
 WIDTH, SHARED = 24, 60
 BERT = tiny.CASES["bert-mean"]

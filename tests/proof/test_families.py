@@ -38,6 +38,23 @@ def test_the_largest_difference_of_all_cases_is_shown(written: Path) -> None:
     assert (row.level, row.runtimes, row.mutations) == ("graph", {"numpy": 1e-7, "onnx": 3e-6}, ("a", "b"))
 
 
+def test_a_runtime_that_is_too_far_off_proves_nothing(written: Path) -> None:
+    cases = {"one": {"runtimes": {"numpy": 1e-7, "onnx": 2e-5}}, "two": {"runtimes": {"onnx": 1e-6}}}
+    (written / "bert.json").write_text(json.dumps({"judge": "a judge", "cases": cases}))
+    (written / "clip.json").write_text(json.dumps({"judge": "a judge", "cases": {"two": cases["two"]}}))
+    (written / "gte.json").write_text(json.dumps({"judge": "a judge", "cases": {"one": {"runtimes": {"onnx": 2e-5}}}}))
+
+    rows = {row.family: (row.level, row.cases, dict(row.runtimes)) for row in proven()}
+
+    assert rows["bert"] == ("graph", ("one",), {"numpy": 1e-7})
+    assert rows["clip"] == ("graph", ("two",), {"onnx": 1e-6})
+    assert rows["gte"] == ("none", (), {})
+
+
+def test_every_family_that_ships_is_proven() -> None:
+    assert {row.family for row in proven() if row.level == "none"} == set()
+
+
 def test_real_weights_are_a_level_of_their_own(written: Path) -> None:
     (written / "bert.json").write_text(kept(**{"all-MiniLM-L6-v2": 1e-6}))
 

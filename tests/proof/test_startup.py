@@ -1,4 +1,4 @@
-"""One short probe at the start: proven, unproven, or refused."""
+"""A short probe of each kind at the start: proven, unproven, or refused."""
 
 import asyncio
 from dataclasses import replace
@@ -12,12 +12,14 @@ from embedstack.catalog import Located, find
 from embedstack.engine.engine import Engine
 from embedstack.engine.finish import unit
 from embedstack.errors import Mismatch
+from embedstack.proof.drawn import is_picture
 from embedstack.proof.kept import Truth
 from embedstack.proof.startup import check, check_start
 from embedstack.proof.truth import ensure
 from embedstack.settings import read_settings
 from embedstack.types import Encode, Encoded, ModelSpec
 from support.confusion import tiny_folder
+from support.tiny_clip import write_clip
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -75,6 +77,40 @@ def test_every_output_is_looked_at(output: str, tmp_path: Path) -> None:
 
     with pytest.raises(Mismatch, match="gives another vector than its truth"):
         asyncio.run(check(engine, located.spec, Truth(truth.space, {**truth.rows, output: wrong})))  # type: ignore[arg-type]
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def clip(root: Path) -> tuple[Located, Truth]:
+    located = find(str(write_clip(root / "clip")), cache_dir=root)
+    return located, ensure(located.spec, located.folder, root / "truth")
+
+
+def test_a_model_of_images_is_proven_by_a_text_and_a_picture(clip: tuple[Located, Truth], tmp_path: Path) -> None:
+    located, truth = clip
+    engine = opened(located, tmp_path)
+
+    assert asyncio.run(check(engine, located.spec, truth)) == "proven"
+    engine.close()
+
+
+@pytest.mark.parametrize("probe", ["short-query", "image-checkers"])
+def test_each_tower_is_looked_at(probe: str, clip: tuple[Located, Truth], tmp_path: Path) -> None:
+    located, truth = clip
+    wrong = {**truth.rows["dense"], probe: np.roll(truth.rows["dense"][probe], 1)}
+    engine = opened(located, tmp_path)
+
+    with pytest.raises(Mismatch, match=f"the least cosine .* at '{probe}'"):
+        asyncio.run(check(engine, located.spec, Truth(truth.space, {"dense": wrong})))
+    engine.close()
+
+
+def test_truth_of_texts_alone_does_not_prove_a_model_of_images(clip: tuple[Located, Truth], tmp_path: Path) -> None:
+    located, truth = clip
+    texts = {name: row for name, row in truth.rows["dense"].items() if not is_picture(name)}
+    engine = opened(located, tmp_path)
+
+    assert asyncio.run(check(engine, located.spec, Truth(truth.space, {"dense": texts}))) == "unproven"
     engine.close()
 
 

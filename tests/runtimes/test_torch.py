@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Iterator
+from functools import wraps
 from itertools import pairwise
 from pathlib import Path
 
@@ -209,40 +210,66 @@ def test_a_large_table_is_converted_in_pieces_and_whole(tmp_path: Path, monkeypa
 # ------------------------------------------------------------------------------------------------ attention
 
 
-def attend_item_by_item(q, k, v, begins_q, begins_k, longest_q: int, longest_k: int):
+def attend_item_by_item(q, k, v, begins_q, begins_k, longest_q: int, longest_k: int, *, window_size=(-1, -1)):
     """What the kernel for variable lengths says it does, one item after the other."""
     import torch
 
+    left, right = window_size
     spans = zip(pairwise(begins_q.tolist()), pairwise(begins_k.tolist()), strict=True)
     rows = []
     for (a, b), (c, d) in spans:
         assert b - a <= longest_q
         assert d - c <= longest_k
         item = (x.transpose(0, 1) for x in (q[a:b], k[c:d], v[c:d]))
-        rows.append(torch.nn.functional.scaled_dot_product_attention(*item).transpose(0, 1))
+        apart = torch.arange(d - c) - (torch.arange(b - a) + (d - c) - (b - a))[:, None]  # the last ones are level
+        seen = ((apart >= -left) | (left < 0)) & ((apart <= right) | (right < 0))
+        rows.append(torch.nn.functional.scaled_dot_product_attention(*item, attn_mask=seen).transpose(0, 1))
     return torch.cat(rows)
 
 
-def test_the_kernel_for_variable_lengths_is_told_where_items_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+def attend_as_2_10_did(q, k, v, begins_q, begins_k, longest_q: int, longest_k: int, is_causal: bool = False):
+    window = (-1, 0) if is_causal else (-1, -1)
+    return attend_item_by_item(q, k, v, begins_q, begins_k, longest_q, longest_k, window_size=window)
+
+
+@pytest.mark.parametrize("kernel", [attend_item_by_item, attend_as_2_10_did])
+def test_the_kernel_for_variable_lengths_is_told_where_items_begin_and_who_sees_whom(
+    kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No GPU is needed: a twin stands in for the kernel, and every operation is compared with numpy's."""
     from embedstack.runtimes import torch as runtime
 
+    asked = []
     monkeypatch.setattr(runtime, "takes_varlen", lambda q: True)
-    monkeypatch.setattr(runtime, "varlen_attn", attend_item_by_item)
+    monkeypatch.setattr(runtime, "varlen_attn", wraps(kernel)(lambda *a, **k: asked.append(k) or kernel(*a, **k)))
 
     assert check_ops("torch") == []
+    rules = {tuple(words.items()) for words in asked}
+    assert (
+        rules
+        == {
+            attend_item_by_item: {(), *((("window_size", seen),) for seen in ((-1, 0), (2, 2), (2, 0), (7, 7)))},
+            attend_as_2_10_did: {(), (("is_causal", True),)},
+        }[kernel]
+    )
 
 
-def test_the_kernel_takes_what_it_is_given() -> None:
+@pytest.mark.parametrize(("causal", "window"), [(False, 0), (True, 0), (False, 4), (True, 4)])
+def test_the_kernel_takes_what_it_is_given(causal: bool, window: int) -> None:
     """Shapes alone, on the meta device, through PyTorch's own signature."""
     import torch
 
+    from embedstack.runtimes.varlen import words_for
+
     varlen = pytest.importorskip("torch.nn.attention.varlen", reason="PyTorch is not installed in a recent version")
+    words = words_for(varlen.varlen_attn, causal, window)
+    if words is None:
+        pytest.skip("this version of the kernel has no windows")
     rows = torch.empty((30, 3 * 64), dtype=torch.bfloat16, device="meta")
     q, k, v = (part.unflatten(1, (4, -1)) for part in rows.split(64, dim=1))
     begins = torch.empty(5, dtype=torch.int32, device="meta")
 
-    made = varlen.varlen_attn(q, k, v, begins, begins, 17, 17)
+    made = varlen.varlen_attn(q, k, v, begins, begins, 17, 17, **words)
 
     assert made.flatten(1).shape == (30, 64)
 
@@ -256,8 +283,13 @@ def test_the_processor_pads() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("one_query", [False, True])
-def test_on_a_gpu_both_forms_of_attention_agree(one_query: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"one_query": True}, {"causal": True}, {"causal": True, "one_query": True}, {"window": 3},
+     {"causal": True, "window": 3}],
+    ids=str,
+)  # fmt: skip
+def test_on_a_gpu_both_forms_of_attention_agree(how: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     if not torch.cuda.is_available():
@@ -270,12 +302,12 @@ def test_on_a_gpu_both_forms_of_attention_agree(one_query: bool, monkeypatch: py
     laid = Batch(ids, ids, np.cumsum([0, *LENGTHS]).astype(np.int32))
     ops = runtime.TorchOps(runtime.Kept(Weights({}, "none"), torch.device("cuda"), torch.bfloat16), laid)
     q, k, v = (torch.randn((tokens, 64), **where) for _ in range(3))
-    q = q[: len(LENGTHS)] if one_query else q
+    q = q[: len(LENGTHS)] if "one_query" in how else q
 
     assert runtime.takes_varlen(q.unflatten(1, (2, -1)))
-    packed = ops.attention(q, k, v, 2, one_query=one_query)
+    packed = ops.attention(q, k, v, 2, **how)
     monkeypatch.setattr(runtime, "takes_varlen", lambda q: False)
-    padded = ops.attention(q, k, v, 2, one_query=one_query)
+    padded = ops.attention(q, k, v, 2, **how)
 
     assert (packed.float() - padded.float()).abs().max().item() <= 2e-2
 

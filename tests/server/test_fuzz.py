@@ -69,7 +69,7 @@ def asked(body: bytes, **headers: str) -> Case:
     [
         (ASKED, good()),
         (ASKED, refusal("text 0 is empty; send at least one character or leave it out")),
-        (asked(b'{"input": []}'), refusal("input is an empty list; send at least one text")),
+        (asked(b'{"input": []}'), refusal("input is an empty list; send at least one item")),
         (asked(b'{"input": NaN}'), refusal("the body is not JSON")),
         (asked(b'{"input": "a", "input": 1}'), refusal("the body does not fit")),
         (asked(b'{"input": "\\ud800"}'), good()),

@@ -1,6 +1,7 @@
 """Pictures and late chunks over HTTP, through the engine with small models: who answers, and what comes back."""
 
 import base64
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 
 from embedstack.catalog import find
+from embedstack.dialects import modelworker_batch
 from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
 from embedstack.inputs.image import ImageInput
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.runtimes import Options, open_runtime
+from embedstack.server import asked
 from embedstack.types import ModelSpec
 from support.tiny import CASES, write
 from support.tiny_clip import DIM, png, write_clip
@@ -37,7 +40,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, M
 
 @pytest.fixture
 def opening(folders) -> Callable[..., Callable[[], Engine]]:
-    """An engine with the models of these names, each once for each name."""
+    """An engine with the models of these names, each once for each name, and what else it is told."""
 
     def one(name: str) -> Loaded:
         folder, spec = folders[name.rstrip("2")]
@@ -46,7 +49,13 @@ def opening(folders) -> Callable[..., Callable[[], Engine]]:
         image = ImageInput(vision) if vision else None
         return Loaded(replace(spec, name=name), TextInput(folder, spec), runtime, image=image)
 
-    return lambda *names: lambda: Engine([one(name) for name in names], cache_bytes=1_000_000)
+    return lambda *names, **told: lambda: Engine([one(name) for name in names], cache_bytes=1_000_000, **told)
+
+
+async def used(client) -> dict[str, int]:
+    """The totals of the only caller."""
+    (totals,) = (await client.get("/api/embeddings/stats")).json()["data"]["callers"].values()
+    return {name: totals[name] for name in ("requests", "failures", "items", "tokens", "images")}
 
 
 async def test_two_pictures_get_two_vectors_of_length_1(serve, opening):
@@ -78,6 +87,57 @@ async def test_the_headers_of_a_mixed_batch_name_both_models_and_both_spaces(ser
 
     assert reply.headers["x-embedstack-model"] == "tiny, clip"
     assert reply.headers["x-embedstack-space"] == f"{folders['tiny'][1].space}, {folders['clip'][1].space}"
+
+
+@pytest.mark.parametrize(("type_", "content", "said"), [
+    ("text", "", "text 3 is empty"),
+    ("image", base64.b64encode(png(40)[:70]).decode(), "image 3"),
+])  # fmt: skip
+async def test_what_is_wrong_in_a_mixed_batch_is_told_by_its_place_among_all_items(
+    serve, opening, type_, content, said
+):
+    async with serve(opening("clip", "tiny")) as client:
+        items = [*MIXED, {"id": "d", "type": type_, "content": content}]
+        reply = await client.post("/embed/batch", json={"items": items})
+
+    assert reply.status_code == 400
+    assert said in reply.text
+
+
+async def test_a_mixed_batch_is_one_request_of_its_caller(serve, opening):
+    async with serve(opening("clip", "tiny")) as client:
+        reply = await client.post("/embed/batch", json={"items": MIXED})
+        after = await used(client)
+
+    assert reply.status_code == 200
+    assert after | {"tokens": 0} == {"requests": 1, "failures": 0, "items": 3, "tokens": 0, "images": 2}
+    assert after["tokens"] > 2 * 37
+
+
+async def test_the_reply_to_a_mixed_batch_is_written_beside_the_loop_where_all_of_it_is_big(
+    serve, opening, monkeypatch
+):
+    threads = []
+
+    def written(row):
+        threads.append(threading.current_thread())
+        return row.tolist()
+
+    monkeypatch.setattr(modelworker_batch, "as_floats", written)
+    monkeypatch.setattr(asked, "BIG_BYTES", 250)  # more than one of the answers has
+    async with serve(opening("clip", "tiny")) as client:
+        await client.post("/embed/batch", json={"items": MIXED})
+
+    assert len(threads) == 3
+    assert threading.main_thread() not in threads
+
+
+async def test_a_mixed_batch_that_fails_in_one_model_is_one_failure(serve, opening):
+    async with serve(opening("clip", "tiny")) as client:
+        await client.post("/embed/batch", json={"items": [*MIXED, {"id": "d", "type": "text", "content": ""}]})
+        after = await used(client)
+
+    assert after == {"requests": 1, "failures": 1, "items": 0, "tokens": 0, "images": 0}
 
 
 async def test_one_model_of_both_kinds_makes_all_vectors_of_a_batch(serve, opening):
@@ -121,12 +181,21 @@ async def test_a_broken_picture_is_told_by_its_place(serve, opening):
     assert "image 1" in reply.text
 
 
-async def test_pictures_are_counted_by_caller_and_their_tokens_limited(serve, opening):
+async def test_pictures_are_counted_by_caller(serve, opening):
     async with serve(opening("clip")) as client:
         reply = await client.post("/infinity/embeddings", json={"input": [FIRST, SECOND], "modality": "image"})
+        after = await used(client)
 
-    assert reply.status_code == 200
     assert reply.json()["usage"]["total_tokens"] == 2 * 37
+    assert after == {"requests": 1, "failures": 0, "items": 2, "tokens": 2 * 37, "images": 2}
+
+
+@pytest.mark.parametrize(("limit", "status"), [(2 * 37, 200), (2 * 37 - 1, 400)])
+async def test_the_tokens_of_pictures_count_towards_the_limit_of_a_request(serve, opening, limit, status):
+    async with serve(opening("clip", max_request_tokens=limit)) as client:
+        reply = await client.post("/infinity/embeddings", json={"input": [FIRST, SECOND], "modality": "image"})
+
+    assert reply.status_code == status, reply.text
 
 
 async def test_jinas_late_chunking_answers_in_the_order_of_the_parts(serve, opening):

@@ -1,11 +1,13 @@
 """Links and images of a request, before any model sees them."""
 
 import asyncio
+import threading
 from dataclasses import replace
 
 import pytest
 
 from embedstack.errors import BadRequest, Forbidden, TooLong, Unsupported
+from embedstack.server import links
 from embedstack.server.links import AT_ONCE_HERE, Links
 from embedstack.settings import Settings
 from embedstack.testing.fake import hash_spec
@@ -84,6 +86,24 @@ async def test_an_image_that_claims_too_many_pixels_is_refused_before_any_decodi
         await Links(ON, Web(HUGE)).resolved(asking(item))
 
 
+async def test_a_refused_image_is_named_by_its_place():
+    with pytest.raises(TooLong, match="image 2 has 30000 x 30000"):
+        await Links(ON, Web()).resolved(asking(Text("a"), Image(CAT), Image(HUGE)))
+
+
+@pytest.mark.parametrize(("extra", "is_beside"), [(0, False), (2**20, True)])
+async def test_large_files_are_checked_beside_the_event_loop(extra, is_beside, monkeypatch):
+    threads = []
+
+    def check(*args, **how):
+        threads.append(threading.current_thread())
+
+    monkeypatch.setattr(links, "check_picture", check)
+    await Links(ON, Web()).resolved(asking(Image(CAT + bytes(extra))))
+
+    assert [thread is not threading.current_thread() for thread in threads] == [is_beside]
+
+
 async def test_an_image_over_the_limit_of_bytes_is_refused():
     with pytest.raises(TooLong, match="the limit is 1048576"):
         await Links(Settings(max_image_mb=1), Web()).resolved(asking(Image(CAT + bytes(2**20))))
@@ -97,11 +117,11 @@ async def test_a_page_behind_a_link_is_no_image_and_its_words_are_not_said():
 
 
 async def test_what_links_lead_to_counts_as_if_it_were_in_the_body():
-    links = [Link(f"http://a.example/{n}") for n in range(3)]
+    many = [Link(f"http://a.example/{n}") for n in range(3)]
     settings = Settings(image_links=True, max_body_mb=1)
 
     with pytest.raises(TooLong, match="more than 1 MB"):
-        await Links(settings, Web(CAT + bytes(500_000))).resolved(asking(*links))
+        await Links(settings, Web(CAT + bytes(500_000))).resolved(asking(*many))
 
 
 async def test_one_request_follows_a_few_links_at_a_time():

@@ -2,11 +2,14 @@
 
 import http.server
 import threading
+from dataclasses import replace
 
 import httpx
 import pytest
 
-from embedstack.server.tracing import recorder
+from embedstack.server.tracing import Finished, recorder
+from embedstack.testing.fake import HashEncoder
+from embedstack.types import Encode, Text, Usage
 
 export = pytest.importorskip("opentelemetry.sdk.trace.export")
 in_memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
@@ -38,6 +41,23 @@ async def test_a_request_is_a_span_with_its_stages_below_it(serve, spans):
     assert {made[name].parent.span_id for name in ("tokenize", "queue", "inference")} == {root.context.span_id}
     assert root.attributes["http.response.status_code"] == 200
     assert (root.attributes["embedstack.items"], root.attributes["embedstack.model"]) == (2, "hash")
+
+
+async def test_a_span_of_a_request_for_two_models_has_what_both_were():
+    exporter = in_memory.InMemorySpanExporter()
+    record, _ = recorder(export.SimpleSpanProcessor(exporter))
+    answer = await HashEncoder().encode(Encode(model="hash", items=(Text("a"),)))
+    usages = Usage(2, 10, truncated=1, wait_s=0.1, run_s=0.5), Usage(3, 7, wait_s=0.2, run_s=0.25)
+    answers = tuple(replace(answer, usage=usage) for usage in usages)
+
+    record(Finished("POST", "/embed/batch", "model-worker", 200, "id", 1.0, {}, answers))
+
+    made = by_name(exporter.get_finished_spans)
+    told = made["POST /embed/batch"].attributes
+    assert told["embedstack.model"] == "hash, hash"
+    assert [told[f"embedstack.{name}"] for name in ("items", "tokens", "truncated_items")] == [5, 17, 1]
+    lengths = {name: (span.end_time - span.start_time) / 1e9 for name, span in made.items()}
+    assert (lengths["queue"], lengths["inference"]) == pytest.approx((0.2, 0.5), abs=1e-6)
 
 
 async def test_a_span_continues_the_callers_trace(serve, spans):

@@ -68,7 +68,7 @@ def _encoder(family: str, folder: Path, *, has_classifier: bool = False) -> int:
 
 
 def _dense(folder: Path, wide: int, out: int) -> None:
-    from sentence_transformers.models import Dense
+    from sentence_transformers.sentence_transformer.modules import Dense
 
     Dense(wide, out).save(str(folder))
 

@@ -60,7 +60,7 @@ def transformers_outputs(folder: Path, case: Case) -> dict[str, np.ndarray]:
 
 
 def _pooled(hidden, mask, how):
-    from sentence_transformers.models import Pooling
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
     names = {"cls": "cls", "mean": "mean", "max": "max", "last": "lasttoken"}
     pooling = Pooling(hidden.shape[-1], pooling_mode=names[how])

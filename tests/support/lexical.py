@@ -7,6 +7,7 @@ import numpy as np
 
 from support import tiny
 from support.families import Item, Shapes, Tiny
+from support.shapes import linear, norm
 
 LAYERS, HIDDEN, HEADS, WIDE, POSITIONS = 1, 32, 4, 48, 40
 BERT, ROBERTA = tiny.CASES["bert-mean"], tiny.CASES["roberta-mean"]
@@ -47,14 +48,6 @@ MAX = {"pooling_strategy": "max", "activation_function": "relu"}
 TWICE = {"pooling_strategy": "max", "activation_function": "log1p_relu"}
 
 
-def linear(at: str, wide: int, out: int) -> Shapes:
-    return {f"{at}.weight": (out, wide), f"{at}.bias": (out,)}
-
-
-def norm(at: str) -> Shapes:
-    return {f"{at}.weight": (HIDDEN,), f"{at}.bias": (HIDDEN,)}
-
-
 def bert_config(kind: str, vocab: int, **change: object) -> dict[str, object]:
     return {
         "architectures": [f"{kind}ForMaskedLM"],
@@ -75,13 +68,13 @@ def bert_shapes(prefix: str, vocab: int, segments: int) -> Shapes:
         "embeddings.word_embeddings.weight": (vocab, HIDDEN),
         "embeddings.position_embeddings.weight": (POSITIONS, HIDDEN),
         "embeddings.token_type_embeddings.weight": (segments, HIDDEN),
-        **norm("embeddings.LayerNorm"),
+        **norm("embeddings.LayerNorm", HIDDEN),
     }
     for n in range(LAYERS):
         at = f"encoder.layer.{n}"
         for part in ("self.query", "self.key", "self.value", "output.dense"):
             made |= linear(f"{at}.attention.{part}", HIDDEN, HIDDEN)
-        made |= norm(f"{at}.attention.output.LayerNorm") | norm(f"{at}.output.LayerNorm")
+        made |= norm(f"{at}.attention.output.LayerNorm", HIDDEN) | norm(f"{at}.output.LayerNorm", HIDDEN)
         made |= linear(f"{at}.intermediate.dense", HIDDEN, WIDE) | linear(f"{at}.output.dense", WIDE, HIDDEN)
     return {f"{prefix}{name}": shape for name, shape in made.items()}
 
@@ -90,24 +83,24 @@ def distilbert_shapes() -> Shapes:
     made = {
         "embeddings.word_embeddings.weight": (VOCAB, HIDDEN),
         "embeddings.position_embeddings.weight": (POSITIONS, HIDDEN),
-        **norm("embeddings.LayerNorm"),
+        **norm("embeddings.LayerNorm", HIDDEN),
     }
     at = "transformer.layer.0"
     for part in ("q_lin", "k_lin", "v_lin", "out_lin"):
         made |= linear(f"{at}.attention.{part}", HIDDEN, HIDDEN)
-    made |= norm(f"{at}.sa_layer_norm") | norm(f"{at}.output_layer_norm")
+    made |= norm(f"{at}.sa_layer_norm", HIDDEN) | norm(f"{at}.output_layer_norm", HIDDEN)
     made |= linear(f"{at}.ffn.lin1", HIDDEN, WIDE) | linear(f"{at}.ffn.lin2", WIDE, HIDDEN)
     made = {f"distilbert.{name}": shape for name, shape in made.items()}
-    head = linear("vocab_transform", HIDDEN, HIDDEN) | norm("vocab_layer_norm")
+    head = linear("vocab_transform", HIDDEN, HIDDEN) | norm("vocab_layer_norm", HIDDEN)
     return made | head | {"vocab_projector.bias": (VOCAB,)}
 
 
 BERT_HEAD = {
     **linear("cls.predictions.transform.dense", HIDDEN, HIDDEN),
-    **norm("cls.predictions.transform.LayerNorm"),
+    **norm("cls.predictions.transform.LayerNorm", HIDDEN),
 }
 ROBERTA_HEAD = {
-    **linear("lm_head.dense", HIDDEN, HIDDEN), **norm("lm_head.layer_norm"), "lm_head.bias": (ROBERTA_VOCAB,)
+    **linear("lm_head.dense", HIDDEN, HIDDEN), **norm("lm_head.layer_norm", HIDDEN), "lm_head.bias": (ROBERTA_VOCAB,)
 }  # fmt: skip
 DISTILBERT = {
     "architectures": ["DistilBertForMaskedLM"],

@@ -73,7 +73,8 @@ def _lines(pixels: np.ndarray, depth: int) -> Iterator[bytes]:
 def animation(frames: int, *, kind: str = "GIF", size: tuple[int, int] = (41, 29)) -> bytes:
     """Frames that move over each other, with a colour that lets through, and are taken away in three ways."""
     first = picture("P", *size) if kind == "GIF" else picture("RGBA", *size)
-    others = [Image.fromarray(np.roll(np.asarray(first), step + 1, axis=1), first.mode) for step in range(frames - 1)]
+    rolled = (np.roll(np.asarray(first), step + 1, axis=1) for step in range(frames - 1))
+    others = [Image.frombytes(first.mode, size, pixels.tobytes()) for pixels in rolled]
     if kind == "WEBP":
         return saved(first, kind, save_all=True, append_images=others, duration=40, lossless=True, exact=True)
     for other in others:

@@ -12,10 +12,12 @@ from embedstack.models.folder import read_fields
 from embedstack.models.weights import Weights
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.types import ModelSpec
-from support.families import GOLDEN, Changed, Item, Mutation, Shapes, Tiny, architecture
+from support.families import GOLDEN, Item, Shapes, Tiny
+from support.mutations import Changed, Mutation, architecture
+from support.shapes import linear, norm
 
 WORDS = "a the photo of cat cats dog dogs two red car in snow quoted words running fast café".split()
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789é"
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789éςσοδα"
 MARKS = "!?.,'-\""
 POSITIONS = 40
 TEXTS = (
@@ -24,20 +26,13 @@ TEXTS = (
     "two  red \n cars",
     "'quoted' words -- \"in\" the snow...",
     "Café İstanbul 漢字",
+    "ΟΔΟΣ of ΣΑΣ",
     "???",
     "the cat in the snow " * 12,
 )
 
 
 # ------------------------------------------------------------------------------------------------ folders
-
-
-def linear(at: str, wide: int, out: int) -> dict[str, tuple[int, ...]]:
-    return {f"{at}.weight": (out, wide), f"{at}.bias": (out,)}
-
-
-def norm(at: str, wide: int) -> dict[str, tuple[int, ...]]:
-    return {f"{at}.weight": (wide,), f"{at}.bias": (wide,)}
 
 
 def layers(at: str, count: int, wide: int, inner: int) -> dict[str, tuple[int, ...]]:

@@ -11,15 +11,17 @@ from pathlib import Path
 import msgspec
 
 from embedstack.catalog.catalog import Entry
-from embedstack.errors import ConfigError, Unsupported
-from embedstack.models import REFERENCE_HINT
+from embedstack.catalog.encoder import chat_template
+from embedstack.errors import Unsupported
+from embedstack.models.card import front_of, read_card
 from embedstack.models.config import refuse_set
-from embedstack.models.folder import Fields, read_fields, read_fields_if_there, root_of
+from embedstack.models.folder import Fields, read_fields, root_of
+from embedstack.models.tokenizer import decode
 
 INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 QWEN3 = (
-    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided."
-    ' Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n<Instruct>: {instruction}\n'
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n<Instruct>: {instruction}\n'
     "<Query>: {query}\n<Document>: {document}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
 )
 _WRITTEN: Mapping[str, str] = {"6f682162495ec5b39fd9005c01b6aa2a74669379fe967039f1e2cbbe8752369d": QWEN3}
@@ -28,7 +30,7 @@ _CARDS: Mapping[str, str] = {"Qwen3ForCausalLM": QWEN3}
 """What the cards of these architectures make of a pair."""
 _ANSWERS = ("true_token_id", "false_token_id")
 _WORDS = ("yes", "no")  # what sentence-transformers looks for where no file names them
-_CARD_CHARS = 65536
+_SENTENCE = "Judge whether the Document meets the requirements"
 
 
 class _Vocabulary(msgspec.Struct):
@@ -43,34 +45,42 @@ def is_ranker(folder: Path, architecture: str, entry: Entry | None) -> bool:
     """Whether a decoder without modules.json says that it reranks: in the catalog, its chat template or its card."""
     if architecture not in _CARDS:
         return False
-    return (entry is not None and entry.task == "rerank") or _digest(folder) in _WRITTEN or _has_ranking_card(folder)
+    return (entry is not None and entry.task == "rerank") or bool(_known(chat_template(folder))) or _says_so(folder)
 
 
-def written(folder: Path, saved: Fields) -> str:
-    """How the folder's chat template writes a pair, with {query} and {document}; empty where it is none for pairs.
+def written(template: str, saved: Fields, name: str) -> str:
+    """How a chat template writes a pair, with {query} and {document}.
 
     Args:
         saved: config_sentence_transformers.json; the prompt that it takes by default is the instruction of every pair.
-    """
-    known = _WRITTEN.get(_digest(folder), "")
-    return _instructed(known, saved) if known else ""
-
-
-def read_template(folder: Path, config: Fields, saved: Fields, name: str, *, is_stated: bool) -> str:
-    """How a pair becomes one text.
-
-    Args:
-        is_stated: the folder has modules.json, so its chat template is what counts, and not the model's card.
     Raises:
         Unsupported: a template that is none of ours.
     """
-    if template := written(folder, saved):
-        return template
-    if is_stated:
+    if known := _known(template):
+        return _instructed(known, saved)
+    raise Unsupported(
+        f"{name!r} writes its pairs by a chat template that embedstack does not know; it has the one of Qwen3-Reranker"
+    )
+
+
+def read_template(template: str, config: Fields, saved: Fields, name: str, *, is_stated: bool) -> str:
+    """How a pair becomes one text.
+
+    Args:
+        template: the folder's, if its pairs become messages.
+        is_stated: the folder has modules.json, so its chat template is what counts, and not the model's card.
+    Raises:
+        Unsupported: a template that is none of ours, or code of the model's own.
+    """
+    if is_stated and not template:
         raise Unsupported(
-            f"{name!r} writes its pairs by a chat template that embedstack does not know; "
-            f"it has the one of Qwen3-Reranker{REFERENCE_HINT}"
+            f"{name!r} joins its pairs without a chat template (modality_config states no message); embedstack has "
+            "decoders with the one of Qwen3-Reranker"
         )
+    if is_stated or _known(template):
+        return written(template, saved, name)
+    if config.table("auto_map").values:
+        raise Unsupported(f"{name!r} brings its own model code (auto_map); embedstack runs no code from a model")
     return _instructed(_CARDS[config.texts("architectures")[0]], saved)
 
 
@@ -99,10 +109,7 @@ def read_ids(folder: Path, config: Fields, place: str | None, name: str) -> tupl
 
 
 def _found_ids(path: Path, name: str) -> tuple[int, ...]:
-    try:
-        vocab = msgspec.json.decode(path.read_bytes(), type=_TokenizerFile).model.vocab
-    except (OSError, msgspec.DecodeError) as error:
-        raise ConfigError(f"{str(path)!r} is no tokenizer with a vocabulary ({error}); pull the model again") from error
+    vocab = decode(path, _TokenizerFile).model.vocab
     if missing := [word for word in _WORDS if word not in vocab]:
         raise Unsupported(
             f"{name!r} has no token {missing[0]!r}, by which a decoder answers; add modules.json with a LogitScore "
@@ -111,21 +118,11 @@ def _found_ids(path: Path, name: str) -> tuple[int, ...]:
     return tuple(vocab[word] for word in _WORDS)
 
 
-def _digest(folder: Path) -> str:
-    return hashlib.sha256(_chat_template(root_of(folder)).encode()).hexdigest()
+def _known(template: str) -> str:
+    return _WRITTEN.get(hashlib.sha256(template.encode()).hexdigest(), "")
 
 
-def _chat_template(root: Path) -> str:
-    """The file of transformers 5, else the field of the tokeniser's settings; empty where there is none."""
-    path = root / "chat_template.jinja"
-    if path.is_file():
-        return path.read_text("utf-8", "replace")
-    stated = read_fields_if_there(root / "tokenizer_config.json").values.get("chat_template")
-    return stated if isinstance(stated, str) else ""
-
-
-def _has_ranking_card(folder: Path) -> bool:
-    card = folder / "README.md"
-    head = card.read_text("utf-8", "replace")[:_CARD_CHARS] if card.is_file() else ""
-    front = head.partition("\n---")[0] if head.startswith("---") else ""
-    return "\npipeline_tag: text-ranking" in front
+def _says_so(folder: Path) -> bool:
+    """A card of a model that reranks by this very text; other models have the same task and ask in other words."""
+    card = read_card(folder)
+    return "\npipeline_tag: text-ranking" in front_of(card) and _SENTENCE in card

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from embedstack.errors import ConfigError, UnknownModel
+from embedstack.models import family_of
 from embedstack.types import Output, Pooling, Task
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
@@ -41,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     pooling: Pooling | None = None
     normalize: bool | None = None
     prompts: dict[str, str] = {}
+    prompts_of: str = ""
     needs_prompt: bool = False
     cuts: tuple[int, ...] = ()
     sha256: dict[str, str] = {}
@@ -90,7 +92,14 @@ class Wanted:
 def entries() -> tuple[Entry, ...]:
     """The catalog, the default model first."""
     text = Path(__file__).with_name("models.toml").read_bytes()
-    return msgspec.toml.decode(text, type=_File).models
+    return tuple(_whole(entry) for entry in msgspec.toml.decode(text, type=_File).models)
+
+
+def _whole(entry: Entry) -> Entry:
+    """With the prompts of its family, where it says so."""
+    if not entry.prompts_of:
+        return entry
+    return msgspec.structs.replace(entry, prompts=dict(family_of(entry.prompts_of, entry.name).prompts))
 
 
 def entry_of(spelling: str) -> Entry | None:

@@ -30,6 +30,19 @@ def hint(architecture: str) -> str:
     return HINT if architecture.endswith(_MASKED) else ""
 
 
+def require_task(modules: Mapping[str, str], settings: Fields, name: str) -> None:
+    """A Transformer that states no task gives hidden states; only MLMTransformer fills masks by itself.
+
+    Raises:
+        Unsupported: it states none.
+    """
+    if "Transformer" in modules and settings.text("transformer_task") not in TASKS:
+        raise Unsupported(
+            f"{name!r} takes SPLADE weights of a Transformer that is not loaded for {TASKS[0]} "
+            f"(transformer_task in {settings.path.name}); save it with sentence_transformers.SparseEncoder again"
+        )
+
+
 def read_head(folder: Path, config: Fields, modules: Mapping[str, str], name: str) -> tuple[Head, bool]:
     """The head, and whether the logarithm is taken twice; without modules as the first SPLADE of the kind has it.
 

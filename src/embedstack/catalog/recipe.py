@@ -4,23 +4,17 @@ Sources: sentence_transformers 6.2, `sentence_transformer/modules/pooling.py` an
 earlier versions are read too, since most repositories have them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedstack.catalog import answers, lexical
 from embedstack.catalog.catalog import Entry
+from embedstack.catalog.encoder import TASKS, pairs_template, read_transformer_settings, refuse_messages
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.models import REFERENCE_HINT
 from embedstack.models.config import refuse_set
-from embedstack.models.folder import (
-    SETTINGS_NAMES,
-    Fields,
-    module_rows,
-    read_fields,
-    read_fields_if_there,
-    root_of,
-)
+from embedstack.models.folder import Fields, module_rows, read_fields, read_fields_if_there
 from embedstack.types import Head, Pooling, ScoreActivation, Task
 
 POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
@@ -53,7 +47,8 @@ _LABEL_ACTIVATIONS: Mapping[str, ScoreActivation] = {
     "multi_label_classification": "sigmoid",
     "regression": "identity",
 }
-_TASKS = ("feature-extraction", "sequence-classification", "text-generation")
+REFERENCE_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
+"""What the reference runtime hands over."""
 _BUILT = "Transformer -> Pooling, StaticEmbedding or CLIPModel, each with Normalize, and Transformer -> SpladePooling"
 
 
@@ -91,9 +86,9 @@ def read_recipe(
     modules = _modules(folder, name)
     architecture = (config.texts("architectures") or [""])[0]
     is_lexical = "SpladePooling" in modules
-    settings = read_transformer_settings(folder, name, lexical.TASKS if is_lexical else _TASKS)
+    settings = read_transformer_settings(folder, name, lexical.TASKS if is_lexical else TASKS)
     if architecture.endswith(_CLASSIFIER) and "Pooling" not in modules:
-        return _scorer(folder, config, name, settings)
+        return _scorer(folder, config, modules, name, settings)
     if list(modules) in (["CLIPModel"], ["CLIPModel", "Normalize"]) and decided:
         return _towers(folder, decided, name, entry, settings, is_unit="Normalize" in modules)
     if is_lexical:
@@ -142,7 +137,7 @@ def _embedder(
             pooling = decided
         case _:
             raise _built_otherwise(modules, name)
-    _refuse_messages(settings, name)
+    refuse_messages(settings, name)
     if "Normalize" in modules:
         _check_normalize(folder / modules["Normalize"] / "config.json", name)
     return Recipe(
@@ -172,7 +167,9 @@ def _towers(
 def _built_otherwise(modules: Mapping[str, str], name: str) -> Unsupported:
     usual = ("Transformer", "Pooling", "Normalize", "StaticEmbedding", "CLIPModel", "MLMTransformer", "SpladePooling")
     other = next((m for m in modules if m not in usual), " -> ".join(modules))
-    return Unsupported(f"{name!r} is built with {other}; embedstack has {_BUILT}{REFERENCE_HINT}")
+    is_theirs = list(modules)[:2] == ["Transformer", "Pooling"] and set(modules) <= set(REFERENCE_MODULES)
+    hint = REFERENCE_HINT if is_theirs else ""
+    return Unsupported(f"{name!r} is built with {other}; embedstack has {_BUILT}{hint}")
 
 
 def _lexical(
@@ -181,6 +178,7 @@ def _lexical(
     """A masked language model whose logits are lexical weights; with no modules, where the catalog says so."""
     if modules and list(modules) not in lexical.CHAINS:
         raise _built_otherwise(modules, name)
+    lexical.require_task(modules, settings, name)
     head, log_twice = lexical.read_head(folder, config, modules, name)
     return Recipe(
         task="embed",
@@ -251,28 +249,6 @@ def _check_normalize(path: Path, name: str) -> None:
         raise Unsupported(f"{name!r} normalises {read!r}; embedstack normalises the pooled vector only")
 
 
-def read_transformer_settings(folder: Path, name: str, tasks: Sequence[str] = _TASKS) -> Fields:
-    """The Transformer module's own settings, under the name that the repository gives the file."""
-    root = root_of(folder)
-    path = next((root / n for n in SETTINGS_NAMES if (root / n).is_file()), root / SETTINGS_NAMES[0])
-    settings = read_fields_if_there(path)
-    for key in ("processing_kwargs", "query_length", "document_length", "query_expansion"):
-        if settings.values.get(key):
-            raise Unsupported(f"{name!r} sets {key} in {path.name}; embedstack cannot follow that yet")
-    if (kind := settings.text("transformer_task", tasks[0])) not in tasks:
-        raise Unsupported(f"{name!r} sets transformer_task={kind!r} in {path.name}; embedstack has: {', '.join(tasks)}")
-    return settings
-
-
-def _refuse_messages(settings: Fields, name: str) -> None:
-    """Source: sentence_transformers 6.2, `Transformer.preprocess`, which writes all texts as messages then."""
-    if "message" in settings.table("modality_config"):
-        raise Unsupported(
-            f"{name!r} puts its texts into a chat template (modality_config in {settings.path.name}); "
-            f"embedstack cannot follow that yet{REFERENCE_HINT}"
-        )
-
-
 def read_prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]:
     """Prompts by role; query and document are left out where they are empty, since these roles always exist."""
     fields = read_fields_if_there(folder / "config_sentence_transformers.json")
@@ -297,7 +273,7 @@ def read_prompts(folder: Path, name: str, entry: Entry | None) -> dict[str, str]
 # ------------------------------------------------------------------------------------------------ models that score
 
 
-def _scorer(folder: Path, config: Fields, name: str, settings: Fields) -> Recipe:
+def _scorer(folder: Path, config: Fields, modules: Mapping[str, str], name: str, settings: Fields) -> Recipe:
     """A reranker where there is one label, else a classifier."""
     architecture = config.texts("architectures")[0]
     if architecture not in _HEADS:
@@ -305,11 +281,11 @@ def _scorer(folder: Path, config: Fields, name: str, settings: Fields) -> Recipe
     labels = read_labels(config)
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
     head = _HEADS[architecture]
-    template = answers.written(folder, saved) if head == "linear" else ""
+    stated = pairs_template(folder, settings, modules, name)
+    template = answers.written(stated, saved, name) if stated else ""
     if template:
         refuse_set(settings, name, {"do_lower_case": False})
     else:
-        _refuse_messages(settings, name)
         refuse_pair_prompts(saved, name)
     return Recipe(
         task="rerank" if len(labels) == 1 else "classify",
@@ -332,13 +308,15 @@ def _decoder(folder: Path, config: Fields, modules: Mapping[str, str], name: str
     return Recipe(
         task="rerank",
         pooling="last",
-        head="embeddings" if config.flag("tie_word_embeddings") else "lm_head",
+        head="lm_head",
         label_names=("LABEL_0",),
         score_activation=read_activation(config, saved, name),
         prompts={},
         max_seq_length=settings.limit("max_seq_length"),
         special_tokens=False,
-        pair_template=answers.read_template(folder, config, saved, name, is_stated=bool(modules)),
+        pair_template=answers.read_template(
+            pairs_template(folder, settings, modules, name), config, saved, name, is_stated=bool(modules)
+        ),
         score_ids=answers.read_ids(folder, config, modules.get("LogitScore"), name),
     )
 

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
+from embedstack.catalog.encoder import chat_template, has_messages, read_transformer_settings, refuse_messages
 from embedstack.catalog.recipe import (
     POOLINGS,
+    REFERENCE_MODULES,
     read_activation,
     read_label_activation,
     read_labels,
     read_modules,
     read_pooling_modes,
     read_prompts,
-    read_transformer_settings,
     refuse_pair_prompts,
 )
 from embedstack.catalog.spec import (
@@ -31,6 +32,7 @@ from embedstack.catalog.spec import (
     read_tokenizer,
 )
 from embedstack.errors import ConfigError, Unsupported
+from embedstack.models import FAMILIES, family_of
 from embedstack.models.folder import (
     HEADS,
     SETTINGS_NAMES,
@@ -43,7 +45,6 @@ from embedstack.types import Architecture, ModelSpec, ScoreActivation, Task
 
 REFERENCE = "reference:"
 """What the family of such a spec begins with."""
-_MODULES = ("Transformer", "Pooling", "Dense", "LayerNorm", "Dropout", "Normalize")
 _WITH_WEIGHTS = ("Dense", "LayerNorm")
 _CONTAINERS = ("model.safetensors", "pytorch_model.bin")  # of a module, in the order in which they are looked for
 _LIBRARIES = ("sentence-transformers", "transformers")
@@ -91,14 +92,17 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
     labels = _labels(config, modules, name)
     if not labels:
         _check_modules(modules, name)
-    tokenizer = read_tokenizer(folder, name)
+    tokenizer = read_tokenizer(folder)
     _refuse_types(tokenizer, name)
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
     if labels:
+        _refuse_template(folder, settings, modules, name)
         refuse_pair_prompts(saved, name)
+    else:
+        refuse_messages(settings, name)
     poolings = [] if labels else _poolings(folder, modules, name)
     positions = _first(config, _POSITIONS)
-    return ModelSpec(
+    spec = ModelSpec(
         name=name,
         revision=revision,
         task=_task(labels),
@@ -121,10 +125,19 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
         needs_prompt=entry.needs_prompt if entry else False,
         licence=entry.licence if entry else read_licence(folder),
     )
+    return _adapted(spec, folder, config)
+
+
+def _adapted(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
+    """With what a family of ours needs around its graph, such as prompts, whoever computes the graph."""
+    kind = config.text("model_type")
+    family = family_of(kind, spec.name) if kind in FAMILIES else None
+    # two towers are read by CLIPModel, which is refused above; here one would take texts alone
+    return family.adapt(spec, folder, config) if family and family.adapt and not family.image else spec
 
 
 def _refuse_own_code(config: Fields, name: str) -> None:
-    """Nothing that a model brings is run; of a family that is ours it is not needed, so there it is passed over."""
+    """Nothing that a model brings is run. sentence-transformers would need it, also where a graph of ours does not."""
     if any(key.startswith("AutoModel") for key in config.table("auto_map").values):
         raise Unsupported(f"{name!r} brings its own model code (auto_map); embedstack runs no code from a model")
 
@@ -185,12 +198,23 @@ def _check_modules(modules: Modules, name: str) -> None:
             "save a copy of it with sentence-transformers and give that folder"
         )
     kinds = [kind for kind, _ in modules]
-    if other := [kind for kind in kinds if kind not in _MODULES]:
-        raise Unsupported(f"{name!r} is built with {other[0]}; the reference runtime has: {', '.join(_MODULES)}")
+    if other := [kind for kind in kinds if kind not in REFERENCE_MODULES]:
+        raise Unsupported(
+            f"{name!r} is built with {other[0]}; the reference runtime has: {', '.join(REFERENCE_MODULES)}"
+        )
     if kinds[0] != "Transformer" or kinds.count("Transformer") > 1 or kinds.count("Pooling") != 1:
         raise Unsupported(f"{name!r} is built as {' -> '.join(kinds)}; it must begin with Transformer -> Pooling")
     if place := modules[0][1]:
         raise Unsupported(f"{name!r} keeps its encoder in {place!r}; it must lie in the folder itself")
+
+
+def _refuse_template(folder: Path, settings: Fields, modules: Modules, name: str) -> None:
+    """Token ids are made here, of a pair as it is."""
+    if has_messages(settings) if modules else chat_template(folder):
+        raise Unsupported(
+            f"{name!r} writes its pairs by a chat template, which the reference runtime does not follow; "
+            "take another runtime"
+        )
 
 
 def _refuse_types(tokenizer: TokenizerFile, name: str) -> None:

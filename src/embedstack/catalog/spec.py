@@ -5,15 +5,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
 from embedstack.catalog.recipe import Recipe, read_recipe
-from embedstack.errors import ConfigError
+from embedstack.errors import ConfigError, Unsupported
 from embedstack.models import family_of
+from embedstack.models.card import front_of, read_card
 from embedstack.models.folder import (
     HEADS,
     SETTINGS_NAMES,
@@ -24,11 +24,12 @@ from embedstack.models.folder import (
     root_of,
     weight_files,
 )
+from embedstack.models.tokenizer import Id, Token, decode
 from embedstack.models.weights import open_weights
 from embedstack.types import Architecture, ModelSpec, Output
 
 _LEAST_TOKENS = 3  # one token between the two special ones
-_NO_LIMIT = 2**31  # 1e30 is customary in a tokeniser's file
+_NO_LIMIT = 2**24  # 1e30 is customary in a tokeniser's file; from here on float32 cannot tell two places apart
 _NO_LEXICAL_WEIGHT = ("cls_token", "eos_token", "pad_token", "unk_token")
 """Source: FlagEmbedding 1.4, `inference/embedder/encoder_only/m3.py`, `unused_tokens`."""
 _STATIC = "StaticEmbedding"
@@ -57,6 +58,7 @@ def read_spec(folder: Path, *, name: str, revision: str, digests: Digests, entry
         tokenizer=found[tokenizer],
         logit_scale=scale,
         logit_bias=bias,
+        similarity=spec.similarity if scale else "",
     )
 
 
@@ -75,7 +77,8 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
     family = family_of(model_type, name)
     architecture = family.architecture(config, name)
     recipe = read_recipe(folder, config, name, entry, family.pooling, hidden=architecture.hidden)
-    tokenizer = read_tokenizer(folder, name)
+    tokenizer = read_tokenizer(folder)
+    _refuse_padding_at_the_end(config, recipe, tokenizer, name)
     outputs = _outputs(folder, architecture, recipe)
     spec = ModelSpec(
         name=name,
@@ -107,7 +110,13 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         cuts=entry.cuts if entry else (),
         licence=entry.licence if entry else read_licence(folder),
     )
-    return family.adapt(spec, root_of(folder), config) if family.adapt else spec
+    spec = family.adapt(spec, folder, config) if family.adapt else spec
+    return as_the_catalog_says(spec, entry)
+
+
+def as_the_catalog_says(spec: ModelSpec, entry: Entry | None) -> ModelSpec:
+    """What the catalog states of lengths comes before what a family read in the files."""
+    return spec if entry is None or entry.normalize is None else replace(spec, normalize=entry.normalize)
 
 
 def read_model_type(folder: Path) -> tuple[str, Fields]:
@@ -165,11 +174,6 @@ def digest_of(digests: Iterable[str]) -> str:
 # ------------------------------------------------------------------------------------------------ the tokeniser
 
 
-class _Token(msgspec.Struct):
-    id: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-    content: str
-
-
 class _Normalizer(msgspec.Struct):
     type: str
     lowercase: bool = False
@@ -182,11 +186,18 @@ class _Normalizer(msgspec.Struct):
 
 
 class _Piece(msgspec.Struct):
+    id: str = ""
     type_id: int = 0
+
+
+class _Special(msgspec.Struct):
+    ids: list[Id] = []
 
 
 class _PostProcessor(msgspec.Struct):
     single: list[dict[str, _Piece]] = []  # of a template: the kind of a piece, and what is known of it
+    pair: list[dict[str, _Piece]] = []
+    special_tokens: dict[str, _Special] = {}
     processors: "list[_PostProcessor]" = []
 
     @property
@@ -195,11 +206,19 @@ class _PostProcessor(msgspec.Struct):
         own = {piece.type_id for pieces in self.single for piece in pieces.values()}
         return own.union(*(inner.types for inner in self.processors))
 
+    @property
+    def ends(self) -> set[int]:
+        """Ids with which a text or a pair ends that a template was put around."""
+        last = [piece for pieces in (self.single, self.pair) for piece in pieces[-1:]]
+        specials = [self.special_tokens.get(each["SpecialToken"].id) for each in last if "SpecialToken" in each]
+        own = {special.ids[-1] for special in specials if special and special.ids}
+        return own.union(*(inner.ends for inner in self.processors))
+
 
 class TokenizerFile(msgspec.Struct):
     """The parts of tokenizer.json that decide a spec; the vocabulary is skipped, since it is large."""
 
-    added_tokens: list[_Token] = []
+    added_tokens: list[Token] = []
     normalizer: _Normalizer | None = None
     post_processor: _PostProcessor | None = None
 
@@ -213,18 +232,29 @@ class TokenizerFile(msgspec.Struct):
         """Token types of a single text, where the file states them."""
         return self.post_processor.types if self.post_processor else set()
 
+    @property
+    def ends(self) -> set[int]:
+        """Ids of the special tokens with which texts end, where a template states them."""
+        return self.post_processor.ends if self.post_processor else set()
 
-def read_tokenizer(folder: Path, name: str) -> TokenizerFile:
-    path = root_of(folder) / "tokenizer.json"
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=TokenizerFile)
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f"{name!r} has no tokenizer.json, which is all that embedstack reads of a tokeniser; "
-            "make one in a copy of it with: transformers.AutoTokenizer.from_pretrained(copy).save_pretrained(copy)"
-        ) from error
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{str(path)!r} is no tokenizer ({error}); pull the model again") from error
+
+def read_tokenizer(folder: Path) -> TokenizerFile:
+    """What of the tokeniser decides a spec.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    return decode(root_of(folder) / "tokenizer.json", TokenizerFile)
+
+
+def _refuse_padding_at_the_end(config: Fields, recipe: Recipe, tokenizer: TokenizerFile, name: str) -> None:
+    """Source: transformers 5.23, `GenericForSequenceClassification`, which takes the last token that is no padding."""
+    pad = config.integer("pad_token_id") if "pad_token_id" in config else None
+    if recipe.head == "linear" and recipe.special_tokens and pad in tokenizer.ends:
+        raise Unsupported(
+            f"{name!r} ends its texts with the token {pad}, which is its padding too (pad_token_id in config.json), so "
+            "transformers reads the token before it; embedstack cannot follow that yet"
+        )
 
 
 def _ids_without_weight(folder: Path, tokenizer: TokenizerFile) -> tuple[int, ...]:
@@ -251,8 +281,5 @@ def _special(path: Path) -> dict[str, str]:
 
 def read_licence(folder: Path) -> str:
     """What the model card's front matter states."""
-    card = folder / "README.md"
-    head = card.read_text("utf-8", "replace")[:65536] if card.is_file() else ""
-    front = head.partition("\n---")[0] if head.startswith("---") else ""
-    found = _LICENCE.search(front)
+    found = _LICENCE.search(front_of(read_card(folder)))
     return found[1] if found else "unknown"

@@ -135,7 +135,7 @@ def _text(where: str, report: Report) -> str:
         "",
         *_table(report.rows),
         "",
-        f"{'proven' if report.is_proven else 'not proven'}: {found.says}",
+        f"{report.verdict}: {found.says}",
     ]
     if found.hidden:
         lines.append(f"cannot tell at {report.precision}: {', '.join(found.hidden)}")
@@ -162,6 +162,7 @@ def _fields(where: str, report: Report) -> dict[str, object]:
         "precision": report.precision,
         "judged_as": report.judged_as,
         "proven": report.is_proven,
+        "verdict": report.verdict,
         "outputs": [asdict(row) for row in report.rows],
         "failures": list(report.failures),
         "diagnosis": {**asdict(report.diagnosis)},

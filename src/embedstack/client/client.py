@@ -123,7 +123,7 @@ class Client:
         return tuple(self._heard.values()) if self._spec is None else (self._spec,)
 
     async def encode(self, request: Encode) -> Encoded:
-        """Vectors from there.
+        """Vectors from there; of late chunking without spans, which no dialect has words for.
 
         Raises:
             Unsupported: the dialect cannot carry what is asked for; nothing was sent.

@@ -51,7 +51,7 @@ def plain(request: Encode | Score, spec: ModelSpec, route: AnyRoute) -> Encode |
         request,
         items=tuple(_plain_role(item, spec, route.unsaid_role) for item in request.items),
         dim=None if request.dim == spec.dim else request.dim,
-        normalize=spec.normalize if request.normalize is None and "normalize" in route.carries else request.normalize,
+        normalize=spec.is_unit(request.normalize, request.dim) if "normalize" in route.carries else request.normalize,
     )
 
 

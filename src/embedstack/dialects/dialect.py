@@ -161,6 +161,7 @@ class Route(Generic[Body, Asked, Answer]):
     read: Callable[[bytes], Body]
     ask: Callable[[Body, Limits, Sequence[ModelSpec]], Asked]
     write: Callable[[Body, Answer], Wire]
+    places: Callable[[Body, int], Sequence[int]] | None = None  # in the body, of the items of one of several requests
     input: Input = "text"  # what its items are, where no text will do
     shape: str = ""  # of the reply; equal shapes differ only in the keys that `adds` gives, empty: like no other
     adds: Callable[[Answer], Mapping[str, object]] | None = None  # top-level keys for another's reply of this shape

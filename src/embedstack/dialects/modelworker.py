@@ -29,6 +29,7 @@ from embedstack.dialects.modelworker_batch import (
     BatchItem,
     BatchReply,
     ask_batch,
+    places_of,
     read_batch,
     write_batch,
 )
@@ -169,6 +170,7 @@ class ModelWorker:
                 read=read_batch,
                 ask=ask_batch,
                 write=write_batch,
+                places=places_of,
             ),
         )
         self.pages = (

@@ -79,6 +79,11 @@ def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> E
     return requests if len(requests) > 1 else requests[0]
 
 
+def places_of(body: BatchBody, number: int) -> list[int]:
+    """Where the items of one of two requests stand in the body."""
+    return [place for place, item in enumerate(body.items) if item.type == KINDS[number]]
+
+
 def write_batch(body: BatchBody, answer: Encoded | tuple[Encoded, ...]) -> Wire:
     """The vectors beside the ids of their items."""
     answers = answer if isinstance(answer, tuple) else (answer,)

@@ -179,7 +179,7 @@ def _tokens(
 def check_count(count: int, limits: Limits, name: str) -> None:
     """Refuse none and too many."""
     if not count:
-        raise EmptyList(f"{name} is an empty list; send at least one text", name)
+        raise EmptyList(f"{name} is an empty list; send at least one item", name)
     if count > limits.max_items:
         raise TooManyItems(f"{name} holds {count} items, the limit is {limits.max_items}; send several requests", name)
 

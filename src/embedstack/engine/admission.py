@@ -13,6 +13,7 @@ CEILING = 2.0  # times the limit, for all callers; where they name themselves, e
 SOONEST_S = 0.05
 MEMORY_S = 10.0  # what was seen before counts a third
 LEAST_LEFT = 0.15  # `AGED_SHARE` of the device, in batches that are smaller than full ones
+KEPT_BYTES = 512 << 20  # of files that wait, whatever their work: one of 3 MB may be no more than 50 tokens
 MOST_REFUSED = 100  # callers of whom it is noted
 
 Claim = Literal[0, 1, 2]  # a short interactive request, one of more than one batch, a bulk request
@@ -201,4 +202,17 @@ def admit(
     if left_s is not None and wait_s > left_s:
         raise DeadlineExceeded(
             f"its turn would come in {wait_s:.2f} s and the deadline is in {max(0.0, left_s):.2f} s; allow more time"
+        )
+
+
+def admit_bytes(kept_bytes: int, new_bytes: int) -> None:
+    """Let in a request that keeps so many bytes until it ends, or refuse it; one alone is let in.
+
+    Raises:
+        Overloaded: with those of others it would be more than `KEPT_BYTES`.
+    """
+    if new_bytes and kept_bytes and kept_bytes + new_bytes > KEPT_BYTES:
+        raise Overloaded(
+            f"{kept_bytes >> 20} MB of files wait, with these it would be more than {KEPT_BYTES >> 20} MB; "
+            "send the request again in 1 s, or elsewhere"
         )

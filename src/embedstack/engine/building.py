@@ -143,9 +143,7 @@ class Recipe:
 
     # ------------------------------------------------------------------
 
-    def _text(self) -> TextInput | None:
-        if "text" not in self.spec.inputs:
-            return None
+    def _text(self) -> TextInput:
         return TextInput(self.folder, self.spec, max_text_chars=self.how.max_text_chars)
 
     def _image(self) -> "ImageInput | None":

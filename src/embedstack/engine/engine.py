@@ -1,10 +1,7 @@
 """The local Encoder: requests are tokenised, wait in one line for the device, and come back as finished rows."""
 
-import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -12,22 +9,15 @@ from embedstack.engine import finish
 from embedstack.engine.admission import Limits
 from embedstack.engine.cache import Cache, Counts
 from embedstack.engine.lane import Lane
-from embedstack.engine.late import parts_of
+from embedstack.engine.late import Late
 from embedstack.engine.loaded import Loaded
 from embedstack.engine.naming import kind_of, pick
 from embedstack.engine.pictures import Pictures
-from embedstack.engine.reading import (
-    INLINE_CHARS,
-    in_groups,
-    off_loop,
-    usage_of_pieces,
-)
+from embedstack.engine.reading import INLINE_NUMBERS, in_groups, off_loop, usage_of_pieces
 from embedstack.engine.rows import Rows
 from embedstack.engine.scheduler import Scheduler
 from embedstack.errors import BadRequest, Unsupported
-from embedstack.inputs.late import join
 from embedstack.types import (
-    STATES,
     Classified,
     Classify,
     Decode,
@@ -50,7 +40,6 @@ from embedstack.types import (
 )
 from embedstack.watching import Load, OnBatch
 
-INLINE_NUMBERS = 200_000  # finishing this many numbers takes under a millisecond
 SCORE: frozenset[Output] = frozenset({"score"})
 
 
@@ -86,6 +75,7 @@ class Engine:
         self._scheduler = Scheduler(batch_tokens, lanes=lanes, limits=limits)
         self._lanes = [Lane(self._scheduler, self._cache, number, self.on_batch) for number in range(lanes)]
         self._rows = Rows(self._scheduler, self._cache, self._pictures, max_request_tokens)
+        self._late = Late(self._rows)
         weakref.finalize(self, self._scheduler.stop)  # an engine that nobody holds any more ends its lanes
 
     # ------------------------------------------------------------------ the door
@@ -106,9 +96,10 @@ class Engine:
         for output in request.outputs - set(spec.outputs):
             raise Unsupported(f"{spec.name!r} has no {output} output; it gives: {', '.join(spec.outputs)}")
         if request.late_chunking:
-            return await self._late_chunked(loaded, request, dim)
+            return await self._late.encode(loaded, request, dim)
         encodings, rows, usage = await self._rows.of(loaded, request, request.outputs)
-        unit = spec.normalize if request.normalize is None else request.normalize
+        # terms are as long as they are, so where there is nothing else, what was asked for changes nothing
+        unit = spec.is_unit(request.normalize if spec.outputs != ("sparse",) else None, dim)
         fingerprint = loaded.fingerprint(request, dim, normalize=unit)
 
         def finished() -> Encoded:
@@ -167,7 +158,7 @@ class Engine:
             BadRequest, DeadlineExceeded.
         """
         loaded = self.find(request.model, None)
-        items = await in_groups(request, request.items, lambda group, first: loaded.reader.pieces(
+        items = await in_groups(request, request.items, lambda group, first: loaded.text.pieces(
             group, request.max_tokens, request.truncate, first=first
         ))  # fmt: skip
         usage = usage_of_pieces(items)
@@ -182,7 +173,7 @@ class Engine:
             BadRequest: see `TextInput.decode`; DeadlineExceeded.
         """
         loaded = self.find(request.model, None)
-        texts = await in_groups(request, request.items, lambda group, first: loaded.reader.decode(
+        texts = await in_groups(request, request.items, lambda group, first: loaded.text.decode(
             group, skip_special_tokens=request.skip_special_tokens, first=first
         ))  # fmt: skip
         usage = Usage(items=len(texts), tokens=sum(len(item.ids) for item in request.items))
@@ -275,33 +266,13 @@ class Engine:
     def stop(self) -> None:
         """Finish the batches that run, refuse what waits; the models stay open."""
         self._pictures.close()
+        self._late.close()
         for lane in self._lanes:
             lane.end()
 
     def drop_rows(self) -> bool:
         """Give the memory of the finished rows back; whether any were kept."""
         return self._cache is not None and self._cache.clear()
-
-    async def _late_chunked(self, loaded: Loaded, request: Encode, dim: int) -> Encoded:
-        """The items as parts of one text; see `inputs.late`."""
-        began, spec = time.monotonic(), loaded.spec
-        texts = parts_of(request, spec)
-        unit = spec.normalize if request.normalize is None else request.normalize
-        make = partial(Encoded, spec=spec, fingerprint=loaded.fingerprint(request, dim, normalize=unit))
-        if not texts:
-            return make(usage=Usage(0, 0), dense=np.empty((0, dim), np.float32), spans=())
-        work = partial(
-            join, loaded.reader, texts, request.max_tokens, request.truncate, vocab=spec.architecture.vocab
-        )  # fmt: skip
-        joined = await off_loop(sum(len(item.text) for item in texts) > INLINE_CHARS, work)
-        rows, usage = await self._rows.of_texts(loaded, request, STATES, joined.encodings, began)
-
-        def finished() -> Floats:
-            pooled = joined.pooled([row["states"] for row in rows])
-            return finish.dense(pooled, dim, normalize=unit, cut_norm=spec.cut_norm)
-
-        dense = await off_loop(sum(row["states"].size for row in rows) > INLINE_NUMBERS, finished)
-        return make(usage=replace(usage, items=len(texts)), dense=dense, spans=joined.spans)
 
 
 def _stack(rows: Sequence[Vectors], name: Output, width: int) -> Floats:

@@ -13,9 +13,9 @@ import numpy as np
 
 from embedstack.engine import finish
 from embedstack.engine.cache import Cache
-from embedstack.engine.line import Call, Job
+from embedstack.engine.line import Call, Job, Run
 from embedstack.engine.room import is_out_of_memory
-from embedstack.engine.scheduler import Run, Scheduler
+from embedstack.engine.scheduler import Scheduler
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.runtimes import Runtime
 from embedstack.types import STATES, Batch, Floats, ModelSpec, Output, Vectors

@@ -1,4 +1,4 @@
-"""What waits: a request seen from its loop, its items as jobs, and the line that they stand in."""
+"""What waits: a request seen from its loop, its items as jobs, the line that they stand in, and a batch of them."""
 
 import asyncio
 from collections.abc import Hashable, Iterable
@@ -60,7 +60,8 @@ class Line:
     deadline: float | None = None  # on the clock of `arrived`
     call: Call | None = None  # whose line it is; needed where it has a deadline
     whole_tokens: int = 0  # of the request that it is a part of, where that comes in several lines
-    is_let_in: bool = False  # a part of such a request was let in before, so this one is, too
+    is_let_in: bool = False  # such a request was let in before its parts come
+    reserved: "Reserved | None" = None  # where its jobs have been counted until now
     is_long: bool = False  # more than one batch; goes behind the caller's short requests
     waits_since: float = 0.0
     lengths: list[int] = field(default_factory=list)
@@ -102,6 +103,40 @@ class Line:
     def _count(self) -> None:
         self.lengths = [job.encoding.cost for job in self.jobs]
         self.tokens = sum(self.lengths)
+
+
+@dataclass(slots=True, eq=False)
+class Reserved:
+    """Items of a request that was let in and that are on their way, such as pictures that nobody has decoded yet."""
+
+    caller: str
+    claim: Claim
+    tokens: int  # of each
+    token_ns: int  # see Line
+    size_bytes: int
+    items: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A batch on its way through a lane."""
+
+    group: Hashable
+    jobs: list[Job]
+    priority: Priority  # of the request that leads it
+    tokens: int
+    longest: int
+    wait_s: float  # of the request that came first
+    predicted_s: float
+    work_ns: int
+    is_capped: bool  # whether bulk items were held to their time in it
+    began: float
+    lanes: int  # that its model can use
+
+    @property
+    def padded(self) -> int:
+        """Places that attention computes."""
+        return len(self.jobs) * self.longest
 
 
 def share(known: dict[Hashable, Job], group: Hashable, job: Job) -> Job | None:

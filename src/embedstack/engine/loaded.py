@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from embedstack.errors import Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.runtimes import Runtime
 from embedstack.types import Classify, Encode, Input, ModelSpec, Output, Precision, Score, Truncate
@@ -21,21 +20,10 @@ class Loaded:
     """A model that is ready: its recipe, what reads its texts and its pictures, its place on the device."""
 
     spec: ModelSpec
-    text: TextInput | None
+    text: TextInput
     runtime: Runtime
     aliases: tuple[str, ...] = ()
     image: ImageInput | None = None
-
-    @property
-    def reader(self) -> TextInput:
-        """Of texts.
-
-        Raises:
-            Unsupported: the model takes none.
-        """
-        if self.text is None:
-            raise Unsupported(f"{self.spec.name!r} takes images only; send images, or name a model that takes texts")
-        return self.text
 
     def fingerprint(
         self, request: Encode | Score | Classify | None = None, dim: int | None = None, *, normalize: bool | None = None

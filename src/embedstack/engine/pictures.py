@@ -8,14 +8,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from embedstack.engine.reading import off_loop
+from embedstack.engine.reading import off_loop, together
 from embedstack.errors import NotReady
 from embedstack.runtimes.processor import usable_threads
-from embedstack.types import Encoding, Image, Vision
+from embedstack.types import Encoding, Image, Priority, Vision
 
 if TYPE_CHECKING:  # it imports Pillow, which a process without pictures does without
     from embedstack.inputs.image import ImageInput
@@ -23,103 +24,183 @@ if TYPE_CHECKING:  # it imports Pillow, which a process without pictures does wi
 MB = 1 << 20
 CHUNK_BYTES = 16 * MB  # of patches that a request sends on together: 27 pictures of 224 x 224, a batch or two
 ROOM_BYTES = 96 * MB  # of patches that wait or run, of all requests together
+BULK_SHARE = 2 / 3  # of that at most for bulk, so that it never fills all of it
+MOST_PASSED = 7  # interactive requests go before a bulk request that could be served, then it is its turn
+DECODING_BYTES = 1024 * MB  # of all that is being decoded: the largest picture by default, or six of 12 million pixels
 AT_ONCE_HERE = 2  # chunks of one request: one on the device, one that is decoded meanwhile
-INLINE_BYTES = MB  # a digest of so much takes a millisecond
+INLINE_BYTES = 1 << 16  # digests and heads of so much take 10 ms at most; usual ones a tenth of one
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a file tells before it is decoded."""
+
+    digest: bytes  # equal files give equal vectors, and need no decoding to be known
+    decoding_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """Of one event loop."""
+
+    patches: Room  # of those that are decoded and wait for the device
+    decoding: Room
 
 
 class Pictures:
-    """What one engine decodes with. As many pictures are decoded at once as there are threads to use.
+    """What one engine decodes with. As many pictures are decoded at once as there are threads, if memory allows.
 
     Args:
         room_bytes: for those that are decoded and wait for the device, for each event loop.
+        decoding_bytes: for those that are being decoded; a larger one is decoded alone.
     """
 
-    def __init__(self, room_bytes: int = ROOM_BYTES) -> None:
-        self._room_bytes = room_bytes
-        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, Room] = WeakKeyDictionary()
+    def __init__(self, room_bytes: int = ROOM_BYTES, decoding_bytes: int = DECODING_BYTES) -> None:
+        self._room_bytes, self._decoding_bytes = room_bytes, decoding_bytes
+        self._rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = WeakKeyDictionary()
+        self._workers = usable_threads()
         self._threads: ThreadPoolExecutor | None = None
         self._changing = Lock()
         self._is_open = True
 
-    def room(self) -> Room:
+    def rooms(self) -> Rooms:
         """Of the event loop that runs."""
         with self._changing:
-            return self._rooms.setdefault(asyncio.get_running_loop(), Room(self._room_bytes))
+            bulk_bytes = int(self._room_bytes * BULK_SHARE)
+            made = Rooms(Room(self._room_bytes, bulk_bytes), Room(self._decoding_bytes))
+            return self._rooms.setdefault(asyncio.get_running_loop(), made)
 
-    async def decoded(self, image: ImageInput, items: Mapping[int, Image]) -> dict[int, Encoding]:
+    async def looked(self, image: ImageInput, items: Mapping[int, Image]) -> dict[int, Looked]:
+        """What their files tell, each by its place in its request.
+
+        Raises:
+            BadRequest, TooLong, Unsupported: see ImageInput.
+        """
+        is_long = sum(len(item.data) for item in items.values()) > INLINE_BYTES
+        return await off_loop(is_long, lambda: {
+            place: Looked(hashlib.blake2b(item.data, digest_size=32).digest(), image.decoding_bytes(item, place))
+            for place, item in items.items()
+        })  # fmt: skip
+
+    async def decoded(
+        self,
+        image: ImageInput,
+        items: Mapping[int, Image],
+        looked: Mapping[int, Looked],
+        priority: Priority = "interactive",
+    ) -> dict[int, Encoding]:
         """Each by its place in its request.
 
         Raises:
             BadRequest, TooLong, Unsupported: see ImageInput. NotReady: the engine is stopping.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            threads = self._workers()
-            work = [loop.run_in_executor(threads, image.encode_one, item, place) for place, item in items.items()]
-        except RuntimeError as error:
-            raise NotReady("the engine is stopping; send the request to another replica") from error
-        try:
-            return dict(zip(items, await asyncio.gather(*work), strict=True))
-        finally:
-            for one in work:
-                one.cancel()  # those that nobody waits for any more are not begun
-            await asyncio.gather(*work, return_exceptions=True)
+        loop, room = asyncio.get_running_loop(), self.rooms().decoding
+        made: dict[int, Encoding] = {}
+
+        async def one(place: int) -> None:
+            size = max(looked[place].decoding_bytes, room.size // self._workers)  # so that no more wait for a thread
+            await room.take(size, priority)
+            try:
+                work = loop.run_in_executor(self._executor(), self._decode, image, items[place], place)
+            except RuntimeError as error:
+                room.give(size, priority)
+                raise _stopping() from error
+            work.add_done_callback(lambda _: room.give(size, priority))  # not before: a thread cannot be given up
+            made[place] = await asyncio.shield(work)
+
+        await together([one(place) for place in items])
+        return made
 
     def close(self) -> None:
         """Begin nothing more."""
         with self._changing:
             self._is_open = False
             if self._threads is not None:
-                self._threads.shutdown(wait=False, cancel_futures=True)
+                self._threads.shutdown(wait=False)
 
-    def _workers(self) -> ThreadPoolExecutor:
+    def _decode(self, image: ImageInput, item: Image, place: int) -> Encoding:
+        if not self._is_open:
+            raise _stopping()
+        return image.encode_one(item, place)
+
+    def _executor(self) -> ThreadPoolExecutor:
         with self._changing:
             if not self._is_open:
                 raise RuntimeError("closed")
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(usable_threads(), thread_name_prefix="embedstack-pictures")
+                self._threads = ThreadPoolExecutor(self._workers, thread_name_prefix="embedstack-pictures")
             return self._threads
 
 
-class Room:
-    """So many bytes; who comes first is served first. Of one event loop."""
+def _stopping() -> NotReady:
+    return NotReady("the engine is stopping; send the request to another replica")
 
-    def __init__(self, size_bytes: int) -> None:
-        self._size = self._free = size_bytes
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+class Room:
+    """So many bytes, of one event loop: interactive requests before bulk, otherwise in the order of asking.
+
+    Args:
+        bulk_size: of it at most for bulk, which waits long for the device and must not keep others from it.
+    """
+
+    def __init__(self, size: int, bulk_size: int | None = None) -> None:
+        self.size = self._free = size
+        self._bulk_size = self._bulk_free = size if bulk_size is None else bulk_size
+        self._waiting: dict[Priority, deque[tuple[int, asyncio.Future[None]]]] = {
+            "interactive": deque(),
+            "bulk": deque(),
+        }
+        self._passed = 0  # interactive requests that were served while bulk waited
 
     @asynccontextmanager
-    async def of(self, size_bytes: int) -> AsyncIterator[None]:
+    async def of(self, size: int, priority: Priority = "interactive") -> AsyncIterator[None]:
         """Held within the block; what is larger than all of it takes all of it."""
-        size = min(size_bytes, self._size)
-        await self._taken(size)
+        await self.take(size, priority)
         try:
             yield
         finally:
-            self._give(size)
+            self.give(size, priority)
 
-    async def _taken(self, size: int) -> None:
+    async def take(self, size: int, priority: Priority) -> None:
+        """Wait for it."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((size, turn))
+        self._waiting[priority].append((size, turn))
         self._serve()
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # it was its turn just then
-                self._give(size)
-            self._serve()
+                self.give(size, priority)
+            elif (size, turn) in self._waiting[priority]:
+                self._waiting[priority].remove((size, turn))
+                self._serve()
             raise
 
-    def _give(self, size: int) -> None:
-        self._free += size
+    def give(self, size: int, priority: Priority) -> None:
+        """Back, as much as was asked for."""
+        self._change(min(size, self.size), priority)
         self._serve()
 
+    def _change(self, size: int, priority: Priority) -> None:
+        self._free += size
+        if priority == "bulk":
+            self._bulk_free += size
+
     def _serve(self) -> None:
-        while self._waiting and (self._waiting[0][1].cancelled() or self._waiting[0][0] <= self._free):
-            size, turn = self._waiting.popleft()
+        while (priority := self._next()) and min(self._waiting[priority][0][0], self.size) <= self._free:
+            size, turn = self._waiting[priority].popleft()
+            self._passed = self._passed + 1 if priority == "interactive" and self._waiting["bulk"] else 0
             if not turn.cancelled():
-                self._free -= size
+                self._change(-min(size, self.size), priority)
                 turn.set_result(None)
+
+    def _next(self) -> Priority | None:
+        """Whose turn it is, whether there is room or not."""
+        interactive, bulk = self._waiting["interactive"], self._waiting["bulk"]
+        bulk_fits = bool(bulk) and (min(bulk[0][0], self.size) <= self._bulk_free or self._bulk_free == self._bulk_size)
+        if interactive and not (bulk_fits and self._passed >= MOST_PASSED):
+            return "interactive"
+        return "bulk" if bulk_fits else None
 
 
 def chunks(places: Sequence[int], vision: Vision) -> list[Sequence[int]]:
@@ -131,9 +212,3 @@ def chunks(places: Sequence[int], vision: Vision) -> list[Sequence[int]]:
 def size_bytes(vision: Vision) -> int:
     """Of one picture's patches."""
     return 4 * vision.tokens * vision.patch_width
-
-
-async def digests(items: Sequence[Image]) -> list[bytes]:
-    """Of their files: equal files give equal vectors, and need no decoding to be known."""
-    is_long = sum(len(item.data) for item in items) > INLINE_BYTES
-    return await off_loop(is_long, lambda: [hashlib.blake2b(item.data, digest_size=32).digest() for item in items])

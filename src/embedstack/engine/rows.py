@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import cast
 
@@ -11,10 +12,10 @@ import numpy as np
 
 from embedstack.engine.cache import Cache
 from embedstack.engine.lane import Group
-from embedstack.engine.line import Call, Job, Line
+from embedstack.engine.line import Call, Job, Line, Reserved
 from embedstack.engine.loaded import Loaded, document_tokens
 from embedstack.engine.naming import kind_of
-from embedstack.engine.pictures import AT_ONCE_HERE, Pictures, chunks, digests, size_bytes
+from embedstack.engine.pictures import AT_ONCE_HERE, Looked, Pictures, chunks, size_bytes
 from embedstack.engine.reading import content, in_groups, late, timed, together, usage_of, within
 from embedstack.engine.scheduler import Scheduler
 from embedstack.errors import TooLong, Unsupported
@@ -37,12 +38,27 @@ from embedstack.types import (
 Asking = Encode | Score | Classify
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Parts:
-    """A request that comes to the line in several parts: what they are together, and whether one was let in."""
+    """A request that comes to the line in several parts: what they are together, and whether they were let in."""
 
     tokens: int
     is_let_in: bool = False
+    reserved: Reserved | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The pictures of one request, each by its place in that."""
+
+    vision: Vision
+    group: Group
+    items: Mapping[int, Image]
+    looked: Mapping[int, Looked]
+    keys: Mapping[int, Hashable]
+    first: Mapping[int, int]  # the place of the first of equal files
+    missing: Sequence[int]  # of those, in order, what has to be computed
+    rows: dict[int, Vectors]  # of those, as far as they are known
 
 
 class Rows:
@@ -69,7 +85,7 @@ class Rows:
         began = time.monotonic()
         if isinstance(request, Encode) and loaded.image is not None and kind_of(request.items) == "image":
             return await within(request.deadline, self._of_pictures(loaded, request, outputs, began))
-        encodings = await in_groups(request, request.items, lambda group, first: loaded.reader.encode(
+        encodings = await in_groups(request, request.items, lambda group, first: loaded.text.encode(
             group, request.max_tokens, request.truncate, first=first, document_tokens=document_tokens(request)
         ))  # fmt: skip
         return encodings, *await self.of_texts(loaded, request, outputs, encodings, began)
@@ -90,7 +106,7 @@ class Rows:
             parts: what they are a part of.
         """
         usage = usage_of(encodings)
-        self._check_tokens(usage.tokens)
+        self._check_tokens(parts.tokens if parts else usage.tokens)
         group = Group(loaded.runtime, loaded.spec, outputs, loaded.identity(outputs))
         keys = [(group.identity, content(encoding)) for encoding in encodings]
         rows = self._known(keys, request, outputs)
@@ -110,49 +126,76 @@ class Rows:
         encodings = await _read(loaded, request)
         usage = usage_of(encodings)
         self._check_tokens(usage.tokens)
-        rows: dict[int, Vectors] = {}
-        calls: list[Call] = []
-        parts = Parts(usage.tokens)
-        works = [self._see(loaded, request, rows, calls, parts)]
         texts = {n: encodings[n] for n, item in enumerate(request.items) if not isinstance(item, Image)}
-        if texts:
-            works.append(self._compare(loaded, request, texts, rows, parts))
-        await together(works)
-        return encodings, [rows[place] for place in range(len(encodings))], timed(usage, began, calls)
+        sight = await self._looked(loaded, request)
+        calls: list[Call] = []
+        with self._let_in(sight, request, usage.tokens) as parts:
+            works = [self._see(sight, loaded, request, calls, parts)]
+            if texts:
+                works.append(self._compare(loaded, request, texts, sight.rows, parts))
+            await together(works)
+        rows = [sight.rows[sight.first.get(place, place)] for place in range(len(encodings))]
+        return encodings, rows, timed(usage, began, calls)
 
     async def _compare(
         self, loaded: Loaded, request: Encode, texts: Mapping[int, Encoding], rows: dict[int, Vectors], parts: Parts
     ) -> None:
         """The texts among pictures."""
-        made, _ = await self.of_texts(loaded, request, DENSE, list(texts.values()), 0.0, parts)
+        made, _ = await self.of_texts(loaded, request, DENSE, list(texts.values()), 0.0, replace(parts, reserved=None))
         rows.update(zip(texts, made, strict=True))
 
-    async def _see(
-        self, loaded: Loaded, request: Encode, rows: dict[int, Vectors], calls: list[Call], parts: Parts
-    ) -> None:
+    async def _looked(self, loaded: Loaded, request: Encode) -> Sight:
+        """What is known of a file needs no decoding; equal files are decoded and computed once."""
+        assert loaded.image is not None
+        items = {place: item for place, item in enumerate(request.items) if isinstance(item, Image)}
+        looked = await self._pictures.looked(loaded.image, items)
+        group = Group(loaded.runtime, loaded.spec, DENSE, loaded.identity(DENSE, kind="image"))
+        keys = {place: (group.identity, one.digest) for place, one in looked.items()}
+        same: dict[Hashable, int] = {}
+        first = {place: place if request.whole else same.setdefault(key, place) for place, key in keys.items()}
+        places = [place for place in items if first[place] == place]
+        known = self._known([keys[place] for place in places], request, DENSE)
+        rows = {place: row for place, row in zip(places, known, strict=True) if row is not None}
+        missing = [place for place in places if place not in rows]
+        return Sight(_vision(loaded), group, items, looked, keys, first, missing, rows)
+
+    @contextmanager
+    def _let_in(self, sight: Sight, request: Encode, tokens: int) -> Iterator[Parts]:
+        """Refused before anything is decoded, or counted as waiting until it stands in the line.
+
+        Args:
+            tokens: of the whole request.
+        """
+        if not sight.missing:
+            yield Parts(tokens)
+            return
+        group = sight.group
+        line = Line(group, [], request.priority, request.caller, time.monotonic(), lanes=group.runtime.lanes,
+                    deadline=request.deadline, whole_tokens=tokens)  # fmt: skip
+        size_bytes = sum(len(sight.items[place].data) for place in sight.missing)
+        reserved = self._scheduler.reserve(line, len(sight.missing), sight.vision.tokens, size_bytes)
+        try:
+            yield Parts(tokens, is_let_in=True, reserved=reserved)
+        finally:
+            self._scheduler.release(reserved)
+
+    async def _see(self, sight: Sight, loaded: Loaded, request: Encode, calls: list[Call], parts: Parts) -> None:
         """Pictures, some at a time: those that follow are decoded while the device works on those before."""
-        vision = _vision(loaded)
-        pictures = {place: item for place, item in enumerate(request.items) if isinstance(item, Image)}
-        here, room = asyncio.Semaphore(AT_ONCE_HERE), self._pictures.room()
+        image = loaded.image
+        assert image is not None
+        here, room = asyncio.Semaphore(AT_ONCE_HERE), self._pictures.rooms().patches
 
         async def some(places: Sequence[int]) -> None:
-            async with here, room.of(size_bytes(vision) * len(places)):
-                call = await self._seen(loaded, request, {place: pictures[place] for place in places}, parts)
+            async with here, room.of(size_bytes(sight.vision) * len(places), request.priority):
+                items = {place: sight.items[place] for place in places}
+                decoded = await self._pictures.decoded(image, items, sight.looked, request.priority)
+                encodings = dict(enumerate(decoded[place] for place in places))
+                keys = [sight.keys[place] for place in places]
+                call = await self._call(sight.group, request, encodings, keys, [None] * len(places), parts)
             calls.append(call)
-            rows.update(zip(places, cast("list[Vectors]", call.rows), strict=True))
+            sight.rows.update(zip(places, cast("list[Vectors]", call.rows), strict=True))
 
-        await together([some(places) for places in chunks(list(pictures), vision)])
-
-    async def _seen(self, loaded: Loaded, request: Encode, pictures: Mapping[int, Image], parts: Parts) -> Call:
-        """Pictures together: what is known of a file needs no decoding."""
-        assert loaded.image is not None
-        group = Group(loaded.runtime, loaded.spec, DENSE, loaded.identity(DENSE, kind="image"))
-        keys = [(group.identity, digest) for digest in await digests(list(pictures.values()))]
-        rows = self._known(keys, request, DENSE)
-        missing = {place: n for n, place in enumerate(pictures) if rows[n] is None}
-        decoded = await self._pictures.decoded(loaded.image, {place: pictures[place] for place in missing})
-        encodings = {n: decoded[place] for place, n in missing.items()}
-        return await self._call(group, request, encodings, keys, rows, parts)
+        await together([some(places) for places in chunks(sight.missing, sight.vision)])
 
     # ------------------------------------------------------------------ the line
 
@@ -195,13 +238,9 @@ class Rows:
                 call=call,
                 whole_tokens=parts.tokens,
                 is_let_in=parts.is_let_in,
+                reserved=parts.reserved,
             )
-
-            def submit() -> None:
-                self._scheduler.submit(line)
-                parts.is_let_in = True
-
-            await self._wait(call, request.deadline, submit)
+            await self._wait(call, request.deadline, lambda: self._scheduler.submit(line))
         return call
 
     async def _wait(self, call: Call, deadline: float | None, submit: Callable[[], None]) -> None:
@@ -231,7 +270,7 @@ async def _read(loaded: Loaded, request: Encode) -> list[Encoding]:
 
 
 async def _texts(loaded: Loaded, request: Encode, items: Sequence[Item], before: int) -> list[Encoding]:
-    return await in_groups(request, items, lambda group, first: loaded.reader.encode(
+    return await in_groups(request, items, lambda group, first: loaded.text.encode(
         group, request.max_tokens, request.truncate, first=before + first
     ))  # fmt: skip
 

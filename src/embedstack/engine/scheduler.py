@@ -7,37 +7,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Condition
 
-from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Limits, Taken, admit
-from embedstack.engine.line import Call, Job, Line, share
+from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Limits, Taken, admit, admit_bytes
+from embedstack.engine.line import Call, Job, Line, Reserved, Run, share
 from embedstack.engine.packing import Shares, choose
 from embedstack.engine.room import Devices, Room
 from embedstack.errors import NotReady, Overloaded
-from embedstack.types import Priority
 
 QUIET_S = 5.0  # after so long without an interactive request bulk fills its batches: who types asks again sooner
 STARTS = 2  # a bulk batch may take so many runs' starts, or a slow start would be paid for every item
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """A batch on its way through a lane."""
-
-    group: Hashable
-    jobs: list[Job]
-    priority: Priority  # of the request that leads it
-    tokens: int
-    longest: int
-    wait_s: float  # of the request that came first
-    predicted_s: float
-    work_ns: int
-    is_capped: bool  # whether bulk items were held to their time in it
-    began: float
-    lanes: int  # that its model can use
-
-    @property
-    def padded(self) -> int:
-        """Places that attention computes."""
-        return len(self.jobs) * self.longest
 
 
 @dataclass(slots=True)
@@ -85,7 +62,7 @@ class Scheduler:
         self._shares, self._taken = Shares(), Taken()
         self._is_open = True
         self._counts = Counts()
-        self.waiting_tokens = 0
+        self.waiting_tokens = self._kept_bytes = 0
 
     def counts(self) -> Counts:
         """A copy."""
@@ -117,11 +94,9 @@ class Scheduler:
             Overloaded, DeadlineExceeded: see `admit`. The request is refused as a whole and leaves no trace.
         """
         with self._changed:
-            if not self._is_open:
-                raise NotReady("the engine is stopping; send the request to another replica")
-            self._admit(line)
-            if line.priority == "interactive":
-                self._interactive_at = self._clock()
+            self._let_in(line)
+            if line.reserved is not None:
+                self._expect(line.reserved, -len(line.jobs))
             if not line.is_whole:
                 known = self._shared if line.priority == "interactive" else {}
                 waits = (share(known, line.group, job) for job in line.jobs)
@@ -129,6 +104,49 @@ class Scheduler:
             line.arrange(self._budget)
             if line.jobs:
                 self._enter(line)
+
+    def reserve(self, line: Line, items: int, tokens: int, size_bytes: int) -> Reserved:
+        """Let in what comes later, in lines of its own; until then it counts as if it waited here.
+
+        Args:
+            line: without jobs.
+            tokens: of each item.
+            size_bytes: that the request keeps until it ends.
+        Raises: as `submit`.
+        """
+        with self._changed:
+            self._let_in(line, size_bytes)
+            made = Reserved(line.caller, line.claim, tokens, line.token_ns, size_bytes)
+            self._kept_bytes += size_bytes
+            self._expect(made, items)
+            return made
+
+    def release(self, reserved: Reserved) -> None:
+        """What has not come will not."""
+        with self._changed:
+            self._kept_bytes -= reserved.size_bytes
+            self._expect(reserved, -reserved.items)
+
+    def _expect(self, reserved: Reserved, change: int) -> None:
+        """So many items more are to come."""
+        reserved.items += change
+        if self._is_open:  # else all that waited is forgotten
+            self._counts.waiting_items += change
+            self.waiting_tokens += change * reserved.tokens
+            self._backlog.add(reserved.caller, reserved.claim, change * reserved.tokens * reserved.token_ns)
+
+    def _let_in(self, line: Line, size_bytes: int = 0) -> None:
+        if not self._is_open:
+            raise NotReady("the engine is stopping; send the request to another replica")
+        try:
+            if self._limits.max_wait_s is not None:
+                admit_bytes(self._kept_bytes, size_bytes)
+            self._admit(line)
+        except Overloaded:
+            self._counts.refused += 1
+            raise
+        if line.priority == "interactive":
+            self._interactive_at = self._clock()
 
     def _admit(self, line: Line) -> None:
         line.is_long = max(line.whole_tokens, sum(job.encoding.cost for job in line.jobs)) > self._budget
@@ -151,21 +169,17 @@ class Scheduler:
             )
             for is_long_before in (self._is_long_before(self._budget * line.token_ns), False)
         )
-        try:
-            admit(
-                self._backlog,
-                line.caller,
-                line.claim,
-                limit_ns,
-                fair_ns=fair_ns,
-                running_ns=running_ns,
-                lanes=lanes,
-                left_s=None if line.deadline is None else line.deadline - self._clock(),
-                left=self._taken.left(self._clock()),
-            )
-        except Overloaded:
-            self._counts.refused += 1
-            raise
+        admit(
+            self._backlog,
+            line.caller,
+            line.claim,
+            limit_ns,
+            fair_ns=fair_ns,
+            running_ns=running_ns,
+            lanes=lanes,
+            left_s=None if line.deadline is None else line.deadline - self._clock(),
+            left=self._taken.left(self._clock()),
+        )
 
     def _is_long_before(self, full_ns: int) -> bool:
         return self._before_ns > LONG_BATCH * full_ns

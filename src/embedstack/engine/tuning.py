@@ -77,8 +77,7 @@ def _tried(build: Build, spec: ModelSpec, lanes: int, budget: int, clock: Clock)
 def _rate(runtime: Runtime, spec: ModelSpec, lanes: int, budget: int, clock: Clock) -> tuple[float, float]:
     """Batches a second with all lanes busy, and the seconds that one takes."""
     length = min(LENGTH, spec.max_tokens)
-    is_text = "text" in spec.inputs
-    batch = _batch(spec, [length] * max(1, budget // length)) if is_text else _pictures(spec, budget)
+    batch = _batch(spec, [length] * max(1, budget // length))
     wanted = frozenset(spec.outputs[:1])
     runtime.run(batch, wanted)  # what only the first run does is not counted
 
@@ -105,7 +104,7 @@ def warm_up(runtime: Runtime, spec: ModelSpec, *, budget_s: float, clock: Clock 
     wanted: frozenset[Output] = frozenset(spec.outputs[:1])
     if "image" in spec.inputs:
         runtime.run(_pictures(spec, 1), DENSE)
-    for length in LADDER if "text" in spec.inputs else ():
+    for length in LADDER:
         if length > spec.max_tokens or clock() - began > budget_s:
             break
         runtime.run(_batch(spec, [length]), wanted)
@@ -125,7 +124,7 @@ def run_all_sizes(runtime: Runtime, spec: ModelSpec, *, budget: int) -> None:
         [8],
         *([length] * (budget // length) for length in (min(LENGTH, longest), min(256, longest), longest)),
     ]
-    works = [(_batch(spec, lengths), frozenset(spec.outputs)) for lengths in batches] if "text" in spec.inputs else []
+    works = [(_batch(spec, lengths), frozenset(spec.outputs)) for lengths in batches]
     if "image" in spec.inputs:
         works += [(_pictures(spec, tokens), DENSE) for tokens in (1, budget)]
     with ThreadPoolExecutor(runtime.lanes) as threads:

@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from embedstack.errors import BadRequest, EmbedstackError, RuntimeFailed, TooLong
 from embedstack.inputs.effort import check_effort
+from embedstack.inputs.ending import check_ending
 from embedstack.inputs.picture import check_picture
 
 READERS: Mapping[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
@@ -57,10 +58,9 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int, what: str = "an imag
         TooLong: over a limit. Unsupported: of no format that is read.
         BadRequest: empty, broken, or shorter than it says. RuntimeFailed: there is no memory for it.
     """
-    if not data:
-        raise BadRequest(f"{what} is empty; send the bytes of a PNG, JPEG, WebP or GIF")
-    name, width, height = check_picture(data, max_bytes=max_bytes, max_pixels=max_pixels, what=what)
+    name, width, height = measure(data, max_bytes=max_bytes, max_pixels=max_pixels, what=what)
     check_effort(data, name, width * height, what)
+    check_ending(data, name, width * height, what)
     try:
         return _decoded(name, data, max_pixels, what)
     except EmbedstackError:
@@ -72,6 +72,13 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int, what: str = "an imag
     except Exception as error:  # a broken file can raise almost anything in Pillow's readers
         why = str(error)[:SHOWN_CHARS] or type(error).__name__
         raise BadRequest(f"{what} ({name}) cannot be decoded ({why}); send the whole file") from error
+
+
+def measure(data: bytes, *, max_bytes: int, max_pixels: int, what: str = "an image") -> tuple[str, int, int]:
+    """Format, width and height as its head tells them; see `decode`."""
+    if not data:
+        raise BadRequest(f"{what} is empty; send the bytes of a PNG, JPEG, WebP or GIF")
+    return check_picture(data, max_bytes=max_bytes, max_pixels=max_pixels, what=what)
 
 
 def _decoded(name: str, data: bytes, max_pixels: int, what: str) -> Pillow.Image:

@@ -6,6 +6,7 @@ take Pillow 13 five seconds. No other format that is read has either.
 """
 
 import re
+from collections.abc import Iterator
 
 from embedstack.errors import TooLong
 
@@ -44,10 +45,23 @@ def _check_notes(data: bytes, what: str) -> None:
         at += 12 + int.from_bytes(data[at : at + 4], "big")
 
 
+def markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Those of a JPEG up to its end, each with where it is over; what looks like one in a segment is none."""
+    at = 2
+    while marker := MARKER.search(data, at):
+        at, kind = marker.end(), data[marker.end() - 1]
+        yield kind, at
+        if kind == END:
+            return
+        if kind not in ALONE:
+            at += int.from_bytes(data[at : at + 2], "big")
+
+
 def _check_passes(data: bytes, pixels: int, what: str) -> None:
-    at, passes, segments = 2, 0, 0
-    while (marker := MARKER.search(data, at)) and (kind := data[marker.end() - 1]) != END:
-        at = marker.end()
+    passes = segments = 0
+    for kind, _ in markers(data):
+        if kind == END:
+            return
         passes += kind == PASS
         segments += kind != PASS
         if passes * pixels > MAX_PASS_PIXELS:
@@ -57,5 +71,3 @@ def _check_passes(data: bytes, pixels: int, what: str) -> None:
             )
         if segments > MAX_JPEG_SEGMENTS:
             raise TooLong(f"{what} (jpeg) holds more than {MAX_JPEG_SEGMENTS} segments; save it again without metadata")
-        if kind not in ALONE:
-            at += int.from_bytes(data[at : at + 2], "big")

@@ -4,25 +4,27 @@ Every step and its rounding are those of transformers 5.23 (`CLIPImageProcessorP
 resizes bytes, so that the pixels are the same, and a table of the 256 values of each colour gives the same float32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from embedstack.errors import TooLong
-from embedstack.inputs.decode import decode
+from embedstack.errors import RuntimeFailed, TooLong
+from embedstack.inputs.decode import decode, measure
 from embedstack.types import Encoding, Floats, Image, Vision
 
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 50_000_000
+DECODING_BYTES: Mapping[str, int] = {"png": 12, "jpeg": 13, "gif": 9, "webp": 21}
+"""For each pixel, at most: of 6 million pixels in Pillow 13, transparent, turned, progressive, CMYK or lossless."""
 
 
 class ImageInput:
     """What one model does with a picture before its graph; safe to call from several threads.
 
     Pillow decodes and resizes without the interpreter's lock, so pictures are worth giving to several threads, one
-    each. A thread holds 4 to 9 bytes for each pixel of the picture in its hands.
+    each; `decoding_bytes` says what such a thread holds at most.
     """
 
     def __init__(self, vision: Vision, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> None:
@@ -48,11 +50,27 @@ class ImageInput:
         """One picture alone; its place in its request is for messages. See `encode`."""
         return Encoding(self._ids, patches=self._patches(self.pixels(item, place)))
 
+    def decoding_bytes(self, item: Image, place: int = 0) -> int:
+        """What decoding and resizing it take of memory at most, told by its head.
+
+        Raises:
+            BadRequest, TooLong, Unsupported: see `encode`.
+        """
+        what = f"image {place}"
+        name, width, height = measure(item.data, max_bytes=self._max_bytes, max_pixels=self._max_pixels, what=what)
+        wide, high = self._size(width, height, what)
+        return width * height * DECODING_BYTES[name] + 4 * wide * (height + high)
+
     def pixels(self, item: Image, place: int = 0) -> NDArray[np.uint8]:
         """The square that the model sees, before it is normalised: (side, side, 3)."""
         what = f"image {place}"
         picture = decode(item.data, max_bytes=self._max_bytes, max_pixels=self._max_pixels, what=what)
-        return np.asarray(self._square(picture, *self._size(picture, what)))
+        size = self._size(picture.width, picture.height, what)
+        try:
+            return np.asarray(self._square(picture, *size))
+        except MemoryError as error:
+            said = f"{picture.width} x {picture.height}"
+            raise RuntimeFailed(f"there is no memory to resize the {said} pixels of {what}; try later") from error
 
     def _square(self, picture: Pillow.Image, width: int, height: int) -> Pillow.Image:
         """The middle of the picture at its new size.
@@ -69,9 +87,9 @@ class ImageInput:
         columns = picture.resize((width, picture.height), filtered).crop((left, 0, left + side, picture.height))
         return columns.resize((side, height), filtered).crop((0, top, side, top + side))
 
-    def _size(self, picture: Pillow.Image, what: str) -> tuple[int, int]:
+    def _size(self, width: int, height: int, what: str) -> tuple[int, int]:
         """Width and height after resizing; the longer side is rounded down."""
-        side, width, height = self._vision.side, picture.width, picture.height
+        side = self._vision.side
         if self._vision.fit == "squash":
             return side, side
         longer = int(side * max(width, height) / min(width, height))

@@ -11,7 +11,11 @@ from embedstack.inputs.checks import check_text
 from embedstack.inputs.text import TextInput
 from embedstack.types import Encoding, Floats, Piece, Span, Text, Truncate
 
-OVERLAP = 4  # neighbours share at least this part of a window, so each token sees an eighth of one to either side
+# neighbours share at least this part of a window, so each token sees an eighth of one to either side; where windows
+# become others, the number of `late_chunking` in `ModelSpec.fingerprint` is raised
+OVERLAP = 4
+HELD_BYTES = 64 << 20  # of the states of one text that are in memory at once; one window at least
+STATE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +43,41 @@ class Joined:
     before: int
     spans: tuple[Span, ...]
 
-    def pooled(self, states: Sequence[Floats]) -> Floats:
-        """(parts, hidden): the mean of each part's tokens, summed in float64.
+    def groups(self, hidden: int) -> list[slice]:
+        """The windows in order, so many at a time as may have their states in memory."""
+        size = max(1, HELD_BYTES // (STATE_BYTES * hidden * self.encodings[0].cost))
+        return [slice(first, first + size) for first in range(0, len(self.windows), size)]
 
-        Args:
-            states: (tokens, hidden) of each window.
-        """
-        taken = zip(self.windows, states, strict=True)
-        own = np.concatenate([s[self.before + w.first - w.start : self.before + w.last - w.start] for w, s in taken])
-        parts = [own[span.start - self.before : span.stop - self.before] for span in self.spans]
-        return np.stack([part.mean(axis=0, dtype=np.float64) for part in parts]).astype(np.float32)
+
+class Means:
+    """The mean of each part's tokens, summed in float64 window by window, so that no states have to be kept."""
+
+    def __init__(self, joined: Joined, hidden: int) -> None:
+        self._before = joined.before
+        self._starts = np.array([span.start for span in joined.spans]) - joined.before
+        self._counts = np.array([span.stop - span.start for span in joined.spans])
+        self._sums = np.zeros((len(joined.spans), hidden))
+
+    def add(self, windows: Sequence[Window], states: Sequence[Floats]) -> None:
+        """Windows, with the states of each: (tokens, hidden)."""
+        for window, rows in zip(windows, states, strict=True):
+            at = self._before - window.start
+            own = rows[at + window.first : at + window.last].astype(np.float64)
+            part = int(np.searchsorted(self._starts, window.first, "right")) - 1
+            end = int(np.searchsorted(self._starts, window.last))
+            self._sums[part:end] += np.add.reduceat(own, np.maximum(self._starts[part:end] - window.first, 0))
+
+    def rows(self) -> Floats:
+        """(parts, hidden), once all windows are there."""
+        return np.asarray(self._sums / self._counts[:, None], np.float32)
 
 
 def join(text: TextInput, items: Sequence[Text], max_tokens: int | None, truncate: Truncate, *, vocab: int) -> Joined:
     """Read the parts as one text, joined by nothing but what stands in them.
 
-    A token that lies in two parts belongs to the one that holds its first character which is no white space. A text
-    over the limit is read in windows of the limit's size; the states of a token come from the window in which it
-    stands farthest from an end.
+    A token that lies in two parts belongs to the one that holds its first character which is no white space; one of
+    white space alone to the one that it begins in, or with the word that it begins. A text over the limit is read in
+    windows of the limit's size; the states of a token come from the window in which it stands farthest from an end.
 
     Args:
         items: at least one, all of one role.
@@ -64,14 +85,15 @@ def join(text: TextInput, items: Sequence[Text], max_tokens: int | None, truncat
         truncate: what is over the limit is refused or read in windows; nothing is cut.
     Raises:
         BadRequest: an empty part, or one without a token; and as `TextInput.encode`.
-        TooLong: over the limit and `truncate` is refuse.
+        TooLong: over the limit and `truncate` is refuse; or over `max_text_chars` together in any case.
     """
     roles = sorted({item.role for item in items})
     if len(roles) > 1:
         raise BadRequest(f"the parts of one text have one role, not {' and '.join(map(repr, roles))}; send one of them")
     for place, item in enumerate(items):
-        check_text(item.text, f"text {place}")
+        check_text(item.text, f"text {place}", text.max_text_chars)
     whole = Text("".join(item.text for item in items), roles[0])
+    check_text(whole.text, "the text that the parts make together", text.max_text_chars)
     if text.begins_with_prompt(whole.text):  # the other windows would be without
         raise BadRequest("text 0 begins with a prompt, which goes before each window; leave it out and send its role")
     text.require_prompt(whole, 0)
@@ -117,9 +139,9 @@ def _framed(pieces: Sequence[Piece]) -> tuple[Sequence[Piece], Sequence[Piece], 
 def _spans(items: Sequence[Text], own: Sequence[Piece], before: int) -> tuple[Span, ...]:
     ends = list(accumulate(len(item.text) for item in items))
     counts, part = [0] * len(items), 0
-    for piece in own:
+    for piece, following in zip(own, [*own[1:], None], strict=True):
         if piece.start is not None:  # one that stands for no character goes with the one before
-            at = piece.start + len(piece.text) - len(piece.text.lstrip())
+            at = piece.start + _white(piece, following)
             part = next((number for number in range(part, len(ends)) if at < ends[number]), len(ends) - 1)
         counts[part] += 1
     if 0 in counts:
@@ -128,3 +150,12 @@ def _spans(items: Sequence[Text], own: Sequence[Piece], before: int) -> tuple[Sp
         )
     starts = list(accumulate(counts, initial=before))
     return tuple(Span(number, start, stop) for number, (start, stop) in enumerate(pairwise(starts)))
+
+
+def _white(piece: Piece, following: Piece | None) -> int:
+    """Characters at a token's beginning that do not say whose it is."""
+    blank = len(piece.text) - len(piece.text.lstrip())
+    if blank < len(piece.text):
+        return blank
+    begins_a_word = piece.text == " " and following is not None and following.text[:1].strip() != ""
+    return int(begins_a_word)

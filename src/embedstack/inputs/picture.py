@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from embedstack.errors import BadRequest, TooLong, Unsupported
 from embedstack.types import Image, Link
@@ -12,7 +12,8 @@ Size = tuple[int, int]
 
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,19}:")
 DATA_URL = re.compile(r"data:(?P<media>[^;,]{0,100})(?:;[^;,]{1,100}){0,4}?(?P<coded>;base64)?,", re.IGNORECASE)
-MAX_SEGMENTS = 4096  # of a file before its size; photographs have some tens, the largest colour profiles 255
+MAX_SEGMENTS = 4096  # of a file before its size; photographs have some tens, colour profiles 255 at most
+MAX_SIDE = 65_535  # what JPEG and GIF can say; resizing needs memory for a whole row or column
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the markers of JPEG that hold a size
 ALONE = frozenset((0x01, *range(0xD0, 0xD8)))  # those without a length
 MARKER = re.compile(rb"\xff+([^\xff])")
@@ -89,6 +90,8 @@ def check_picture(data: bytes, *, max_bytes: int, max_pixels: int, what: str = "
         raise BadRequest(f"{what} begins like {name} and is broken before its size; send the whole file") from error
     if not width or not height:
         raise BadRequest(f"{what} ({name}) claims to be {width} x {height} pixels; send another")
+    if max(width, height) > MAX_SIDE:
+        raise TooLong(f"{what} has {width} x {height} pixels, the limit is {MAX_SIDE} on a side; send a part of it")
     if width * height > max_pixels:
         raise TooLong(f"{what} has {width} x {height} pixels, the limit is {max_pixels}; send a smaller one")
     return name, width, height
@@ -161,13 +164,14 @@ def _gif(data: bytes) -> Size:
     """
     width, height = _little(data, 6, 2), _little(data, 8, 2)
     at = 13 + _table_bytes(_little(data, 10, 1))
-    for _ in range(MAX_SEGMENTS):
+    budget = iter(range(MAX_SEGMENTS))  # of extensions and their blocks together
+    for _ in budget:
         match _little(data, at, 1):
             case 0x2C:
                 left, top, wide, high = (_little(data, at + step, 2) for step in (1, 3, 5, 7))
                 return max(width, left + wide), max(height, top + high)
             case 0x21:
-                at = _after_blocks(data, at + 2)
+                at = _after_blocks(data, at + 2, budget)
             case _:
                 raise ValueError("no frame")
     raise ValueError("too many segments")
@@ -178,9 +182,9 @@ def _table_bytes(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _after_blocks(data: bytes, at: int) -> int:
+def _after_blocks(data: bytes, at: int, budget: Iterator[int]) -> int:
     """Where a run of blocks ends, each led by its length, the last one empty."""
-    for _ in range(MAX_SEGMENTS):
+    for _ in budget:
         length = _little(data, at, 1)
         at += 1 + length
         if not length:

@@ -12,20 +12,20 @@ from embedstack.types import Piece, Truncate
 
 @dataclass(frozen=True)
 class Source:
-    """What a caller sent and what the tokeniser read of it: the prompt in front, all of it in lower case or not, and
-    without punctuation or with."""
+    """What a caller sent and what the tokeniser read of it: the prompt in front, and all of it without punctuation or
+    with; without, in lower case or not. The tokeniser itself lowers all others."""
 
     text: str
     prompt: str = ""
-    is_lowered: bool = False
     is_canonical: bool = False
+    is_lowered: bool = False
 
     @property
     def read(self) -> str:
         """What the tokeniser reads, and counts its characters in."""
         if self.is_canonical:
             return "".join(character for character, _ in self._canonical)
-        return self._whole.lower() if self.is_lowered else self._whole
+        return self._whole
 
     @property
     def _whole(self) -> str:
@@ -33,18 +33,16 @@ class Source:
 
     @cached_property
     def _origins(self) -> Sequence[int]:
-        """For each character that was read, the one that it was made of: a few become two in lower case."""
-        if self.is_canonical:
-            return [place for _, place in self._canonical]
-        if len(self.read) == len(self._whole):
-            return range(len(self._whole))
-        return [place for place, _ in self._lowered]
+        """For each character that was read, the one that it was made of."""
+        return [place for _, place in self._canonical] if self.is_canonical else range(len(self._whole))
 
     @property
     def _lowered(self) -> Iterator[tuple[int, str]]:
-        for place, character in enumerate(self._whole):
-            for made in character.lower() if self.is_lowered else character:
-                yield place, made
+        """Each character and where it is from: a few become two. Which sigma one becomes, the whole text says."""
+        if not self.is_lowered:
+            return iter(enumerate(self._whole))
+        places = (place for place, character in enumerate(self._whole) for _ in character.lower())
+        return zip(places, self._whole.lower(), strict=True)
 
     @cached_property
     def _canonical(self) -> list[tuple[str, int]]:
@@ -106,3 +104,18 @@ def lengths(encoding: tokenizers.Encoding, sources: int) -> list[int]:
     told = zip(encoding.sequence_ids, encoding.special_tokens_mask, strict=True)
     numbers = [number for number, is_special in told if not is_special]
     return [numbers.count(source) for source in range(sources)]
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How many tokens of each of a pair stay: the longer is cut first.
+
+    Source: `TruncationStrategy::LongestFirst` of the tokenizers library, which transformers and TEI use.
+    """
+    if first + second <= room:
+        return first, second
+    half = room // 2
+    if first <= half:
+        return first, room - first
+    if second <= half:
+        return room - second, second
+    return (room - half, half) if first > second else (half, room - half)

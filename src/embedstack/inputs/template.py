@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import tokenizers
 
+from embedstack.inputs.pieces import Source
 from embedstack.types import Piece, Truncate
 
 QUERY, DOCUMENT = "{query}", "{document}"
@@ -41,6 +42,14 @@ def fill(template: str, query: str, document: str) -> Written:
     between, _, after = rest.partition(DOCUMENT)
     document_at = len(before) + len(query) + len(between)
     return Written(before + query + between + document + after, query, document, len(before), document_at)
+
+
+def taken(sources: tuple[Source, ...] | Written) -> str | tuple[str, str]:
+    """What the tokeniser takes: a text, or two of a pair."""
+    if isinstance(sources, Written):
+        return sources.read
+    texts = [source.read for source in sources]
+    return texts[0] if len(texts) == 1 else (texts[0], texts[1])
 
 
 def without(ids: Sequence[int], span: tuple[int, int], over: int, truncate: Truncate) -> list[int]:

@@ -7,11 +7,12 @@ from typing import get_args
 
 import numpy as np
 import tokenizers
+from tokenizers import normalizers
 
 from embedstack.errors import BadRequest, ConfigError, TooLong, Unsupported
 from embedstack.inputs.checks import MAX_TEXT_CHARS, check_pair, check_text
-from embedstack.inputs.pieces import Source, lengths, pieces
-from embedstack.inputs.template import Written, fill, without, written_pieces
+from embedstack.inputs.pieces import Source, lengths, longest_first, pieces
+from embedstack.inputs.template import Written, fill, taken, without, written_pieces
 from embedstack.models.folder import root_of
 from embedstack.types import Encoding, Image, Ints, Item, Link, ModelSpec, Pair, Piece, Text, Tokens, Truncate
 
@@ -46,10 +47,12 @@ class TextInput:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception for a missing and for a broken file
             raise ConfigError(f"{str(path)!r} is no tokenizer ({error}); pull the model again") from error
+        if spec.lowercase and not spec.canonical:
+            self._tokenizer.normalizer = _lowering(self._tokenizer.normalizer)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._spec = spec
-        self._max_text_chars = max_text_chars
+        self.max_text_chars = max_text_chars
         self._has_segments = spec.architecture.segments > 1
         self._before, self._after = self._frame()
         adds = spec.special_tokens
@@ -118,7 +121,7 @@ class TextInput:
         """
         limit = self._limit(items, max_tokens, truncate)
         sources = [self._sources(item, place) for place, item in enumerate(items, first)]
-        read = [_read(source) for source in sources]
+        read = [taken(source) for source in sources]
         whole = self._tokenizer.encode_batch(read, add_special_tokens=self._spec.special_tokens)
         return [
             written_pieces(encoding, source, limit, truncate)
@@ -171,16 +174,16 @@ class TextInput:
         sources = self._sources(item, place)
         if isinstance(item, Text):
             self.require_prompt(item, place)
-        return _read(sources)
+        return taken(sources)
 
     def _sources(self, item: Text | Pair | Image | Link, place: int) -> tuple[Source, ...] | Written:
-        how = self._spec.lowercase, self._spec.canonical
+        how = self._spec.canonical, self._spec.lowercase
         match item:
             case Text(text, role):
-                check_text(text, f"text {place}", self._max_text_chars)
+                check_text(text, f"text {place}", self.max_text_chars)
                 return (Source(text, self._prompt(text, role, place), *how),)
             case Pair(query, document):
-                check_pair(item, place, self._max_text_chars)
+                check_pair(item, place, self.max_text_chars)
                 if self._spec.pair_template:
                     return fill(self._spec.pair_template, query, document)
                 return Source(query, "", *how), Source(document, "", *how)
@@ -376,28 +379,14 @@ class TextInput:
             )
 
 
-def _read(sources: tuple[Source, ...] | Written) -> str | tuple[str, str]:
-    """What the tokeniser takes: a text, or two of a pair."""
-    if isinstance(sources, Written):
-        return sources.read
-    texts = [source.read for source in sources]
-    return texts[0] if len(texts) == 1 else (texts[0], texts[1])
+def _lowering(normalizer: normalizers.Normalizer | None) -> normalizers.Normalizer:
+    """Lower case before all else, each character for itself, as a final sigma shows.
+
+    Source: sentence-transformers 6.2, `base/modules/transformer.py`; transformers 5.23, `tokenization_siglip2.py`.
+    """
+    lower = normalizers.Lowercase()
+    return lower if normalizer is None else normalizers.Sequence([lower, normalizer])
 
 
 def _called(item: Item, place: int) -> str:
     return f"document {place} with its query" if isinstance(item, Pair) else f"text {place}"
-
-
-def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
-    """How many tokens of each of a pair stay: the longer is cut first.
-
-    Source: `TruncationStrategy::LongestFirst` of the tokenizers library, which transformers and TEI use.
-    """
-    if first + second <= room:
-        return first, second
-    half = room // 2
-    if first <= half:
-        return first, room - first
-    if second <= half:
-        return room - second, second
-    return (room - half, half) if first > second else (half, room - half)

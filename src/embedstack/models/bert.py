@@ -7,7 +7,7 @@ names of transformers 5.23, `models/bert/modeling_bert.py`.
 
 from typing import TypeVar
 
-from embedstack.models.config import activation, divided, refuse_switches
+from embedstack.models.config import activation, divided, magnitude, refuse_switches
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.ops import At, Ops, Tensor
@@ -35,7 +35,7 @@ def architecture(config: Fields, name: str) -> Architecture:
         position_offset=0 if kind == "bert" else config.integer("pad_token_id", PAD_ID) + 1,
         segments=config.integer("type_vocab_size", 2),
         activation=activation(config, name),
-        norm_eps=config.number("layer_norm_eps", 1e-12),
+        norm_eps=magnitude(config, "layer_norm_eps", 1e-12),
     )
 
 

@@ -98,7 +98,7 @@ def scale(weights: Weights) -> tuple[float, float]:
     """See Family."""
     if not weights.has("logit_scale"):
         return 0.0, 0.0
-    return math.exp(weights.take("logit_scale", ()).item()), 0.0
+    return math.exp(towers.number(weights, "logit_scale")), 0.0
 
 
 FAMILY = Family(

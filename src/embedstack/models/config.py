@@ -18,6 +18,8 @@ _ACTIVATIONS: Mapping[str, Activation] = {
     "swish": "silu",
     "tanh": "tanh",
 }
+_SMALLEST, _LARGEST = 2.0**-126, (2 - 2.0**-23) * 2.0**127  # of float32 at its full precision, which graphs count in
+_HELD = "a number above 0 that float32 can hold"
 _ROPE_FIELDS = {"rope_type", "type", "rope_theta", "factor", "partial_rotary_factor"}
 
 
@@ -37,12 +39,40 @@ def divided(config: Fields, whole: str, parts: str) -> tuple[int, int]:
     """Two fields of which the second divides the first, as a width and its heads.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: it does not, or one is 0.
     """
-    width, heads = config.integer(whole), config.integer(parts)
+    width, heads = positive(config, whole), config.integer(parts)
     if not heads or width % heads:
         raise config.wrong(parts, f"a divisor of {whole}={width}")
     return width, heads
+
+
+def positive(config: Fields, name: str) -> int:
+    """A size that may not be 0.
+
+    Raises:
+        ConfigError: it is.
+    """
+    size = config.integer(name)
+    if not size:
+        raise config.wrong(name, "1 or more")
+    return size
+
+
+def magnitude(config: Fields, name: str, default: float) -> float:
+    """A number above 0 that float32 can hold.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    number = config.number(name, default)
+    if not _is_held(number):
+        raise config.wrong(name, _HELD)
+    return number
+
+
+def _is_held(number: float) -> bool:
+    return _SMALLEST <= number <= _LARGEST
 
 
 def refuse_switches(config: Fields, name: str, *, places: str = "absolute") -> None:
@@ -75,6 +105,21 @@ def refuse_set(config: Fields, name: str, usual: Mapping[str, object]) -> None:
             raise Unsupported(f"{name!r} sets {key}={config.values[key]!r}; embedstack computes {key}={value!r} only")
 
 
+def turning(config: Fields, name: str) -> Fields:
+    """How positions are turned: `rope_parameters` of transformers 5, `rope_scaling` of earlier versions.
+
+    Raises:
+        Unsupported: both are there and differ; transformers 5.23 would take the earlier one.
+    """
+    newer, earlier = config.table("rope_parameters"), config.table("rope_scaling")
+    if newer.values and earlier.values and newer.values != earlier.values:
+        raise Unsupported(
+            f"{name!r} states rope_parameters={newer.values!r} and rope_scaling={earlier.values!r}; "
+            "remove the one that it was not trained with from config.json"
+        )
+    return newer if newer.values else earlier
+
+
 def rope(config: Fields, name: str, size: int, theta: float) -> tuple[float, float]:
     """The base of the speeds by which positions turn, and what the speeds are divided by.
 
@@ -82,25 +127,25 @@ def rope(config: Fields, name: str, size: int, theta: float) -> tuple[float, flo
         size: numbers of a head.
         theta: the base where none is stated.
     Raises:
-        ConfigError: a number that turns nothing.
-        Unsupported: a kind of scaling that `Ops.angles` does not compute.
+        ConfigError: a number that turns nothing, or that float32 cannot hold.
+        Unsupported: a kind of scaling that `Ops.angles` does not compute; as `turning`.
     Source:
-        `rope_parameters` as transformers 5.23 reads it, `rope_scaling` as earlier versions; "ntk" is formula (6) of
+        `modeling_rope_utils.py` of transformers 5.23; "ntk" is formula (6) of
         https://kexue.fm/archives/9706, as `NTKScalingRotaryEmbedding` of Alibaba-NLP/new-impl has it.
     """
     if size % 2:
         raise config.wrong("num_attention_heads", "a number of heads of an even width")
-    how = config.table("rope_parameters" if "rope_parameters" in config else "rope_scaling")
+    how = turning(config, name)
     refuse_set(how, name, {"partial_rotary_factor": 1.0})
     if other := {key for key in how.values if key in how} - _ROPE_FIELDS:
         raise Unsupported(f"{name!r} has {min(other)!r} among its rope parameters; embedstack cannot follow that")
-    base = how.number("rope_theta", config.number("rope_theta", theta))
-    if base <= 0 or base != config.number("rope_theta", base):
-        raise config.wrong("rope_theta", f"above 0, and what rope_parameters state ({base})")
+    base = magnitude(how if "rope_theta" in how else config, "rope_theta", theta)
+    if base != config.number("rope_theta", base):
+        raise config.wrong("rope_theta", f"what rope_parameters state ({base})")
     kind = how.text("rope_type", how.text("type", "default"))
     factor = 1.0 if kind == "default" else how.number("factor", 0)
-    if factor < 1:
-        raise how.wrong("factor", "1 or more")
+    if factor < 1 or not _is_held(base * factor):
+        raise how.wrong("factor", "1 or more, and what float32 can hold, also when rope_theta is multiplied by it")
     match kind:
         case "default" | "linear":
             return base, factor

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -51,8 +51,10 @@ class Family:
         pooling: where the family itself decides it, so that a repository need not state how vectors are made.
         dense: what comes after pooling, where that is anything.
         image: the second tower of a model of texts and pictures.
-        adapt: a drafted spec, the folder where config.json lies, and that -> the spec with what else this family needs.
-        scale: the weights -> what the cosine of a text with a picture is multiplied by, and what is added to it then.
+        adapt: a drafted spec, the model's folder, and its config.json -> the spec with what else this family needs.
+        prompts: by role, where the model card says that each text must have one and no file of the repository has them.
+        scale: the weights -> what the cosine of a text with a picture is multiplied by, and what is added to it then;
+            the first is 0 where they do not hold both.
     """
 
     architecture: Callable[[Fields, str], Architecture]
@@ -63,4 +65,5 @@ class Family:
     dense: Project | None = None
     image: See | None = None
     adapt: Callable[[ModelSpec, Path, Fields], ModelSpec] | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
     scale: Callable[[Weights], tuple[float, float]] | None = None

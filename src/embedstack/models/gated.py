@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from embedstack.models.ops import At, Ops, Tensor
-from embedstack.types import Architecture, Pooling
+from embedstack.types import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
@@ -49,14 +49,15 @@ class Biases:
     down: bool = False
 
 
-def hidden_states(ops: Ops[X], a: Architecture, at: At, names: Names, biases: Biases, only: Pooling | None = None) -> X:
+def hidden_states(ops: Ops[X], spec: ModelSpec, at: At, names: Names, biases: Biases, only: Pooling | None = None) -> X:
     """See Encode."""
+    a = spec.architecture
     x = ops.rows(ops.weight(at / "embeddings.word_embeddings.weight", a.vocab, a.hidden), ops.ids())
     if a.segments:
         kinds = ops.weight(at / "embeddings.token_type_embeddings.weight", a.segments, a.hidden)
         x = x + ops.rows(kinds, ops.segments())
     x = ops.layer_norm(x, at / names.norm, a.hidden, a.norm_eps)
-    turn = ops.angles(a.rope_theta, a.size, a.positions, factor=a.rope_factor)
+    turn = ops.angles(a.rope_theta, a.size, min(a.positions, spec.max_tokens), factor=a.rope_factor)
     for number in range(a.layers):
         is_last = number == a.layers - 1
         x = layer(ops, a, x, at / names.layers / str(number), names, biases, turn, only if is_last else None)

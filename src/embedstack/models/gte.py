@@ -7,7 +7,7 @@ Source: arXiv:2407.19669; names and switches of Alibaba-NLP/new-impl (`modeling.
 
 from typing import TypeVar
 
-from embedstack.models.config import activation, divided, refuse_set, refuse_switches, rope
+from embedstack.models.config import activation, divided, magnitude, refuse_set, refuse_switches, rope
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.gated import SEPARATE, Biases, Names, hidden_states
@@ -59,7 +59,7 @@ def architecture(config: Fields, name: str) -> Architecture:
         positions=config.integer("max_position_embeddings"),
         segments=config.integer("type_vocab_size", 1),
         activation=activation(config, name),
-        norm_eps=config.number("layer_norm_eps", 1e-12),
+        norm_eps=magnitude(config, "layer_norm_eps", 1e-12),
         rope_theta=theta,
         rope_factor=factor,
     )
@@ -69,7 +69,7 @@ def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
     """See Encode."""
     at = At(ops.weights.prefix(PREFIXES))
     names = FUSED if ops.weights.has(at / FUSED.layers / "0" / "attn_ln.weight") else SEPARATE
-    return hidden_states(ops, spec.architecture, at, names, BIASES, only)
+    return hidden_states(ops, spec, at, names, BIASES, only)
 
 
 FAMILY = Family(

@@ -8,13 +8,13 @@ from embedstack.errors import Unsupported
 from embedstack.models.family import Project
 from embedstack.models.mlm import lexical
 from embedstack.models.ops import Ops, Tensor
+from embedstack.models.weights import Weights
 from embedstack.types import ModelSpec, Output, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
-BERT_PREFIXES = ("", "bert.", "new.", "gte.")  # of the families whose pooler is BERT's
-
-EMBEDDINGS = "embed_tokens.weight"
+POOLER = "pooler.dense"
+EMBEDDINGS, LM_HEAD = "embed_tokens.weight", "lm_head.weight"
 
 
 def finish(
@@ -79,8 +79,7 @@ def score(ops: Ops[X], spec: ModelSpec, first: X) -> X:
     hidden = spec.architecture.hidden
     match spec.head:
         case "bert":
-            at = ops.weights.prefix(BERT_PREFIXES)
-            pooled = ops.tanh(ops.linear(first, f"{at}pooler.dense", hidden, hidden))
+            pooled = ops.tanh(ops.linear(first, pooler(ops.weights), hidden, hidden))
             return ops.linear(pooled, "classifier", hidden, spec.labels)
         case "roberta":
             pooled = ops.tanh(ops.linear(first, "classifier.dense", hidden, hidden))
@@ -95,11 +94,24 @@ def score(ops: Ops[X], spec: ModelSpec, first: X) -> X:
         case "linear":
             return ops.linear(first, "score", hidden, spec.labels, bias=False)
         case "lm_head":
-            return answer(ops, spec, first, "lm_head.weight")
-        case "embeddings":
-            return answer(ops, spec, first, f"{ops.weights.prefix(('', 'model.'), EMBEDDINGS)}{EMBEDDINGS}")
+            return answer(ops, spec, first, words(ops.weights))
         case "none" | "bert_mlm" | "distilbert_mlm" | "roberta_mlm":
             raise Unsupported(f"{spec.name!r} has no scoring head")
+
+
+def pooler(weights: Weights) -> str:
+    """Where it lies, whatever the family puts before the names of its encoder."""
+    ends = f"{POOLER}.weight"
+    before = [name.removesuffix(ends) for name in weights.names() if name.endswith(ends)]
+    return weights.prefix(before or [""], ends) + POOLER
+
+
+def words(weights: Weights) -> str:
+    """The table by which states become words: its own, or the one that words become states by.
+
+    transformers 5.23 ties the two only where the file has one of them, or both are equal, whatever config.json says.
+    """
+    return LM_HEAD if weights.has(LM_HEAD) else f"{weights.prefix(('', 'model.'), EMBEDDINGS)}{EMBEDDINGS}"
 
 
 def answer(ops: Ops[X], spec: ModelSpec, last: X, table: str) -> X:

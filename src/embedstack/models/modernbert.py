@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from embedstack.errors import Unsupported
-from embedstack.models.config import activation, divided, refuse_set, refuse_switches
+from embedstack.models.config import activation, divided, magnitude, refuse_set, refuse_switches
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.ops import At, Ops, Tensor
@@ -43,7 +43,7 @@ def architecture(config: Fields, name: str) -> Architecture:
         vocab=config.integer("vocab_size"),
         positions=config.integer("max_position_embeddings"),
         activation=activation(config, name, "hidden_activation"),
-        norm_eps=config.number("norm_eps", 1e-5),
+        norm_eps=magnitude(config, "norm_eps", 1e-5),
         rope_theta=_theta(config, name, FULL, "global_rope_theta", GLOBAL_THETA),
         local_theta=_theta(config, name, SLIDING, "local_rope_theta", LOCAL_THETA),
         window=_window(config),
@@ -78,7 +78,7 @@ def _every(config: Fields, name: str, layers: int) -> int:
 
 def _theta(config: Fields, name: str, kind: str, key: str, default: float) -> float:
     """Of one kind of layers: where transformers 5 keeps it, else where it was before."""
-    if "rope_scaling" in config:
+    if config.table("rope_scaling").values:
         raise Unsupported(f"{name!r} scales its positions (rope_scaling); embedstack takes them as they are")
     kinds = config.table("rope_parameters")
     if other := kinds.values.keys() - {FULL, SLIDING}:
@@ -86,10 +86,7 @@ def _theta(config: Fields, name: str, kind: str, key: str, default: float) -> fl
     stated = kinds.table(kind)
     if (scaling := stated.text("rope_type", stated.text("type", "default"))) != "default":
         raise Unsupported(f"{name!r} sets rope_type={scaling!r} in rope_parameters; embedstack computes 'default' only")
-    theta = stated.number("rope_theta", config.number(key, default))
-    if theta <= 0:
-        raise config.wrong(key, "above 0")
-    return theta
+    return magnitude(stated, "rope_theta", magnitude(config, key, default))
 
 
 def classifier(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
@@ -115,7 +112,8 @@ def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
     at = At(ops.weights.prefix(PREFIXES, WORDS))
     x = ops.rows(ops.weight(at / WORDS, a.vocab, a.hidden), ops.ids())
     x = ops.layer_norm(x, at / "embeddings.norm", a.hidden, a.norm_eps, bias=False)
-    far, near = (ops.angles(theta, a.size, a.positions) for theta in (a.rope_theta, a.local_theta))
+    most = min(a.positions, spec.max_tokens)
+    far, near = (ops.angles(theta, a.size, most) for theta in (a.rope_theta, a.local_theta))
     for number in range(a.layers):
         is_global = number % a.global_every == 0
         turn, window = (far, 0) if is_global else (near, a.window)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from embedstack.models.config import activation, divided, refuse_set, refuse_switches
+from embedstack.models.config import activation, divided, magnitude, refuse_set, refuse_switches
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.ops import At, Ops, Tensor
@@ -38,7 +38,7 @@ def architecture(config: Fields, name: str) -> Architecture:
         positions=config.integer("max_position_embeddings"),
         position_offset=PAD_ID + 1,
         activation=activation(config, name),
-        norm_eps=config.number("layer_norm_eps", 1e-12),
+        norm_eps=magnitude(config, "layer_norm_eps", 1e-12),
         buckets=BUCKETS,
     )
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from embedstack.errors import Unsupported
-from embedstack.models.config import activation, divided, refuse_set, refuse_switches, rope
+from embedstack.models.config import activation, divided, magnitude, refuse_set, refuse_switches, rope, turning
 from embedstack.models.family import Family
-from embedstack.models.folder import Fields
+from embedstack.models.folder import Fields, read_fields_if_there
 from embedstack.models.gated import SEPARATE, Biases, Names, hidden_states
 from embedstack.models.ops import At, Ops, Tensor
 from embedstack.types import Activation, Architecture, ModelSpec, Pooling
@@ -43,7 +43,7 @@ ALIASES = {
     "rotary_emb_base": "rope_theta",
 }
 """The original's fields by those of transformers 5; a config may state both."""
-THETA = 1000.0  # of a config that states none, in transformers 5
+THETA = 1000.0  # of a config that states none, in transformers 5; in the original it would be 10,000
 GATES: Mapping[str, Activation] = {"swiglu": "silu", "geglu": "gelu"}
 PROMPTS = {
     "query": "search_query: ",
@@ -52,6 +52,8 @@ PROMPTS = {
     "clustering": "clustering: ",
 }
 """Source: the model card of nomic-ai/nomic-embed-text-v1.5, which says that each text must have one of them."""
+OTHER_NAMES = {"query": "search_query", "document": "search_document"}
+"""Of the roles, in repositories that call their prompts as the card does."""
 
 
 def architecture(config: Fields, name: str) -> Architecture:
@@ -61,6 +63,7 @@ def architecture(config: Fields, name: str) -> Architecture:
             f"{name!r} is a mixture of experts (num_experts, moe_every_n_layers), as nomic-embed-text-v2-moe is; "
             "embedstack has the dense models v1 and v1.5"
         )
+    _require_theta(config, name)
     config = renamed(config)
     refuse_switches(config, name, places="rope")
     hidden, heads = divided(config, "hidden_size", "num_attention_heads")
@@ -76,7 +79,7 @@ def architecture(config: Fields, name: str) -> Architecture:
         positions=_positions(config),
         segments=config.integer("type_vocab_size", 2),
         activation=_gate(config, name),
-        norm_eps=config.number("layer_norm_eps", 1e-12),
+        norm_eps=magnitude(config, "layer_norm_eps", 1e-12),
         rope_theta=theta,
         rope_factor=factor,
     )
@@ -95,6 +98,13 @@ def renamed(config: Fields) -> Fields:
         if old in config:
             values[new] = values[old]
     return Fields(config.path, values)
+
+
+def _require_theta(config: Fields, name: str) -> None:
+    """Where nothing states it, each spelling means another one, and the originals all state it."""
+    is_stated = "rotary_emb_base" in config or "rope_theta" in config or "rope_theta" in turning(config, name)
+    if "n_embd" in config and not is_stated:
+        raise config.wrong("rotary_emb_base", "the base by which positions turn")
 
 
 def _switches(size: int, heads: int) -> Mapping[str, object]:
@@ -125,31 +135,39 @@ def _positions(config: Fields) -> int:
 
 def _gate(config: Fields, name: str) -> Activation:
     """The original names the product with its gate, transformers what the gate goes through."""
+    newer = activation(config, name, default="silu")
     if "activation_function" not in config:
-        return activation(config, name, default="silu")
+        return newer
     stated = config.text("activation_function")
     if stated not in GATES:
         raise Unsupported(f"{name!r} sets activation_function={stated!r}; embedstack has: {', '.join(GATES)}")
+    if "hidden_act" in config and newer != GATES[stated]:
+        raise config.wrong("hidden_act", f"what activation_function says ({GATES[stated]!r})")
     return GATES[stated]
 
 
 def prompted(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
     """With the family's prompts where the repository states none, as the original ones do, and with how rows are cut.
 
-    A model made of it whose documents have no prompt, as its repository states, does not need one.
+    What it states is followed, also that a role has none; a prompt of the family, under whatever name, shows that the
+    model needs one.
     """
     if spec.task != "embed":
         return spec
-    prompts = spec.prompts or dict(sorted(PROMPTS.items()))
-    needs_prompt = spec.needs_prompt or {"query", "document"} <= prompts.keys()
-    return replace(spec, prompts=prompts, needs_prompt=needs_prompt, cut_norm=True)
+    stated = read_fields_if_there(folder / "config_sentence_transformers.json").table("prompts")
+    prompts = dict(spec.prompts) if spec.prompts or any(role in stated for role in stated.values) else dict(PROMPTS)
+    for role, other in OTHER_NAMES.items():
+        if other in prompts:
+            prompts.setdefault(role, prompts[other])
+    needs_prompt = spec.needs_prompt or any(words in PROMPTS.values() for words in prompts.values())
+    return replace(spec, prompts=dict(sorted(prompts.items())), needs_prompt=needs_prompt, cut_norm=True)
 
 
 def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
     """See Encode."""
     at = At(ops.weights.prefix(PREFIXES))
     names = FUSED if ops.weights.has(at / f"{FUSED.norm}.weight") else SEPARATE
-    return hidden_states(ops, spec.architecture, at, names, Biases(), only)
+    return hidden_states(ops, spec, at, names, Biases(), only)
 
 
 FAMILY = Family(
@@ -158,4 +176,5 @@ FAMILY = Family(
     # buffers, and the heads of pre-training
     unread=("*inv_freq", "*position_ids", "*token_type_ids", "*pooler.dense.*", "cls.*"),
     adapt=prompted,
+    prompts=PROMPTS,
 )

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from embedstack.errors import Unsupported
-from embedstack.models.config import activation, divided, refuse_set, refuse_switches
+from embedstack.models.card import read_card
+from embedstack.models.config import activation, divided, magnitude, positive, refuse_set, refuse_switches, turning
 from embedstack.models.family import Family
-from embedstack.models.folder import Fields
+from embedstack.models.folder import Fields, has_weights, root_of
+from embedstack.models.heads import LM_HEAD
 from embedstack.models.ops import At, Ops, Tensor
+from embedstack.models.weights import open_weights
 from embedstack.types import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
@@ -24,7 +27,6 @@ HEAD_SIZE, THETA = 128, 10_000.0  # what a config means that states nothing
 FULL = "full_attention"
 # of the cards of Qwen3-Embedding, which no other file states
 WIDTHS = re.compile(r"output dimensions ranging from (\d+) to (\d+)")
-CARD_CHARS = 65536
 
 
 def architecture(config: Fields, name: str) -> Architecture:
@@ -37,7 +39,7 @@ def architecture(config: Fields, name: str) -> Architecture:
     return Architecture(
         family="qwen3",
         layers=layers,
-        hidden=config.integer("hidden_size"),
+        hidden=positive(config, "hidden_size"),
         heads=heads,
         kv_heads=kv_heads,
         head_size=_head_size(config),
@@ -45,7 +47,7 @@ def architecture(config: Fields, name: str) -> Architecture:
         vocab=config.integer("vocab_size"),
         positions=config.integer("max_position_embeddings"),
         activation=activation(config, name, default="silu"),
-        norm_eps=config.number("rms_norm_eps", 1e-6),
+        norm_eps=magnitude(config, "rms_norm_eps", 1e-6),
         rope_theta=_theta(config, name),
     )
 
@@ -59,13 +61,9 @@ def _head_size(config: Fields) -> int:
 
 def _theta(config: Fields, name: str) -> float:
     """Where transformers 5 keeps it, else where it was before."""
-    stated = config.table("rope_parameters")
-    for scaling in (stated, config.table("rope_scaling")):
-        refuse_set(scaling, name, {"rope_type": "default", "type": "default"})
-    theta = stated.number("rope_theta", config.number("rope_theta", THETA))
-    if theta <= 0:
-        raise config.wrong("rope_theta", "above 0")
-    return theta
+    stated = turning(config, name)
+    refuse_set(stated, name, {"rope_type": "default", "type": "default"})
+    return magnitude(stated, "rope_theta", magnitude(config, "rope_theta", THETA))
 
 
 def _refuse_windows(config: Fields, name: str, layers: int) -> None:
@@ -77,10 +75,25 @@ def _refuse_windows(config: Fields, name: str, layers: int) -> None:
         raise Unsupported(f"{name!r} has layers that see a window (use_sliding_window); embedstack has {FULL!r} only")
 
 
-def widths(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
+def adapt(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
+    """See Family.
+
+    Raises:
+        ConfigError: the file lacks the table by which it answers; transformers would draw one.
+    """
+    may_lack = spec.head == "lm_head" and not config.flag("tie_word_embeddings")
+    if may_lack and _has_weights(folder) and not open_weights(folder).has(LM_HEAD):
+        raise config.wrong("tie_word_embeddings", f"true, since the weights hold no {LM_HEAD!r}")
+    return widths(spec, folder)
+
+
+def _has_weights(folder: Path) -> bool:
+    return has_weights(path.name for path in root_of(folder).iterdir())
+
+
+def widths(spec: ModelSpec, folder: Path) -> ModelSpec:
     """The spec with the widths that the model card says a vector may be cut to."""
-    card = folder / "README.md"
-    stated = WIDTHS.search(card.read_text("utf-8", "replace")[:CARD_CHARS]) if card.is_file() else None
+    stated = WIDTHS.search(read_card(folder))
     if stated is None or spec.task != "embed" or int(stated[2]) != spec.dim:
         return spec
     return replace(spec, cuts=tuple(range(max(1, int(stated[1])), spec.dim)))
@@ -91,7 +104,7 @@ def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
     a = spec.architecture
     at = At(ops.weights.prefix(PREFIXES, WORDS))
     x = ops.rows(ops.weight(at / WORDS, a.vocab, a.hidden), ops.ids())
-    turn = ops.angles(a.rope_theta, a.size, spec.max_tokens)
+    turn = ops.angles(a.rope_theta, a.size, min(a.positions, spec.max_tokens))
     for number in range(a.layers):
         # the one query of a pruned layer sees its whole item, so it can only be the last token's
         is_last = only == "last" and number == a.layers - 1
@@ -133,6 +146,6 @@ FAMILY = Family(
     architecture=architecture,
     encoder=encoder,
     # what turns the last state into words, of which a reranker reads two rows
-    unread=("lm_head.weight",),
-    adapt=widths,
+    unread=(LM_HEAD,),
+    adapt=adapt,
 )

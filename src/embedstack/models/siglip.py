@@ -16,8 +16,9 @@ from embedstack.errors import ConfigError, Unsupported
 from embedstack.models import towers
 from embedstack.models.config import refuse_set
 from embedstack.models.family import Family
-from embedstack.models.folder import Fields, read_fields
+from embedstack.models.folder import Fields, read_fields, root_of
 from embedstack.models.ops import Ops, Tensor
+from embedstack.models.tokenizer import Token, decode
 from embedstack.models.weights import Weights
 from embedstack.types import Architecture, ModelSpec, Pooling, Vision
 
@@ -70,11 +71,6 @@ def _width(config: Fields, made: Architecture) -> int:
 # ------------------------------------------------------------------------------------------------ texts
 
 
-class _Token(msgspec.Struct):
-    id: int
-    content: str
-
-
 class _Part(msgspec.Struct):
     id: str
 
@@ -84,12 +80,13 @@ class _Frame(msgspec.Struct):
 
 
 class _Tokenizer(msgspec.Struct):
-    added_tokens: list[_Token] = []
+    added_tokens: list[Token] = []
     post_processor: _Frame | None = None
 
 
 def adapt(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
     """See Family; texts are filled up, and what fills them counts like a text."""
+    folder = root_of(folder)
     settings = read_fields(folder / "tokenizer_config.json")
     strips = _strips(settings, spec)
     side = settings.text("padding_side", "right" if strips else "")
@@ -131,10 +128,7 @@ def _pad_id(path: Path, settings: Fields, name: str) -> int:
         ConfigError: none is stated, or the tokeniser does not have it.
         Unsupported: the tokeniser does not put one token behind a text and none before, as in training.
     """
-    try:
-        tokenizer = msgspec.json.decode(path.read_bytes(), type=_Tokenizer)
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"{str(path)!r} is no tokenizer of SigLIP ({error}); pull the model again") from error
+    tokenizer = decode(path, _Tokenizer)
     frame = tokenizer.post_processor.single if tokenizer.post_processor else []
     if [kind for piece in frame for kind in piece] != ["Sequence", "SpecialToken"]:
         raise Unsupported(
@@ -188,10 +182,9 @@ def pooled(ops: Ops[X], vision: Vision, x: X) -> X:
 
 def scale(weights: Weights) -> tuple[float, float]:
     """See Family."""
-    if not weights.has("logit_scale"):
+    if not weights.has("logit_scale") or not weights.has("logit_bias"):
         return 0.0, 0.0
-    factor, bias = (weights.take(name, weights.shape(name)).item() for name in ("logit_scale", "logit_bias"))
-    return math.exp(factor), bias
+    return math.exp(towers.number(weights, "logit_scale")), towers.number(weights, "logit_bias")
 
 
 FAMILY = Family(

@@ -1,20 +1,22 @@
 """Static embeddings: token ids -> their rows of one table, which pooling takes the mean of; there is nothing else.
 
-Two packages write them. StaticEmbedding of sentence-transformers 6.2 has no config.json; StaticModel of model2vec 0.10
-may share a row among tokens (`mapping`), which have weights then, and takes unknown tokens out of a text.
+Two packages write them. StaticEmbedding of sentence-transformers 6.2 has no config.json, and cuts texts where its
+tokenizer.json says so (`truncation`). StaticModel of model2vec 0.10 may share a row among tokens (`mapping`), which
+have weights then, and takes unknown tokens out of a text.
 """
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
 import numpy as np
 
-from embedstack.errors import ConfigError
+from embedstack.errors import ConfigError, Unsupported
 from embedstack.models.family import Family
-from embedstack.models.folder import Fields, has_weights
+from embedstack.models.folder import Fields, has_weights, root_of
 from embedstack.models.ops import Ops, Tensor
+from embedstack.models.tokenizer import Id, Token, decode
 from embedstack.models.weights import Weights, open_weights
 from embedstack.types import Architecture, Floats, ModelSpec, Pooling
 
@@ -23,7 +25,8 @@ X = TypeVar("X", bound=Tensor)
 TABLES = ("embedding.weight", "embeddings")  # as sentence-transformers calls it, and as model2vec does
 MAPPING, WEIGHTS = "mapping", "weights"
 FOLDED = "embeddings of tokens"  # what mapping and weights make of the table
-# neither sentence-transformers nor a model2vec without max_length cuts texts; here a batch must end somewhere
+# sentence-transformers cuts texts only where tokenizer.json does, and a model2vec whose max_length is null never does;
+# here a batch must end somewhere
 MOST_TOKENS = 8192
 MAX_LENGTH = 512  # what a model2vec that states none cuts texts at
 
@@ -54,8 +57,12 @@ def _is_model2vec(config: Fields) -> bool:
 
 def adapt(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
     """See Family. Before the weights are there, the vectors have no width yet."""
+    folder = root_of(folder)
     spec = replace(spec, special_tokens=False, max_tokens=spec.architecture.positions)
-    if _is_model2vec(config):
+    if not _is_model2vec(config):
+        limit = read_limit(folder, spec.name)
+        spec = spec if limit is None else replace(spec, max_tokens=min(limit, spec.max_tokens))
+    else:
         # it cuts long texts by characters first, 512 times its tokens' median length, which few texts notice
         unknown = read_unknown(folder)
         spec = replace(spec, normalize=config.flag("normalize"), dropped_ids=() if unknown is None else (unknown,))
@@ -114,18 +121,36 @@ def _fold(weights: Weights) -> Floats:
 
 class _Model(msgspec.Struct):
     unk_token: str | None = None
-    unk_id: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] | None = None
+    unk_id: Id | None = None
     vocab: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Added(msgspec.Struct):
-    id: Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
-    content: str
+class _Truncation(msgspec.Struct):
+    max_length: Id
+    direction: str = "Right"
 
 
 class _File(msgspec.Struct):
-    model: _Model
-    added_tokens: list[_Added] = []
+    model: _Model | None = None
+    added_tokens: list[Token] = []
+    truncation: _Truncation | None = None
+
+
+def read_limit(folder: Path, name: str) -> int | None:
+    """Where the tokeniser itself cuts a text; None where it does not.
+
+    Raises:
+        Unsupported: it cuts the beginning off.
+    """
+    stated = decode(folder / "tokenizer.json", _File).truncation
+    if stated is None:
+        return None
+    if stated.direction != "Right":
+        raise Unsupported(
+            f"{name!r} cuts long texts at their {stated.direction!r} end (truncation in tokenizer.json); "
+            "embedstack cuts them at the right unless a request asks otherwise"
+        )
+    return max(stated.max_length, 1)
 
 
 def read_unknown(folder: Path) -> int | None:
@@ -134,15 +159,15 @@ def read_unknown(folder: Path) -> int | None:
     Source: `_get_unk_token_id` of model2vec 0.10.
     """
     path = folder / "tokenizer.json"
+    file = decode(path, _File)
+    if file.model is None or file.model.unk_token is None:
+        return file.model.unk_id if file.model else None
+    added = {token.content: token.id for token in file.added_tokens}
+    if file.model.unk_token in added:
+        return added[file.model.unk_token]
     try:
-        file = msgspec.json.decode(path.read_bytes(), type=_File)
-        if file.model.unk_token is None:
-            return file.model.unk_id
-        added = {token.content: token.id for token in file.added_tokens}
-        if file.model.unk_token in added:
-            return added[file.model.unk_token]
         return msgspec.json.decode(file.model.vocab, type=dict[str, int]).get(file.model.unk_token)
-    except (OSError, msgspec.DecodeError) as error:
+    except msgspec.DecodeError as error:
         raise ConfigError(f"{str(path)!r} is no tokenizer ({error}); pull the model again") from error
 
 

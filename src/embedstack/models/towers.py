@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 
 from embedstack.errors import ConfigError
-from embedstack.models.config import activation, divided, refuse_set, refuse_switches
+from embedstack.models.config import activation, divided, magnitude, refuse_set, refuse_switches
 from embedstack.models.folder import Fields, read_fields
 from embedstack.models.ops import At, Ops, Tensor
 from embedstack.models.preprocessor import read_fit
+from embedstack.models.weights import Weights
 from embedstack.types import Architecture, ModelSpec, Pooling, Vision
 
 X = TypeVar("X", bound=Tensor)
@@ -72,6 +73,11 @@ def mlp(ops: Ops[X], tower: Tower, x: X, at: At) -> X:
     return ops.linear(wide, at / "fc2", tower.intermediate, tower.hidden)
 
 
+def number(weights: Weights, name: str) -> float:
+    """A tensor of one number, which some files hold as a list of one."""
+    return weights.take(name, (1,) if weights.shape(name) == (1,) else ()).item()
+
+
 # ------------------------------------------------------------------------------------------------ config.json
 
 
@@ -99,7 +105,7 @@ def architecture(config: Fields, section: Fields, name: str, vision: Vision) -> 
         vocab=section.integer("vocab_size"),
         positions=section.integer("max_position_embeddings"),
         activation=activation(section, name),
-        norm_eps=section.number("layer_norm_eps", 0),
+        norm_eps=magnitude(section, "layer_norm_eps", 0),
         vision=vision,
     )
 
@@ -129,7 +135,7 @@ def read_vision(section: Fields, name: str, *, has_class: bool) -> Vision:
         heads=heads,
         intermediate=section.integer("intermediate_size"),
         activation=activation(section, name),
-        norm_eps=section.number("layer_norm_eps", 0),
+        norm_eps=magnitude(section, "layer_norm_eps", 0),
         side=side,
         patch=patch,
         has_class=has_class,

@@ -36,6 +36,7 @@ class Asking:
     Attributes:
         fingerprint: of all replies; empty if they had none.
         refused: long probes that `together` was refused, and in which words.
+        is_texts_alone: whether the pictures that were to be asked were refused.
         notes: what could not be asked.
     """
 
@@ -44,6 +45,7 @@ class Asking:
         self._outputs = frozenset(spec.outputs)
         self._fingerprints: list[str] = []
         self.refused: dict[Probe, str] = {}
+        self.is_texts_alone = False
         self.notes: list[str] = []
         self._raw = True  # logits, as long as the endpoint gives them
 
@@ -60,6 +62,7 @@ class Asking:
                 _add(made, group, await self._answer(group))
             except BadRequest as error:
                 if made and isinstance(error, Unsupported) and isinstance(group[0].item, Image):
+                    self.is_texts_alone = True
                     self.notes.append(f"its images are not proven: {error}")
                 elif _is_long(group[0]):
                     self.refused[group[0]] = str(error)

@@ -7,6 +7,11 @@ import msgspec
 
 from embedstack.models import FAMILIES, proofs_folder
 
+TOLERANCE = 1e-5
+"""Of the judge's largest number: what float32 products of small graphs may differ by. A runtime further off proves
+nothing, however it came to be written down.
+"""
+
 
 class _Case(msgspec.Struct):
     runtimes: dict[str, float] = {}
@@ -25,8 +30,8 @@ class Proven:
 
     Args:
         judge: whose numbers ours were compared with, with their versions; empty where nobody judged.
-        cases: folders of drawn weights that were compared.
-        runtimes: the largest difference in each, as a share of the judge's largest number.
+        cases: folders of drawn weights that a runtime computed as the judge does.
+        runtimes: the largest difference in each that is within the tolerance, as a share of the judge's largest number.
         mutations: ways to be wrong that the comparison was shown to see.
         weights: published models whose real weights were compared, and how far off they were.
     """
@@ -56,12 +61,13 @@ def _proven(family: str) -> Proven:
     for case in kept.cases.values():
         for name, off in case.runtimes.items():
             runtimes[name] = max(off, runtimes.get(name, 0.0))
+    held = {name for name, off in runtimes.items() if off <= TOLERANCE}
     mutations = sorted({mutation for case in kept.cases.values() for mutation in case.mutations})
     return Proven(
         family=family,
         judge=kept.judge,
-        cases=tuple(sorted(kept.cases)),
-        runtimes=dict(sorted(runtimes.items())),
+        cases=tuple(sorted(name for name, case in kept.cases.items() if held & case.runtimes.keys())),
+        runtimes={name: off for name, off in sorted(runtimes.items()) if name in held},
         mutations=tuple(mutations),
         weights=kept.weights,
     )

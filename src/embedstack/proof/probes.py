@@ -79,8 +79,6 @@ def probes(spec: ModelSpec) -> Probes:
         return Probes((*_texts(), *_pairs(), *past), (), (), digest())
     queries, documents = tuple(q.name for q in _file().query), tuple(d.name for d in _file().document)
     seen = [Probe(name, Image(data)) for name, data in drawn().items()] if "image" in spec.inputs else []
-    if "text" not in spec.inputs:
-        return Probes(tuple(seen), (), (), digest())
     return Probes((*_texts(), *past, *seen), queries, documents, digest())
 
 

@@ -25,6 +25,7 @@ class Report:
     Args:
         precision: whose limits were applied, and `judged_as` says why that.
         failures: what is beyond the limits, in words; empty means proven.
+        is_texts_alone: whether it refused the pictures, so that nothing is known of those.
         notes: what could not be asked.
     """
 
@@ -34,12 +35,20 @@ class Report:
     rows: tuple[Fidelity, ...]
     failures: tuple[str, ...]
     diagnosis: Diagnosis
+    is_texts_alone: bool = False
     notes: tuple[str, ...] = ()
 
     @property
     def is_proven(self) -> bool:
-        """Whether everything that was asked for is as it should be."""
+        """Whether everything that was answered is as it should be."""
         return not self.failures
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if not self.is_proven:
+            return "not proven"
+        return "proven for texts only, not for images" if self.is_texts_alone else "proven"
 
 
 async def prove(
@@ -73,6 +82,7 @@ async def prove(
         rows=rows,
         failures=(*(text for row in rows for text in row.fails(held)), *refused, *_unlike(found, rows, held)),
         diagnosis=_beyond(found, [row.worst for row in rows if row.fails(held)], is_refusing=bool(refused)),
+        is_texts_alone=asking.is_texts_alone,
         notes=(*asking.notes, *notes),
     )
 

@@ -1,4 +1,4 @@
-"""An encoder that was just opened -> whether it is proven, by one short probe against truth that was made before."""
+"""An encoder that was just opened -> whether it is proven, by a short probe against truth that was made before."""
 
 import asyncio
 import logging
@@ -15,11 +15,14 @@ from embedstack.types import Encoder, ModelSpec, Precision
 
 Proof = Literal["proven", "unproven"]
 PROBES = ("short-query", "p-word")  # some ten tokens: a few milliseconds
+PICTURES = ("image-checkers",)  # small, and more than one colour
 log = logging.getLogger(__name__)
 
 
 def check_start(encoder: Encoder, cache_dir: Path, precision: str = "auto") -> Proof:
-    """Embed one probe with each model. Proven if all are as their truth says; unproven if one has none.
+    """Embed a text with each model, and a picture with each that takes them.
+
+    Proven if all are as their truth says; unproven if one has none.
 
     Args:
         precision: as it was asked for; where it is auto, the fingerprint says what was chosen.
@@ -36,18 +39,19 @@ def check_start(encoder: Encoder, cache_dir: Path, precision: str = "auto") -> P
 
 
 async def check(encoder: Encoder, spec: ModelSpec, truth: Truth, precision: str = "auto") -> Proof:
-    """One model by one probe, in every output that there is truth of."""
+    """One model by one probe of each kind that it takes, in every output that there is truth of."""
     main = truth.rows.get(spec.outputs[0], {})
-    known = [probe for probe in probes(spec).named(*PROBES) if probe.name in main]
-    if not known:
+    wanted = [PROBES, *([PICTURES] if "image" in spec.inputs else [])]
+    known = [[probe for probe in probes(spec).named(*names) if probe.name in main] for names in wanted]
+    if not all(known):
         return "unproven"
     asking = Asking(encoder, spec)
-    made = await asking.alone(known[:1])
+    made = await asking.alone([of_kind[0] for of_kind in known])
     held = cast("Precision", precision) if precision in LIMITS else precision_of(spec, asking.fingerprint)[0]
     said = []
     for output, rows in made.items():
         if (true := truth.rows.get(output, {})).keys() >= rows.keys():
-            # of one text the mean is its own cosine, which is held to what the worst may be
+            # of so few the mean says no more than the worst, and is held to what that may be
             said += replace(fidelity(output, true, rows, is_unit=spec.normalize), mean=None).fails(held)
     if said:
         raise Mismatch(

@@ -45,6 +45,16 @@ class Runtime(Protocol):
     reason: str
     """Why this precision, these lanes and these threads."""
 
+    def ready(self, outputs: frozenset[Output]) -> None:
+        """Make what a run of these outputs needs and the start left out; from any thread, as often as one likes.
+
+        It can take as long as a start, so it is not for a lane: a batch would wait for it, and be timed with it.
+
+        Raises:
+            RuntimeFailed: it cannot be made, or the model is closed.
+        """
+        ...
+
     def run(self, batch: Batch, outputs: frozenset[Output]) -> Vectors:
         """Compute the outputs asked for and no others.
 

@@ -45,6 +45,9 @@ class OnnxFile:
         self._of_tokens = {made.name for made in session.get_outputs() if SEQUENCE in made.shape}
         self._sessions = [session]  # none once it is closed
 
+    def ready(self, outputs: frozenset[Output]) -> None:
+        """See Runtime; the start made everything."""
+
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
         """See Runtime; the file computes all its outputs, those asked for are given."""
         session = next(iter(self._sessions), None)

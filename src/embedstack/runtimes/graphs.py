@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Protocol, TypeAlias, TypeVar
 
-from embedstack.errors import RuntimeFailed
+from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.models import encoder, family, outputs
 from embedstack.models.heads import finish
 from embedstack.models.ops import Ops, Tensor
@@ -71,7 +71,7 @@ class GraphRuntime:
 
     A model of one output is one graph. A model of several is a trunk and a small graph for each head, so that a head
     that nobody asked for is not computed and the trunk's weights are in memory once. Pictures have a graph of their
-    own. So have the states of all tokens, in a model without a trunk: it is compiled when they are asked for first,
+    own. So have the states of all tokens, in a model without a trunk: it is compiled when `ready` asks for it first,
     and holds the products' weights once more, see docs/late-chunking.md.
     """
 
@@ -81,6 +81,23 @@ class GraphRuntime:
         self._pad = next((graph.pad for graph in self._graphs.values() if graph.pad is not None), None)
         self._window = max(graph.window for graph in self._graphs.values())
         weights.refuse_leftovers(family(spec).unread)
+
+    def ready(self, outputs: frozenset[Output]) -> None:
+        """See Runtime."""
+        if outputs != STATES:
+            return
+        with self._changing:
+            graphs = self._graphs
+            if not graphs:
+                raise closed()
+            if TRUNK in graphs or LATE in graphs:
+                return
+            try:
+                self._graphs = {**graphs, LATE: self._compiled(_trunk(self._spec))}
+            except (ConfigError, MemoryError) as error:
+                raise RuntimeFailed(
+                    f"the second graph of {self._spec.name!r}, which late chunking reads, could not be made: {error}"
+                ) from error
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
         """See Runtime."""
@@ -92,20 +109,19 @@ class GraphRuntime:
             return _seen(graphs, batch, self._spec, wanted)
         inputs = lay_out(batch, self._pad, self._window)
         if wanted == STATES:
-            return {"states": self._states(inputs)}
+            return {"states": self._states(graphs, inputs)}
         if TRUNK in graphs:
             inputs = {**inputs, **graphs[TRUNK].run(inputs)}
         return {name: graphs[name].run(inputs)[name] for name in sorted(wanted)}
 
-    def _states(self, inputs: Inputs) -> Floats:
+    def _states(self, graphs: Mapping[str, Graph], inputs: Inputs) -> Floats:
         """(tokens, hidden) of the last layer."""
-        with self._changing:
-            graphs = self._graphs
-            if not graphs:
-                raise closed()
-            if TRUNK not in graphs and LATE not in graphs:
-                self._graphs = graphs = {**graphs, LATE: self._compiled(_trunk(self._spec))}
-        return (graphs.get(TRUNK) or graphs[LATE]).run(inputs)[TRUNK]
+        if not (TRUNK in graphs or LATE in graphs):  # nobody asked for them to be ready
+            self.ready(STATES)
+            graphs = self._graphs or graphs
+        if not (graph := graphs.get(TRUNK) or graphs.get(LATE)):
+            raise closed()
+        return graph.run(inputs)[TRUNK]
 
     def close(self) -> None:
         """See Runtime."""
@@ -124,8 +140,6 @@ def _seen(graphs: Mapping[str, Graph], batch: Batch, spec: ModelSpec, wanted: fr
 
 def _build(spec: ModelSpec, compiled: Compile) -> dict[str, Graph]:
     image = {IMAGE: compiled(_image(spec))} if "image" in spec.inputs else {}
-    if "text" not in spec.inputs:
-        return image
     if len(spec.outputs) == 1:
         return {spec.outputs[0]: compiled(_whole(spec)), **image}
     return {TRUNK: compiled(_trunk(spec)), **{name: compiled(_head(spec, name)) for name in spec.outputs}, **image}

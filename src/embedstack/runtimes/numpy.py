@@ -233,6 +233,9 @@ class NumpyRuntime:
             self.run(one, given_for(spec, one))
         weights.refuse_leftovers(family(spec).unread)
 
+    def ready(self, outputs: frozenset[Output]) -> None:
+        """See Runtime; the start made everything."""
+
     def run(self, batch: Batch, wanted: frozenset[Output], on_weight: Callable[[], object] = _nothing) -> Vectors:
         """See Runtime; `on_weight` is called for each tensor that is read, for those who wait."""
         if self._weights is None:

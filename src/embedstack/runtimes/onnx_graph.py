@@ -65,6 +65,24 @@ class GraphBuilder:
         self._nodes.append(helper.make_node("If", [claim.name], [made], name=made, **branches))
         return Value(self, made)
 
+    def stacked(self, times: Value, make: Callable[[Value], Value]) -> Value:
+        """(times, ...) what is made for each number from 0 on, one after the other; it may read what was added before.
+
+        Args:
+            times: a scalar, int64.
+        """
+        number, going, still, made = (self._fresh(kind) for kind in ("number", "going", "still", "Loop"))
+        with self._apart() as nodes:
+            one = make(Value(self, number))
+            nodes.append(helper.make_node("Identity", [going], [still]))
+        given = [helper.make_tensor_value_info(number, onnx.TensorProto.INT64, [])]
+        given += [helper.make_tensor_value_info(going, onnx.TensorProto.BOOL, [])]
+        gone_on = helper.make_tensor_value_info(still, onnx.TensorProto.BOOL, [])
+        output = onnx.ValueInfoProto(name=one.name, type=helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None))
+        body = helper.make_graph(nodes, made, given, [gone_on, output])
+        self._nodes.append(helper.make_node("Loop", [times.name, ""], [made], name=made, body=body))
+        return Value(self, made)
+
     def constant(self, values: NDArray[np.generic]) -> Value:
         """A small tensor that lies in the graph itself."""
         key = (values.dtype.str, values.shape, values.tobytes())

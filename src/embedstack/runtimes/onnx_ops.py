@@ -13,6 +13,8 @@ from embedstack.runtimes.onnx_graph import GraphBuilder, Value
 from embedstack.types import Pooling
 
 FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
+AT_ONCE, TURN = 1024, 128
+"""Tokens of an item whose queries are not cut, and queries of a turn where they are; see docs/decisions.md."""
 NEVER = float(np.finfo(np.float32).min)  # what a masked logit becomes
 
 
@@ -42,7 +44,7 @@ class OnnxOps(GraphOps[Value]):
         if not offset:
             return places
         self.pad = offset - 1
-        return places + self._whole(offset)
+        return places + self._int(offset)
 
     def grid(self) -> Value:
         """(items, length) packed row of each place; absent places hold any row of a token."""
@@ -58,7 +60,7 @@ class OnnxOps(GraphOps[Value]):
 
     def present(self) -> Value:
         """Which places hold a token, as MultiHeadAttention wants it: (items,) lengths or (items, length) of 0 and 1."""
-        return self.once("lengths", lambda: self.lasts() - self.firsts() + self._whole(1))
+        return self.once("lengths", lambda: self.lasts() - self.firsts() + self._int(1))
 
     def firsts(self) -> Value:
         """(items,) packed row of each item's first token."""
@@ -152,11 +154,17 @@ class OnnxOps(GraphOps[Value]):
             return self._plain_attention(self.graph.add("Unsqueeze", q, self.axes(1)), k, v, heads)
         if self.takes_blocks(window, is_plain=not (causal or bias)):
             return self._near(q, k, v, heads)
+        if self.fused and causal and not window and bias is None:
+            return self._causal(q, k, v, heads)
         seen = self._seen(causal, window, bias)
         if not self.fused:
             return self.rows(self._plain_attention(self.rows(q, self.grid()), k, v, heads, seen), self.slots())
+        return self._whole(q, k, v, heads, seen)
+
+    def _whole(self, q: Value, k: Value, v: Value, heads: int, seen: Value | None) -> Value:
+        """All queries at once."""
         # what both branches read is added before them
-        grid, slots, present, shape = self.grid(), self.slots(), self.present(), self._grid_shape()
+        grid, slots, present, shape, even = self.grid(), self.slots(), self.present(), self._grid_shape(), self._even()
 
         def mixed(spread: Callable[[Value], Value], mask: Value | None) -> Value:
             given = (spread(q), spread(k), spread(v), None, mask, seen)  # None: biases are added already
@@ -165,10 +173,47 @@ class OnnxOps(GraphOps[Value]):
 
         # without a mask ONNX Runtime never holds the (length, length) table, and nothing is gathered
         return self.graph.either(
-            self._even(),
+            even,
             lambda: mixed(lambda x: self.graph.add("Reshape", x, shape), None),
             lambda: self.rows(mixed(lambda x: self.rows(x, grid), present), slots),
         )
+
+    def _causal(self, q: Value, k: Value, v: Value, heads: int) -> Value:
+        """All queries at once, or of long items some at a time: with a mask a table of them and all keys is held."""
+        add = self.graph.add
+        ladder, grid = self.ladder(), self.grid()
+        self.slots(), self.present(), self._grid_shape(), self._even()  # what both branches read is added before them
+        length = self.once("length", lambda: add("Size", ladder))
+        is_long = self.once("is long", lambda: add("Greater", length, self.axes(AT_ONCE)))
+        few = self.once("few", lambda: add("Slice", ladder, self.axes(0), self.axes(AT_ONCE), self.axes(0)))
+        unseen = self.once("unseen", lambda: self._ahead(few, few))
+        turns = self.once("turns", lambda: add("Squeeze", (length + self.axes(TURN - 1)) / self.axes(TURN)))
+        places = self.once("places of turns", lambda: self._places_of_turns(length, turns))
+
+        def by_turns() -> Value:
+            queries, keys, values = (self.rows(x, grid) for x in (q, k, v))  # (items, length, width)
+
+            def turn(number: Value) -> Value:
+                first = add("Cast", number, to=TensorProto.INT32) * self._int(TURN)
+                asking = first + self.graph.constant(np.arange(TURN, dtype=np.int32))
+                asking = add("Min", asking, add("ReduceMax", ladder))  # beyond the end the last one asks again
+                given = (add("Gather", queries, asking, axis=1), keys, values, None, None, self._ahead(ladder, asking))
+                return add("MultiHeadAttention", *given, domain=FUSED, num_heads=heads)
+
+            stacked = add("Transpose", self.graph.stacked(turns, turn), perm=[1, 0, 2, 3])
+            return self.rows(add("Flatten", stacked, axis=3), places)
+
+        return self.graph.either(is_long, by_turns, lambda: self._whole(q, k, v, heads, unseen))
+
+    def _ahead(self, keys: Value, queries: Value) -> Value:
+        """(1, 1, queries, keys) 0, or so little that softmax makes it 0, where a key stands behind its query."""
+        apart = self.graph.add("Unsqueeze", keys, self.axes(0)) - self.graph.add("Unsqueeze", queries, self.axes(1))
+        return self._unseen("causal", apart, 0)
+
+    def _places_of_turns(self, length: Value, turns: Value) -> Value:
+        """(tokens,) as `slots`, where items are filled up to whole turns."""
+        whole, width = (self.graph.add("Cast", x, to=TensorProto.INT32) for x in (turns, length))
+        return self.slots() + (self.slots() / width) * (whole * self._int(TURN) - width)
 
     def _near(self, q: Value, k: Value, v: Value, heads: int) -> Value:
         """In blocks: (blocks, queries, width) sees (blocks, keys, width)."""
@@ -202,8 +247,8 @@ class OnnxOps(GraphOps[Value]):
         if bias:
             reach = self.graph.length(bias) // 2
             # a consumer may pad to more places than an item can have tokens
-            near = self.graph.add("Clip", apart, self._whole(-reach), self._whole(reach))
-            table = self.graph.add("Gather", bias, near + self._whole(reach))  # (length, length, heads)
+            near = self.graph.add("Clip", apart, self._int(-reach), self._int(reach))
+            table = self.graph.add("Gather", bias, near + self._int(reach))  # (length, length, heads)
             added = self.graph.add("Unsqueeze", self.graph.add("Transpose", table, perm=[2, 0, 1]), self.axes(0))
             seen = added if seen is None else seen + added
         return seen
@@ -216,7 +261,7 @@ class OnnxOps(GraphOps[Value]):
     def _unseen(self, rule: str, apart: Value, reach: int) -> Value:
         """(1, 1, length, length) 0, or so little that softmax makes it 0."""
         far = self.graph.add("Abs", apart) if rule == "window" else apart
-        is_far = self.graph.add("Cast", self.graph.add("Greater", far, self._whole(reach)), to=TensorProto.FLOAT)
+        is_far = self.graph.add("Cast", self.graph.add("Greater", far, self._int(reach)), to=TensorProto.FLOAT)
         return self.graph.add("Unsqueeze", is_far * self.number(NEVER), self.axes(0, 1))
 
     def each(self, row: Value) -> Value:
@@ -275,7 +320,7 @@ class OnnxOps(GraphOps[Value]):
     def _given(self, name: str, *shape: str) -> Value:
         return self.graph.input(name, TensorProto.INT32, shape)
 
-    def _whole(self, value: int) -> Value:
+    def _int(self, value: int) -> Value:
         return self.graph.constant(np.array(value, np.int32))
 
     def _even(self) -> Value:

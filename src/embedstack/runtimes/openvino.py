@@ -119,8 +119,11 @@ class OpenVinoOps(GraphOps[ov.Output]):
         q = op.reshape(q, [-1, heads, 1, width // heads], False) if one_query else self._spread(q, heads, width)
         k, v = (self._spread(x, heads, width) for x in (k, v))
         if causal and not one_query and not window and bias is None:
-            # padding stands behind all tokens, and what it sees is left out
-            mixed = op.scaled_dot_product_attention(q, k, v, causal=True)
+            # padding stands behind all tokens, and what it sees is left out; asked for by causal=True instead, OpenVINO
+            # holds four tables of float32 for this one of single bytes, see docs/decisions.md
+            ladder = self._input("ladder", [-1], ov.Type.i32)
+            keys, queries = (op.unsqueeze(ladder, op.constant([0, 1, axis], ov.Type.i32)) for axis in (2, 3))
+            mixed = op.scaled_dot_product_attention(q, k, v, op.less_equal(keys, queries))
         else:
             mixed = op.scaled_dot_product_attention(q, k, v, self._seen(causal and not one_query, window, bias))
         rows = op.reshape(op.transpose(mixed, [0, 2, 1, 3]), [-1, width], False)

@@ -68,6 +68,9 @@ class ReferenceRuntime:
         self._model: Model | None  # None once it is closed
         self._model, self._pad = load(weights.folder, self._device, DTYPES[self.precision])
 
+    def ready(self, outputs: frozenset[Output]) -> None:
+        """See Runtime; the start made everything."""
+
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
         """See Runtime."""
         model = self._model

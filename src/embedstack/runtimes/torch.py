@@ -6,7 +6,7 @@ is one; see `unproven`.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -18,7 +18,6 @@ from embedstack.models.ops import Expression, Ops, turning_speeds
 from embedstack.models.weights import Weights
 from embedstack.runtimes import Options
 from embedstack.runtimes.accelerator import (
-    AMPERE,
     DTYPES,
     FAILED,
     choose_device,
@@ -32,21 +31,12 @@ from embedstack.runtimes.accelerator import (
 )
 from embedstack.runtimes.failures import closed, require_known
 from embedstack.runtimes.layout import PEAK_ROWS, given_for, lay_out, patches_of, smallest
+from embedstack.runtimes.varlen import Seen, takes_varlen, varlen_attn, words_for
 from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Vectors
-
-try:  # PyTorch 2.10 and later
-    from torch.nn.attention.varlen import varlen_attn
-except ImportError:
-    varlen_attn = None
 
 F = torch.nn.functional
 FEW = 8  # numbers: scores and lexical weights are made in float32, which costs nothing; bfloat16 logits near 10 tie
 COPY_ROWS = 16384  # of a table, converted at once: 64 MB where a row has 1024 numbers
-FLASH_STEP, FLASH_LARGEST = 8, 256
-"""What the kernel takes: NVIDIA Ampere or later, heads of a multiple of 8 numbers, at most 256, half precision.
-
-Source: pytorch, aten/src/ATen/native/transformers/cuda/flash_attn/flash_api.cpp, `mha_varlen_fwd`.
-"""
 
 
 class Kept:
@@ -177,15 +167,15 @@ class TorchOps(Ops[torch.Tensor]):
     ) -> torch.Tensor:  # fmt: skip
         q, k, v = (x.unflatten(1, (heads, -1)) for x in (q, k, v))
         causal = causal and not one_query
-        if takes_varlen(q) and not window and bias is None:
-            return self._varlen(q, k, v, one_query, causal).flatten(1)
+        how = words_for(varlen_attn, causal, 0 if one_query else window)
+        if takes_varlen(q) and how is not None and bias is None and not (one_query and window):
+            return self._varlen(q, k, v, one_query, how).flatten(1)
         return self._padded(q, k, v, one_query, self._seen(causal, window, bias)).flatten(1)
 
-    def _varlen(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool, causal: bool) -> torch.Tensor:
+    def _varlen(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool, how: Seen) -> torch.Tensor:
         """(rows, heads, size) each, without padding: the kernel is told where items begin (its `cu_seq`)."""
         begins, longest = (self._at["counts"], 1) if one_query else (self._at["offsets"], self._longest)
-        more = {"is_causal": True} if causal else {}
-        return varlen_attn(q, k, v, begins, self._at["offsets"], longest, self._longest, **more)
+        return varlen_attn(q, k, v, begins, self._at["offsets"], longest, self._longest, **how)
 
     def _padded(
         self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, one_query: bool, mask: torch.Tensor | None
@@ -291,20 +281,6 @@ def _wide(x: torch.Tensor) -> torch.Tensor:
     return x if x.dtype == torch.float64 else x.float()
 
 
-def takes_varlen(q: torch.Tensor) -> bool:
-    """Whether attention runs without padding: what the kernel can do, on NVIDIA; elsewhere it is padded."""
-    size = q.shape[-1]
-    is_fit = q.dtype in (torch.bfloat16, torch.float16) and size % FLASH_STEP == 0 and size <= FLASH_LARGEST
-    return is_fit and _has_kernel(q.device)
-
-
-@cache
-def _has_kernel(device: torch.device) -> bool:
-    if varlen_attn is None or device.type != "cuda" or torch.version.hip:
-        return False
-    return bool(torch.cuda.get_device_capability(device)[0] >= AMPERE)
-
-
 def _moved(arrays: Mapping[str, NDArray[np.generic]], device: torch.device) -> dict[str, torch.Tensor]:
     """Arrays of int32 on the device, in one transfer for all of them."""
     whole = torch.from_numpy(np.concatenate([values.reshape(-1) for values in arrays.values()]))
@@ -335,6 +311,9 @@ class TorchRuntime:
             raise refused(error, self._device) from error
         weights.refuse_leftovers(family(spec).unread)
         self._kept: Kept | None = kept  # None once it is closed
+
+    def ready(self, outputs: frozenset[Output]) -> None:
+        """See Runtime; the start made everything."""
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:
         """See Runtime."""

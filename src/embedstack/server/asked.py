@@ -1,27 +1,32 @@
 """One POST: bytes become a request, its answer becomes bytes, in the words of the dialect that it was for."""
 
 import asyncio
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
+from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
-from embedstack.dialects.dialect import Page, Wire
+from embedstack.dialects.dialect import AnyRoute, Page, Wire
 from embedstack.dialects.wire import identities, identity
-from embedstack.errors import NotReady
+from embedstack.errors import BadRequest, NotReady
 from embedstack.server.front import Front, peer_of
 from embedstack.server.guard import caller_by_head, check_terms, read_body, send_wire, unless_hung_up, with_terms
 from embedstack.server.merged import chosen, widened
 from embedstack.server.metrics import Meter
 from embedstack.server.table import Place, Serving
 from embedstack.server.tracing import Finished
+from embedstack.server.usage import total
 from embedstack.types import Answer, Decoded, Encode, Encoded, Encoder, Image, Link, Request, Tokenized, answered
 
 BIG_BYTES = 256 * 1024  # about a millisecond of JSON; above it the loop stays free for others
 NO_BODY = (b"", b"null", b"{}")
 PIECE_BYTES = 64  # of JSON for one token
+ITEM = re.compile(r"^(text|image|item) (\d+)\b")  # how a message that is about one item begins
 Given = TypeVar("Given")
 
 
@@ -33,7 +38,7 @@ class Turn:
         self.headers = headers
         self.key_name: str | None = None
         self.caller: str | None = None  # None: it was not let in
-        self.answer: Answer | None = None  # of several that were asked for at once the first
+        self.answers: tuple[Answer, ...] = ()  # one for each request that its body became
 
 
 class Asked:
@@ -77,7 +82,7 @@ class Asked:
         self._front.done(path, dialect, scope, status, took_s)
         if self._front.record is not None:
             request_id = scope["embedstack.request_id"]
-            self._front.record(Finished("POST", path, dialect, status, request_id, took_s, turn.headers, turn.answer))
+            self._front.record(Finished("POST", path, dialect, status, request_id, took_s, turn.headers, turn.answers))
 
     async def _answer(self, turn: Turn, scope: Scope, receive: Receive) -> Wire:
         began = time.perf_counter()
@@ -105,43 +110,37 @@ class Asked:
                 for one in (request if isinstance(request, tuple) else (request,))
             ]
             turn.caller = asked[0].caller
-            answers = await self._all(encoder, asked, meter, receive)
-            turn.answer, given = answers[0], answers if isinstance(request, tuple) else answers[0]
+            works = [
+                partial(self._answered, encoder, one, _places(route, body, number) if len(asked) > 1 else None)
+                for number, one in enumerate(asked)
+            ]
+            turn.answers = await unless_hung_up(_all(works), receive)
+            self._book(turn.caller, asked, turn.answers, meter)
+            given = turn.answers if isinstance(request, tuple) else turn.answers[0]
         began = time.perf_counter()
-        wire = await _aside(_size(turn.answer), lambda: route.write(body, given))
-        wire = widened(wire, turn.serving, self._place.servings, turn.answer)
+        wire = await _aside(sum(map(_size, turn.answers)), lambda: route.write(body, given))
+        wire = widened(wire, turn.serving, self._place.servings, next(iter(turn.answers), None))
         meter.write.add(time.perf_counter() - began)
         if given is None:
             return wire
         told = identities(given) if isinstance(given, tuple) else identity(given)
         return Wire(wire.status, wire.body, {**wire.headers, **told}, wire.media_type)
 
-    async def _all(
-        self, encoder: Encoder, requests: Sequence[Request], meter: Meter, receive: Receive
-    ) -> tuple[Answer, ...]:
-        """Their answers, computed at once; when one fails, the others are given up."""
-        if len(requests) == 1:
-            return (await unless_hung_up(self._asked(encoder, requests[0], meter), receive),)
+    def _book(self, caller: str, requests: Sequence[Request], answers: Sequence[Answer], meter: Meter) -> None:
+        """One request of the caller, however many it became."""
+        usage = total([answer.usage for answer in answers])
+        has_run = not any(isinstance(answer, Tokenized | Decoded) for answer in answers)
+        meter.count(usage, has_run=has_run)
+        usage = usage if has_run else replace(usage, tokens=0)
+        self._front.totals.answered(caller, usage, images=sum(map(_images, requests)))
 
-        async def work() -> tuple[Answer, ...]:
-            tasks = [asyncio.ensure_future(self._asked(encoder, one, meter)) for one in requests]
-            try:
-                return tuple(await asyncio.gather(*tasks))
-            finally:
-                for task in tasks:
-                    task.cancel()
-
-        return await unless_hung_up(work(), receive)
-
-    async def _asked(self, encoder: Encoder, request: Request, meter: Meter) -> Answer:
-        """The answer, with the books kept."""
-        images = _images(request)
-        answer = await (self._computed(encoder, request) if images else answered(encoder, request))
-        has_run = not isinstance(answer, Tokenized | Decoded)
-        meter.count(answer.usage, has_run=has_run)
-        usage = answer.usage if has_run else replace(answer.usage, tokens=0)
-        self._front.totals.answered(request.caller, usage, images=images)
-        return answer
+    async def _answered(self, encoder: Encoder, request: Request, places: Sequence[int] | None) -> Answer:
+        try:
+            return await (self._computed(encoder, request) if _images(request) else answered(encoder, request))
+        except BadRequest as error:
+            if places is not None:
+                error.args = (_placed(error.message, places), *error.args[1:])
+            raise
 
     async def _computed(self, encoder: Encoder, request: Request) -> Answer:
         """The answer for images, links to them followed before."""
@@ -150,12 +149,34 @@ class Asked:
         return await answered(encoder, request)
 
 
+async def _all(works: Sequence[Callable[[], Coroutine[object, object, Answer]]]) -> tuple[Answer, ...]:
+    """At once; when one fails, the others are given up."""
+    if len(works) == 1:
+        return (await works[0](),)
+    tasks = [asyncio.ensure_future(work()) for work in works]
+    try:
+        return tuple(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _places(route: AnyRoute, body: Struct, number: int) -> Sequence[int] | None:
+    """Where the items of one of several requests stand in the body, if the dialect says it."""
+    return route.places(body, number) if route.places is not None else None
+
+
+def _placed(message: str, places: Sequence[int]) -> str:
+    """The message with the caller's number of the item that it begins with."""
+    return ITEM.sub(lambda found: f"{found[1]} {places[int(found[2])]}", message)
+
+
 def _images(request: Request) -> int:
     """How many of its items are pictures, or links to them."""
     return sum(isinstance(item, Image | Link) for item in request.items) if isinstance(request, Encode) else 0
 
 
-def _size(answer: Answer | None) -> int:
+def _size(answer: Answer) -> int:
     """About how many bytes the reply will have, where they can be many."""
     match answer:
         case Encoded():

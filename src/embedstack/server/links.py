@@ -8,9 +8,10 @@ from typing import Protocol
 from embedstack.errors import Forbidden, TooLong, Unsupported
 from embedstack.inputs.picture import check_picture
 from embedstack.settings import Settings
-from embedstack.types import Encode, Image, Link, ModelSpec
+from embedstack.types import Encode, Image, Item, Link, ModelSpec
 
 MEGABYTE = 1024 * 1024
+INLINE_BYTES = 1 << 16  # the heads of so much are read in 10 ms, whatever they hold; usual ones in microseconds
 AT_ONCE = 32  # links of all callers together that are followed at a time
 AT_ONCE_HERE = 8  # of one request, so that no caller takes all
 
@@ -63,10 +64,21 @@ class Links:
             )
         found = await self._all([*dict.fromkeys(link.url for link in links)])
         items = tuple(Image(found[item.url]) if isinstance(item, Link) else item for item in request.items)
-        for item in items:
-            if isinstance(item, Image):
-                check_picture(item.data, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        await self._check(items)
         return replace(request, items=items)
+
+    async def _check(self, items: Sequence[Item]) -> None:
+        """Each by its head, which of large data may take milliseconds: beside the event loop then."""
+        images = {place: item.data for place, item in enumerate(items) if isinstance(item, Image)}
+
+        def check() -> None:
+            for place, data in images.items():
+                check_picture(data, max_bytes=self._max_bytes, max_pixels=self._max_pixels, what=f"image {place}")
+
+        if sum(map(len, images.values())) > INLINE_BYTES:
+            await asyncio.to_thread(check)
+        else:
+            check()
 
     async def _all(self, urls: Sequence[str]) -> dict[str, bytes]:
         """What each leads to; when one fails, the others are given up."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from embedstack import __version__
 from embedstack.errors import ConfigError
+from embedstack.server.usage import total
 from embedstack.types import Answer
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Finished:
     request_id: str
     took_s: float
     headers: Mapping[bytes, bytes]
-    answer: Answer | None
+    answers: tuple[Answer, ...]  # one for each request that its body became
 
 
 Record = Callable[[Finished], None]
@@ -93,9 +94,9 @@ def _attributes(request: Finished) -> dict[str, str | int]:
         "embedstack.dialect": request.dialect,
         "embedstack.request_id": request.request_id,
     }
-    if request.answer is not None:
-        usage = request.answer.usage
-        told["embedstack.model"] = request.answer.spec.name
+    if request.answers:
+        usage = total([answer.usage for answer in request.answers])
+        told["embedstack.model"] = ", ".join(answer.spec.name for answer in request.answers)
         told["embedstack.items"], told["embedstack.tokens"] = usage.items, usage.tokens
         told["embedstack.truncated_items"] = usage.truncated
     return told
@@ -111,10 +112,11 @@ def _stages(tracer: "Tracer", parent: "Span", request: Finished, ended: int) -> 
     """Their lengths are measured; they are laid one after the other, ending when the request does."""
     from opentelemetry.trace import set_span_in_context
 
-    if request.answer is None:
+    if not request.answers:
         return
-    usage = request.answer.usage
-    lengths = {"tokenize": usage.tokenize_s, "queue": usage.wait_s, "inference": usage.run_s}
+    usages = [answer.usage for answer in request.answers]  # they were computed at once
+    stages = zip(*((usage.tokenize_s, usage.wait_s, usage.run_s) for usage in usages), strict=True)
+    lengths = dict(zip(("tokenize", "queue", "inference"), map(max, stages), strict=True))
     at = ended - int(sum(lengths.values()) * NANOSECONDS)
     for name, length_s in lengths.items():
         child = tracer.start_span(name, context=set_span_in_context(parent), start_time=at)

@@ -1,8 +1,8 @@
 """What each caller has used since the start, for the most recent of them."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, replace
 
 from embedstack.dialects.dialect import CallerTotals
 from embedstack.types import Usage
@@ -61,3 +61,8 @@ class UsageTotals:
         self._totals.move_to_end(caller)
         if len(self._totals) > self._most:
             self._totals.popitem(last=False)
+
+
+def total(usages: Sequence[Usage]) -> Usage:
+    """What several cost together."""
+    return Usage(*map(sum, zip(*map(astuple, usages), strict=True)))

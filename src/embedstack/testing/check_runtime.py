@@ -131,12 +131,10 @@ def _comparable(name: Output, rows: Floats) -> Floats:
 
 
 def _batches(spec: ModelSpec) -> list[Batch]:
-    """Of texts and of pictures, as far as the model takes them."""
-    draw, made = np.random.default_rng(4), []
-    if "text" in spec.inputs:
-        lengths = [1, 5, spec.max_tokens, 2]
-        ids = draw.integers(0, spec.architecture.vocab, sum(lengths), np.int32)
-        made.append(Batch(ids, np.zeros_like(ids), _offsets(lengths)))
+    """Of texts, and of pictures where the model takes them."""
+    draw, lengths = np.random.default_rng(4), [1, 5, spec.max_tokens, 2]
+    ids = draw.integers(0, spec.architecture.vocab, sum(lengths), np.int32)
+    made = [Batch(ids, np.zeros_like(ids), _offsets(lengths))]
     if (vision := spec.architecture.vision) is not None:
         none = np.zeros(PICTURES * vision.tokens, np.int32)
         pixels = draw.standard_normal((len(none), vision.patch_width), np.float32)

@@ -160,7 +160,7 @@ class HashEncoder:
         spec = self._spec(request, ("embed",))
         _check_wish(request, spec)
         dim = _width(spec, request.dim)
-        unit = spec.normalize if request.normalize is None else request.normalize
+        unit = spec.is_unit(request.normalize, dim)
         read = self._read_all(request, spec)
         await self._run(request)
         around = tuple(word for one in read for word in one.words) if request.late_chunking else ()
