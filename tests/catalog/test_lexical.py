@@ -63,6 +63,14 @@ def test_the_task_of_newer_files_is_read(tmp_path: Path) -> None:
     assert drafted(tmp_path, files).is_lexical
 
 
+def test_a_transformer_that_states_no_task_fills_no_masks(tmp_path: Path) -> None:
+    """sentence-transformers would load its encoder alone."""
+    error = refusal(tmp_path, splade("Transformer"))
+
+    assert isinstance(error, Unsupported)
+    assert "transformer_task" in error.message
+
+
 def test_another_task_is_refused(tmp_path: Path) -> None:
     error = refusal(tmp_path, {**splade("Transformer"), **settings(transformer_task="feature-extraction")})
 

@@ -100,6 +100,13 @@ def test_another_module_is_refused_by_name(tmp_path: Path, kind: str) -> None:
     assert kind in error.message
 
 
+@pytest.mark.parametrize(("kind", "is_told"), [("Dense", True), ("WordWeights", False), ("CLIPModel", False)])
+def test_the_reference_runtime_is_named_where_it_would_take_the_model(tmp_path: Path, kind: str, is_told: bool) -> None:
+    error = refusal(tmp_path, {**minilm(), "modules.json": modules("Transformer", "Pooling", kind)})
+
+    assert ("--runtime reference" in error.message) is is_told
+
+
 def test_two_dense_modules_are_refused(tmp_path: Path) -> None:
     error = refusal(tmp_path, {**minilm(), "modules.json": modules("Transformer", "Pooling", "Dense", "Dense")})
 
@@ -165,6 +172,31 @@ def test_encoder_settings_that_change_the_tokens_are_refused(tmp_path: Path, key
 
     assert isinstance(error, Unsupported)
     assert key in error.message
+
+
+@pytest.mark.parametrize(
+    "key", ["config_kwargs", "processor_kwargs", "model_kwargs", "config_args", "tokenizer_args", "model_args"]
+)
+def test_arguments_that_change_what_the_files_say_are_refused(tmp_path: Path, key: str) -> None:
+    error = refusal(tmp_path, {**minilm(), "sentence_bert_config.json": as_json({key: {"num_hidden_layers": 2}})})
+
+    assert isinstance(error, Unsupported)
+    assert f"num_hidden_layers=2 among the {key}" in error.message
+
+
+@pytest.mark.parametrize(
+    "harmless", [{"attn_implementation": "sdpa"}, {"torch_dtype": "float16"}, {"padding_side": "right"}, {}], ids=str
+)
+def test_arguments_that_change_no_vector_are_passed_over(tmp_path: Path, harmless: dict[str, str]) -> None:
+    files = {**minilm(), "sentence_bert_config.json": as_json({"model_kwargs": harmless})}
+
+    assert read(tmp_path, files).pooling == "mean"
+
+
+def test_padding_on_the_left_moves_tokens_that_have_places_of_their_own(tmp_path: Path) -> None:
+    files = {**minilm(), "sentence_bert_config.json": as_json({"tokenizer_args": {"padding_side": "left"}})}
+
+    assert "padding_side" in refusal(tmp_path, files).message
 
 
 def test_another_transformer_task_is_refused(tmp_path: Path) -> None:
@@ -361,6 +393,12 @@ def test_a_reranker_as_version_6_saves_it_is_read(tmp_path: Path) -> None:
     recipe = read(tmp_path, files)
 
     assert (recipe.task, recipe.score_activation) == ("rerank", "identity")
+
+
+def test_a_reranker_with_a_chat_template_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    files = {**classifier("BertForSequenceClassification"), "chat_template.jinja": b"{{ messages }}"}
+
+    assert "chat template" in refusal(tmp_path, files).message
 
 
 def test_a_reranker_with_prompts_is_refused(tmp_path: Path) -> None:

@@ -147,6 +147,19 @@ def test_a_reranker_with_prompts_is_refused(saved: dict[str, object], tmp_path: 
         spec_of(files, tmp_path)
 
 
+def test_an_embedder_that_writes_messages_is_refused(tmp_path: Path) -> None:
+    settings = {"max_seq_length": 64, "modality_config": {"message": {"method": "forward"}}}
+
+    with pytest.raises(Unsupported, match="chat template") as caught:
+        spec_of({**minilm(), "sentence_bert_config.json": as_json(settings)}, tmp_path)
+    assert "--runtime reference" not in caught.value.message
+
+
+def test_a_reranker_with_a_chat_template_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="chat template"):
+        spec_of({**reranker(), "chat_template.jinja": b"{{ messages }}"}, tmp_path)
+
+
 @pytest.mark.parametrize(
     "after", [template(0, 0, 2), {"type": "Sequence", "processors": [{"type": "ByteLevel"}, template(0, 0, 2)]}]
 )

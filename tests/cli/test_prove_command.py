@@ -47,7 +47,7 @@ def test_for_machines_it_is_json(model: str) -> None:
     said = json.loads(good("models", "prove", model, "--json").stdout)
 
     (row,) = said["outputs"]
-    assert said["proven"]
+    assert (said["proven"], said["verdict"]) == (True, "proven")
     assert row["least"] >= 0.999999
     assert (row["top"], row["alone"]) == (1.0, pytest.approx(1.0))
     assert said["diagnosis"]["verdict"] == "right"

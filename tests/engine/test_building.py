@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from embedstack.catalog import find
+from embedstack.engine import building
 from embedstack.engine.building import How, Recipe, _sizes, recipe_of
 from embedstack.engine.naming import parse_asked
 from embedstack.engine.need import MB, Need
@@ -105,6 +106,21 @@ def test_room_is_kept_for_the_longest_item_where_that_is_more_than_a_batch(recip
 
     assert small == full
     assert full.held_bytes < more.held_bytes
+
+
+def test_what_items_longer_than_those_that_are_weighed_add_is_reckoned(
+    recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+    monkeypatch.setattr(building, "WEIGHED_TOKENS", 16)
+    monkeypatch.setattr(building, "run_all_sizes", lambda runtime, spec, *, budget: ran.append(budget))
+    made = recipe(lanes=1, batch_tokens=8, is_weighed=True)
+
+    made.open().runtime.close()
+
+    assert ran == [16]
+    assert made.need().beyond_bytes > 0
+    assert recipe(lanes=1, batch_tokens=8).need().beyond_bytes == 0  # nothing is weighed there
 
 
 @pytest.mark.slow

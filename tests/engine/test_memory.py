@@ -12,7 +12,7 @@ import pytest
 from embedstack.engine.memory import ProcessMemory, RememberedNeed
 from embedstack.engine.need import MB, Need
 
-NEED = Need(100 * MB, 150 * MB, 0.5, is_measured=True)
+NEED = Need(100 * MB, 150 * MB, 0.5, is_measured=True, beyond_bytes=7)
 
 
 def test_memory_that_is_filled_is_seen_and_its_end_too() -> None:

@@ -1,5 +1,7 @@
 """What a model will need, and who makes room for it."""
 
+from dataclasses import replace
+
 import pytest
 
 from embedstack.engine.need import FACTORS, MB, Candidate, Need, Sizes, estimate, next_to_go, too_large
@@ -26,6 +28,20 @@ def test_minilm_is_estimated_near_what_was_measured() -> None:
 
 def test_a_second_lane_needs_room_for_its_batch() -> None:
     assert need_of(lanes=2).held_bytes - need_of().held_bytes == 16 * 1536 * 1024
+
+
+def test_what_longer_batches_than_those_weighed_take_is_told() -> None:
+    need = need_of(batch_tokens=1024, weighed_tokens=1000)
+
+    assert need.beyond_bytes == 16 * 1536 * 24
+    assert need.held_bytes == need_of(batch_tokens=1024).held_bytes
+
+
+def test_of_a_decoder_openvino_holds_who_sees_whom() -> None:
+    decoder = replace(MINILM, causal_tokens=900)
+
+    assert need_of(decoder, lanes=2).held_bytes - need_of(lanes=2).held_bytes == 2 * 900 * 900
+    assert need_of(decoder, runtime="onnx") == need_of(runtime="onnx")
 
 
 def test_tables_that_are_not_float32_in_the_file_take_memory_of_their_own() -> None:

@@ -96,6 +96,12 @@ def test_a_text_together_with_others_has_the_terms_that_it_has_alone(model: Mode
         assert made.weights == pytest.approx(alone.weights, abs=1e-6)
 
 
+def test_a_length_that_is_asked_of_terms_alone_changes_no_fingerprint(model: Model) -> None:
+    made = {encoded(model, "sun", normalize=asked).fingerprint for asked in (None, False, True)}
+
+    assert len(made) == 1
+
+
 def test_special_tokens_may_have_weights(model: Model) -> None:
     """As they do in sentence-transformers; which of them do, the weights decide."""
     seen = {number for sparse in encoded(model, *TEXTS).sparse for number in sparse.ids.tolist()}

@@ -1,6 +1,7 @@
 """Qwen3: heads that share keys, norms of each head, a causal mask, the last token, and yes or no, as transformers."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -312,6 +313,7 @@ PAIRS = [
 ]
 
 
+OTHER = tuple(TOKENIZER.token_to_id(name) for name in ("panda", "moon"))
 OWN = "Find what answers the question"
 SAVED = {
     "model_type": "CrossEncoder",
@@ -320,7 +322,11 @@ SAVED = {
 }
 IDENTITY = {"activation_fn": "torch.nn.modules.linear.Identity"}
 FILES: Mapping[str, Mapping[str, object]] = {
-    "plain": {},
+    "plain": {"config_sentence_transformers.json": {"model_type": "CrossEncoder"}},
+    "other words": {
+        "config_sentence_transformers.json": {"model_type": "CrossEncoder"},
+        "1_LogitScore/config.json": {"true_token_id": OTHER[0], "false_token_id": OTHER[1]},
+    },
     "instructed": {"config_sentence_transformers.json": {**SAVED, **IDENTITY}},
 }
 
@@ -447,11 +453,114 @@ def bare(folder: Path, card: str) -> Path:
     return folder
 
 
+CARD = "---\nlicense: mit\npipeline_tag: text-ranking\n---\nJudge whether the Document meets the requirements\n"
+
+
 def test_a_decoder_without_modules_reranks_if_its_card_says_so(tmp_path: Path) -> None:
-    spec = spec_of(bare(tmp_path / "bare", "---\nlicense: mit\npipeline_tag: text-ranking\n---\n"), tmp_path)
+    spec = spec_of(bare(tmp_path / "bare", CARD), tmp_path)
 
     assert (spec.score_ids, spec.score_activation) == ((YES, NO), "sigmoid")
     assert spec.pair_template == QWEN3.replace("{instruction}", INSTRUCTION)
+
+
+def test_a_decoder_that_reranks_by_another_text_is_not_asked_in_this_one(tmp_path: Path) -> None:
+    """Others are of the same architecture and task, and say how they ask in code or prose of their own."""
+    with pytest.raises(ConfigError, match=r"no modules\.json"):
+        spec_of(bare(tmp_path / "bare", CARD.replace("Judge whether", "Say if")), tmp_path)
+
+
+def test_a_decoder_with_code_of_its_own_is_not_asked_in_this_text(tmp_path: Path) -> None:
+    folder = bare(tmp_path / "bare", CARD)
+    (folder / "config.json").write_text(json.dumps(config(CAUSAL, auto_map={"AutoModel": "modeling.Own"})))
+
+    with pytest.raises(Unsupported, match="auto_map"):
+        spec_of(folder, tmp_path)
+
+
+def labelled(folder: Path, **files: object) -> Path:
+    """A classifier of the family, with these files beside its own."""
+    case = next(case for case in CASES if case.name == "qwen3-labels")
+    return write(replace(case, files=files), folder)
+
+
+CHAT = {"tokenizer_config.json": {**TOKENIZER_CONFIG, "chat_template": "{{ messages }}"}}
+FIRST = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"}]
+TEXT = {"method": "forward", "method_output_name": "logits"}
+
+
+def stated(**kinds: object) -> dict[str, object]:
+    """modules.json, and what its first module takes."""
+    settings = {"transformer_task": "sequence-classification", "modality_config": {"text": TEXT, **kinds}}
+    return {"modules.json": FIRST, "sentence_bert_config.json": settings}
+
+
+def test_a_classifier_of_a_chat_template_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="chat template"):
+        spec_of(labelled(tmp_path / "labels", **CHAT), tmp_path)
+
+
+def test_a_classifier_that_states_texts_alone_joins_its_pairs(tmp_path: Path) -> None:
+    known = {"tokenizer_config.json": {**TOKENIZER_CONFIG, "chat_template": TEMPLATE}}
+
+    specs = [
+        spec_of(labelled(tmp_path / str(n), **files, **stated()), tmp_path) for n, files in enumerate((CHAT, known))
+    ]
+
+    assert [spec.pair_template for spec in specs] == ["", ""]
+
+
+def test_a_classifier_of_a_known_template_follows_it(tmp_path: Path) -> None:
+    known = {"tokenizer_config.json": {**TOKENIZER_CONFIG, "chat_template": TEMPLATE}}
+    message = {**TEXT, "format": "flat"}
+
+    made = [labelled(tmp_path / "a", **known), labelled(tmp_path / "b", **known, **stated(message=message))]
+
+    assert {spec_of(folder, tmp_path).pair_template for folder in made} == {QWEN3.replace("{instruction}", INSTRUCTION)}
+
+
+def test_messages_of_parts_are_refused(tmp_path: Path) -> None:
+    known = {"tokenizer_config.json": {**TOKENIZER_CONFIG, "chat_template": TEMPLATE}}
+
+    with pytest.raises(Unsupported, match="'structured'"):
+        spec_of(labelled(tmp_path / "m", **known, **stated(message={**TEXT, "format": "structured"})), tmp_path)
+
+
+@pytest.mark.parametrize("modality", [None, {"text": TEXT}], ids=["nothing", "text"])
+def test_a_decoder_with_modules_that_writes_no_messages_is_refused(modality: object, tmp_path: Path) -> None:
+    settings = {"transformer_task": "text-generation", "modality_config": modality}
+
+    with pytest.raises(Unsupported, match="without a chat template"):
+        spec_of(a_ranker(tmp_path / "ranker", {"sentence_bert_config.json": settings}), tmp_path)
+
+
+def test_a_classifier_whose_texts_end_with_padding_is_refused(tmp_path: Path) -> None:
+    """transformers reads the token before it, as the judge shows."""
+    case = next(case for case in CASES if case.name == "qwen3-labels")
+    end = ["<|endoftext|>"]
+
+    with pytest.raises(Unsupported, match="pad_token_id"):
+        spec_of(write(replace(case, tokenizer=lambda: byte_level(end)), tmp_path / "ended"), tmp_path)
+    other = config("Qwen3ForSequenceClassification", id2label=LABELS, pad_token_id=0)
+    assert spec_of(write(replace(case, tokenizer=lambda: byte_level(end), config=other), tmp_path / "m"), tmp_path)
+
+
+def test_a_table_of_its_own_answers_whatever_the_config_says_of_ties(tmp_path: Path) -> None:
+    """As transformers, which ties two tables only where they are equal."""
+    case = next(case for case in CASES if case.name == "qwen3-lm-head")
+    folder = write(replace(case, config=config(CAUSAL, tie_word_embeddings=True)), tmp_path / "tied")
+    spec, weights = spec_of(folder, tmp_path), open_weights(folder)
+
+    made = outputs(NumpyOps(weights, batch_of(case.items(spec))), spec, frozenset({"score"}))["score"]
+
+    with np.load(GOLDEN / "qwen3-lm-head.npz") as recorded:
+        assert differs(made, recorded["judged"]) <= TOLERANCE
+
+
+def test_a_decoder_that_lacks_the_table_that_it_states_is_refused(tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.name == "qwen3-reranker")
+
+    with pytest.raises(ConfigError, match="tie_word_embeddings"):
+        spec_of(write(replace(case, config=config(CAUSAL, tie_word_embeddings=False)), tmp_path / "m"), tmp_path)
 
 
 def test_a_decoder_that_states_nothing_is_not_taken_for_one_that_reranks(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Static embeddings against the two packages that write them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 import embedstack
 from embedstack.catalog import find
-from embedstack.errors import BadRequest, ConfigError
+from embedstack.catalog.catalog import Entry
+from embedstack.catalog.spec import draft
+from embedstack.errors import BadRequest, ConfigError, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.folder import root_of
 from embedstack.models.static import MAX_LENGTH, MOST_TOKENS
@@ -195,6 +198,44 @@ def test_model2vec_cuts_texts_and_sentence_transformers_does_not(tmp_path: Path)
     limits = [spec_of(case, tmp_path / case.name).max_tokens for case in (BELOW, PLAIN)]
 
     assert limits == [MOST_TOKENS, MAX_LENGTH]
+
+
+def truncated(folder: Path, **change: object) -> Path:
+    """BELOW, whose tokenizer.json cuts texts."""
+    placed(BELOW, folder)
+    path = folder / "0_StaticEmbedding" / "tokenizer.json"
+    rule = {"direction": "Right", "max_length": 5, "strategy": "LongestFirst", "stride": 0, **change}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "truncation": rule}))
+    return folder
+
+
+def test_a_tokeniser_that_cuts_is_the_limit_of_sentence_transformers(tmp_path: Path) -> None:
+    assert find(str(truncated(tmp_path / "m")), cache_dir=tmp_path).spec.max_tokens == 5
+
+
+def test_a_tokeniser_that_cuts_the_beginning_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="'Left'"):
+        find(str(truncated(tmp_path / "m", direction="Left")), cache_dir=tmp_path)
+
+
+@pytest.mark.reference
+def test_texts_that_are_cut_get_the_vectors_of_sentence_transformers(tmp_path: Path) -> None:
+    judge = pytest.importorskip("sentence_transformers", reason="transformers is not installed")
+    folder, texts = str(truncated(tmp_path / "m")), ["the moon and the war and the panda sun", "a river"]
+
+    made = embedstack.load(folder, precision="float32").encode(texts, truncate="right")
+
+    np.testing.assert_allclose(made, judge.SentenceTransformer(folder, device="cpu").encode(texts), atol=1e-6)
+
+
+def test_the_catalogs_word_on_lengths_comes_first(tmp_path: Path) -> None:
+    folder = write(MAPPED, tmp_path / "m")
+    entry = Entry(
+        name="m", repo="org/m", revision="r", licence="MIT", about="", size_mb=1, task="embed", normalize=True
+    )  # fmt: skip
+
+    assert not draft(folder, name="m", revision="r").normalize
+    assert draft(folder, name="m", revision="r", entry=entry).normalize
 
 
 @pytest.mark.parametrize(("stated", "limit"), [(64, 64), (None, MOST_TOKENS), (1_000_000, MOST_TOKENS)])

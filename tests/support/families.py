@@ -343,12 +343,12 @@ class FamilyTests:
         assert differs(made.reshape(judged.shape), unit(judged) if is_unit else judged) <= TOLERANCE
 
     @pytest.mark.slow
-    def test_8_bits_are_near_the_judge(self, text: Tiny, folders: dict[str, Path], tmp_path: Path) -> None:
-        spec, weights = self.opened(text, folders, tmp_path)
+    def test_8_bits_are_near_the_judge(self, case: Tiny, folders: dict[str, Path], tmp_path: Path) -> None:
+        spec, weights = self.opened(case, folders, tmp_path)
 
-        made = run(text, "onnx", spec, weights, text.items(spec), "int8")
+        made = run(case, "onnx", spec, weights, case.items(spec), "int8")
 
-        assert (unit(made) * unit(self.golden(text))).sum(axis=1 if made.shape[1] > 1 else 0).min() >= NEAR
+        assert (unit(made) * unit(self.golden(case))).sum(axis=1 if made.shape[1] > 1 else 0).min() >= NEAR
 
     @pytest.mark.reference
     def test_the_golden_file_is_what_the_judge_says_now(

@@ -18,6 +18,7 @@ from embedstack.engine.need import Need, Sizes, estimate
 from embedstack.engine.tuning import Remembered, choose_lanes, note_path, run_all_sizes, warm_up
 from embedstack.errors import ConfigError
 from embedstack.inputs.text import TextInput
+from embedstack.models import FAMILIES, family_of
 from embedstack.models.folder import chosen, root_of
 from embedstack.models.weights import open_weights, unread_weights
 from embedstack.runtimes import Options, Runtime, open_runtime
@@ -31,6 +32,7 @@ Say = Callable[[str], None]
 Find = Callable[[str, str], Located]
 """A model's name and its runtime -> where it is."""
 WARM_UP_S = 1.0  # enough for every length up to 64 of a small model
+WEIGHED_TOKENS = 8192  # a text of 32,768 tokens would take minutes on two cores, in each lane
 LIKELY_LANES = 2  # where nobody has measured yet
 MEASURING_S = 4.0  # what measuring them takes with MiniLM: each count for 0.6 s, and a load for each
 AUTO: dict[str, Precision] = {"numpy": "float64"}  # of runtimes that do not ask the processor; float32 for the others
@@ -91,7 +93,7 @@ class Recipe:
             if how.is_serving:
                 warm_up(runtime, self.spec, budget_s=WARM_UP_S)
             if how.is_weighed:
-                run_all_sizes(runtime, self.spec, budget=self._largest_tokens)
+                run_all_sizes(runtime, self.spec, budget=self._weighed_tokens)
             self.say(f"{self.spec.name}: {how.runtime}, {runtime.reason}; ready in {time.monotonic() - began:.2f} s")
             return Loaded(self.spec, text.result(), runtime, self.aliases, self._image())
         except BaseException:
@@ -109,6 +111,7 @@ class Recipe:
             self._likely_precision,
             lanes=lanes or min(LIKELY_LANES, self._threads),
             batch_tokens=self._largest_tokens,
+            weighed_tokens=self._weighed_tokens if how.is_weighed else 0,
         )
         return need if lanes or self._threads == 1 else replace(need, load_s=need.load_s + MEASURING_S)
 
@@ -181,6 +184,11 @@ class Recipe:
         """Of a batch: an item that is longer than a batch may be runs alone, however long it is."""
         vision = self.spec.architecture.vision
         return max(self.how.batch_tokens, self.spec.max_tokens, vision.tokens if vision else 0)
+
+    @property
+    def _weighed_tokens(self) -> int:
+        """Of the largest batch that is run only to weigh the model; what longer items add is reckoned."""
+        return min(self._largest_tokens, max(self.how.batch_tokens, WEIGHED_TOKENS))
 
     @property
     def _threads(self) -> int:
@@ -261,4 +269,6 @@ def _sizes(folder: Path, spec: ModelSpec, runtime: str) -> Sizes:
     # a vocabulary that logits are products with is packed as other weights are, also where ids are looked up in it
     tables = [shape for name, shape in shapes.items() if len(shape) == 2 and "embed" in name and not spec.is_lexical]
     looked_up = sum(map(prod, tables))
-    return Sizes(numbers - looked_up, looked_up, size_bytes >= 4 * numbers, tokenizer_bytes, widest)
+    kind = spec.architecture.family  # of the reference runtime's it is none of ours
+    causal_tokens = spec.max_tokens if kind in FAMILIES and family_of(kind, spec.name).causal else 0
+    return Sizes(numbers - looked_up, looked_up, size_bytes >= 4 * numbers, tokenizer_bytes, widest, causal_tokens)

@@ -216,9 +216,10 @@ class Loader(threading.Thread):
         try:
             proof = self._prove(loaded, slot.source)
             self._meter.give_back()
-            held = max(self._meter.now_bytes() - before, slot.need.least_bytes)
+            least, beyond = slot.need.least_bytes, slot.need.beyond_bytes
+            held = max(self._meter.now_bytes() - before, least) + beyond
             top = max(held, peak.top_bytes - before)
-            need = Need(held, top, self._clock() - began, slot.need.least_bytes, is_measured=True)
+            need = Need(held, top, self._clock() - began, least, is_measured=True, beyond_bytes=beyond)
             slot.source.note(need)
             with self._changed:
                 slot.need = need

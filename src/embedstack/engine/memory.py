@@ -114,12 +114,12 @@ class RememberedNeed:
         except (OSError, msgspec.DecodeError):
             return None
         peak_bytes = max(noted.held_bytes, noted.peak_bytes)
-        return Need(noted.held_bytes, peak_bytes, noted.load_s, noted.least_bytes, is_measured=True)
+        return Need(noted.held_bytes, peak_bytes, noted.load_s, noted.least_bytes, True, noted.beyond_bytes)
 
     def write(self, need: Need) -> None:
         """Note it; where the cache cannot be written to, the next start estimates again."""
         with contextlib.suppress(OSError):
-            noted = _Noted(need.held_bytes, need.peak_bytes, need.load_s, need.least_bytes)
+            noted = _Noted(need.held_bytes, need.peak_bytes, need.load_s, need.least_bytes, need.beyond_bytes)
             write_whole(self._path, msgspec.json.encode(noted))
 
 
@@ -128,3 +128,4 @@ class _Noted(msgspec.Struct):
     peak_bytes: int
     load_s: float
     least_bytes: int
+    beyond_bytes: int = 0

@@ -22,6 +22,7 @@ class Need:
     load_s: float
     least_bytes: int = 0  # what is measured below this is not believed, see `LEAST`
     is_measured: bool = False
+    beyond_bytes: int = 0  # of what is held, for items longer than those that were run while it was weighed
 
     @property
     def peak_mb(self) -> int:
@@ -38,6 +39,7 @@ class Sizes:
     is_float32: bool  # whether they lie so in the file, where a table is read in place and takes no memory of its own
     tokenizer_bytes: int
     widest: int  # numbers that the graph holds for one token, at its widest
+    causal_tokens: int = 0  # of the longest item, where each token sees only those before it; 0 where it sees all
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +67,36 @@ FACTORS: Mapping[tuple[str, Precision], Factors] = {
     ("torch", "float32"): Factors(1.1, 0, 1.1, 0, 24),
     ("torch", "bfloat16"): Factors(2.6, 2, 2.6, 2, 12),
 }
+SEEN: Mapping[str, float] = {
+    "openvino": 1
+}  # bytes of each pair of tokens, where it is told which of them see each other
 UNKNOWN = Factors(8, 4, 8, 4.3, 68)  # the most of every column: the first load corrects it
 
 
-def estimate(sizes: Sizes, runtime: str, precision: Precision, *, lanes: int, batch_tokens: int) -> Need:
-    """What a model will need, before it was ever loaded here."""
+def estimate(
+    sizes: Sizes, runtime: str, precision: Precision, *, lanes: int, batch_tokens: int, weighed_tokens: int = 0
+) -> Need:
+    """What a model will need, before it was ever loaded here.
+
+    Args:
+        batch_tokens: of the largest batch.
+        weighed_tokens: of the largest that is run while the model is weighed; 0 for all of them.
+    """
     factors = FACTORS.get((runtime, precision), UNKNOWN)
     copied = 0 if sizes.is_float32 else 4 * sizes.tables
     other = TOKENIZER * sizes.tokenizer_bytes
-    batches = factors.batch * sizes.widest * batch_tokens * lanes
+
+    def batches_of(tokens: int) -> float:
+        seen = min(tokens, sizes.causal_tokens) ** 2 * SEEN.get(runtime, 0)
+        return (factors.batch * sizes.widest * tokens + seen) * lanes
+
+    batches = batches_of(batch_tokens)
+    beyond = batches - batches_of(min(weighed_tokens, batch_tokens)) if weighed_tokens else 0
     weights = factors.product * sizes.products + max(factors.table * sizes.tables, copied)
     held = weights + batches + other
     peak = factors.product_peak * sizes.products + max(factors.table_peak * sizes.tables, copied) + other
     load_s = READY_S + 4 * (sizes.products + sizes.tables) / BYTES_PER_S
-    return Need(round(held), round(max(held, peak)), load_s, round(LEAST * weights))
+    return Need(round(held), round(max(held, peak)), load_s, round(LEAST * weights), beyond_bytes=round(beyond))
 
 
 @dataclass(frozen=True, slots=True)

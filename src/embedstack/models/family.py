@@ -53,6 +53,7 @@ class Family:
         image: the second tower of a model of texts and pictures.
         adapt: a drafted spec, the model's folder, and its config.json -> the spec with what else this family needs.
         prompts: by role, where the model card says that each text must have one and no file of the repository has them.
+        causal: a token sees itself and those before it.
         scale: the weights -> what the cosine of a text with a picture is multiplied by, and what is added to it then;
             the first is 0 where they do not hold both.
     """
@@ -66,4 +67,5 @@ class Family:
     image: See | None = None
     adapt: Callable[[ModelSpec, Path, Fields], ModelSpec] | None = None
     prompts: Mapping[str, str] = field(default_factory=dict)
+    causal: bool = False
     scale: Callable[[Weights], tuple[float, float]] | None = None

@@ -148,4 +148,5 @@ FAMILY = Family(
     # what turns the last state into words, of which a reranker reads two rows
     unread=(LM_HEAD,),
     adapt=adapt,
+    causal=True,
 )

@@ -154,12 +154,20 @@ class OnnxOps(GraphOps[Value]):
             return self._plain_attention(self.graph.add("Unsqueeze", q, self.axes(1)), k, v, heads)
         if self.takes_blocks(window, is_plain=not (causal or bias)):
             return self._near(q, k, v, heads)
-        if self.fused and causal and not window and bias is None:
+        if causal and self.takes_turns(is_plain=not window and bias is None):
             return self._causal(q, k, v, heads)
         seen = self._seen(causal, window, bias)
         if not self.fused:
             return self.rows(self._plain_attention(self.rows(q, self.grid()), k, v, heads, seen), self.slots())
         return self._whole(q, k, v, heads, seen)
+
+    def takes_turns(self, *, is_plain: bool) -> bool:
+        """Whether causal attention of long items asks some queries at a time.
+
+        Args:
+            is_plain: neither in a window nor biased.
+        """
+        return self.fused and is_plain
 
     def _whole(self, q: Value, k: Value, v: Value, heads: int, seen: Value | None) -> Value:
         """All queries at once."""

@@ -38,6 +38,10 @@ class PaddedOps(OnnxOps):
         """Nobody lays a batch out for this graph."""
         return False
 
+    def takes_turns(self, *, is_plain: bool) -> bool:
+        """Padding may stand before the tokens, where only a mask of the whole tells them apart."""
+        return False
+
     def ids(self) -> Value:
         return self._taken("input_ids")
 
