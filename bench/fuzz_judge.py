@@ -31,7 +31,8 @@ STATED: Mapping[str, str] = {
     "several models are served": r"several models are served",
     "the server's limits": r"the limit is \d+|over the limit",
     "an empty list or text": r"is empty|is an empty list|holds 0 texts|has 0 parts",
-    "an image": r"^(\w+ \d+: )?(an? (image|data URL)|image \d+) |links to images are not followed|it is not (asked|followed)$",
+    "an image": r"^(\w+ \d+: )?(an? (image|data URL)|image \d+) |"
+    r"links to images are not followed|it is not (asked|followed)$",
     "another kind of item": r"mixes|neither a text nor an image|has no (text|field)",
     "a kind that nothing here reads": r"no (model|reranker) for (audio|images|PDF)",
     "several parts, or none": r"send one of: texts, images|send one, or the two of a pair|has \d+ parts",

@@ -248,10 +248,9 @@ def test_bulk_never_starves_and_never_takes_over() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lanes", [1, 4])
-@pytest.mark.parametrize(("share", "most_s"), [(0.0, 11.0), (0.4, 15.0), (0.8, 26.0)])
+@pytest.mark.parametrize(("share", "lanes", "most_s"), [(0.0, 1, 12.0), (0.4, 2, 15.0), (0.8, 1, 26.0)])
 def test_bulk_waits_about_as_long_as_it_was_told_however_much_goes_before_it(
-    share: float, most_s: float, lanes: int
+    share: float, lanes: int, most_s: float
 ) -> None:
     """Its items take turns with those of other bulk requests, so that the last one comes later than the first."""
     device, waits = Device(lanes, max_bulk_wait_s=10.0), []
@@ -259,7 +258,7 @@ def test_bulk_waits_about_as_long_as_it_was_told_however_much_goes_before_it(
         device.queries({"user": share * lanes * CAPACITY})
     device.at(20.0, lambda: device.nights(2 * lanes * CAPACITY * QUERY / 2100, 20, waits))
 
-    seen = device.run(100.0)
+    seen = device.run(70.0)
 
     assert seen.refused["night"]
     assert 5.0 <= np.median(waits) <= most_s

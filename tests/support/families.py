@@ -146,10 +146,22 @@ def run(
     case: Tiny, runtime: str, spec: ModelSpec, weights: Weights, items: Sequence[Item], precision: str = ""
 ) -> np.ndarray:
     """(items, width) of the case's output; of a sparse output per token the maximum is not taken."""
+    return runs(case, runtime, spec, weights, [items], precision)[0]
+
+
+def runs(
+    case: Tiny,
+    runtime: str,
+    spec: ModelSpec,
+    weights: Weights,
+    batches: Sequence[Sequence[Item]],
+    precision: str = "",
+) -> list[np.ndarray]:
+    """The same of several batches, by one runtime: most of a test's time goes into making it."""
     precision = precision or ("auto" if runtime == "numpy" else "float32")
     made = open_runtime(runtime)(spec, weights, Options(precision=precision, threads=2))
     try:
-        return made.run(batch_of(items), frozenset({case.output}))[case.output]
+        return [made.run(batch_of(items), frozenset({case.output}))[case.output] for items in batches]
     finally:
         made.close()
 
@@ -286,10 +298,11 @@ class FamilyTests:
     ) -> None:
         spec, weights = self.opened(case, folders, tmp_path)
         items = case.items(spec)
-        together = run(case, runtime, spec, weights, items)
+        places = (0, 1, len(items) - 1)
 
-        for place in (0, 1, len(items) - 1):
-            alone = run(case, runtime, spec, weights, [items[place]])[0]
+        together, *single = runs(case, runtime, spec, weights, [items, *([items[place]] for place in places)])
+
+        for place, (alone,) in zip(places, single, strict=True):
             # a logit is one sum, of terms that may be larger than it is
             size = np.abs(together).max() if case.output == "score" else np.linalg.norm(together[place])
             assert np.abs(alone - together[place]).max() <= 1e-6 * max(1.0, float(size))
