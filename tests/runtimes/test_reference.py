@@ -82,8 +82,8 @@ def test_the_space_is_not_that_of_our_own_graph(tmp_path: Path) -> None:
     assert np.abs(made.dense - own.dense).max() <= 1e-5
 
 
-def test_another_runtime_refuses_the_family_and_says_which_may(tmp_path: Path) -> None:
-    folder = foreign.embedder("mpnet", tmp_path / "m")
+def test_another_runtime_refuses_a_module_and_says_which_may(tmp_path: Path) -> None:
+    folder = foreign.embedder("mpnet", tmp_path / "m", dense=12)
 
     with pytest.raises(Unsupported, match="--runtime reference"):
         embedstack.load(str(folder), runtime="openvino")
