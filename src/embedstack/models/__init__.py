@@ -30,6 +30,7 @@ FAMILIES: Mapping[str, str] = {
     "clip": "embedstack.models.clip:FAMILY",
     "siglip": "embedstack.models.siglip:FAMILY",
     "qwen3": "embedstack.models.qwen3:FAMILY",
+    "eurobert": "embedstack.models.eurobert:FAMILY",
 }
 """By the model_type of config.json."""
 REFUSED: Mapping[str, str] = {
