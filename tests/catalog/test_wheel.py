@@ -154,6 +154,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 from embedstack.catalog import find
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands on that it is ignored
 def fetch():
     find("all-MiniLM-L6-v2", cache_dir=Path(sys.argv[1]), hf_endpoint="http://127.0.0.1:1")
 if sys.argv[2] == "here":
