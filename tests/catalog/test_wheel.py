@@ -150,6 +150,7 @@ def test_an_index_that_cannot_be_reached_is_skipped(cache: Path, monkeypatch: py
 # ------------------------------------------------------------------------------------------------ ended while fetching
 
 FETCH = """
+import signal
 import sys
 from pathlib import Path
 from threading import Thread
