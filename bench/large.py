@@ -21,8 +21,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import report
 from contenders import Contender, Failed, Process, python_of
+from embedstack.modelspec import Architecture
 from embedstack.runtimes.processor import choose_precision, usable_threads
-from embedstack.types import Architecture
 from machine import Limit, hold_to, machine, native_precisions, spread, work_flop
 
 # config.json of BAAI/bge-m3 at 5617a9f61b028005a4858fdac845db406aefb181

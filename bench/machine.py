@@ -11,9 +11,9 @@ from statistics import median
 
 import numpy as np
 
+from embedstack.modelspec import Architecture
 from embedstack.runtimes.openvino import op, ov
 from embedstack.runtimes.processor import NATIVE_BFLOAT16, choose_precision, flags, usable_threads
-from embedstack.types import Architecture
 
 WANTED = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 PRODUCTS = ((1024, 384, 1536), (1024, 1536, 384), (1024, 1024, 1024), (512, 1024, 4096))  # rows, wide, out

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from embedstack.api import open_engine
 from embedstack.engine.engine import Engine
+from embedstack.modelspec import Architecture
 from embedstack.settings import DEFAULT_MODEL, read_settings
-from embedstack.types import Architecture, Encode, Text, Tokenize
+from embedstack.types import Encode, Text, Tokenize
 from embedstack.watching import BatchRun
 from machine import hold_to, machine, work_flop
 from texts import text_sets

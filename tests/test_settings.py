@@ -8,8 +8,8 @@ import pytest
 from platformdirs import user_cache_path
 
 from embedstack.errors import ConfigError
+from embedstack.modelspec import Precision, Truncate
 from embedstack.settings import Settings, environment_names, example, read_settings
-from embedstack.types import Precision, Truncate
 
 SECRET = "hf_thisMustNeverBeSeen"
 ROWS = [row.name for row in fields(Settings)]

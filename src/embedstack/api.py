@@ -17,6 +17,7 @@ from embedstack.engine.loader import Rules
 from embedstack.engine.naming import parse_asked
 from embedstack.engine.pool import Pool
 from embedstack.errors import BadRequest, ConfigError, NotReady, UnknownModel, Unsupported
+from embedstack.modelspec import ModelSpec, Output, Task, Truncate
 from embedstack.proof.startup import check_start
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
 from embedstack.types import (
@@ -25,16 +26,12 @@ from embedstack.types import (
     Encode,
     Encoded,
     Image,
-    ModelSpec,
-    Output,
     Pair,
     Score,
     Scored,
-    Task,
     Text,
     Tokenize,
     Tokenized,
-    Truncate,
 )
 
 Say = Callable[[str], None]

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedstack.errors import Unsupported
-from embedstack.types import Floats, ModelSpec
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Floats
 
 TINY = 1e-12
 

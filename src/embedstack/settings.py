@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 
 from embedstack.catalog.catalog import entry_of
 from embedstack.errors import ConfigError
-from embedstack.types import Truncate
+from embedstack.modelspec import Truncate
 
 PREFIX = "EMBEDSTACK_"
 DEFAULT_MODEL = "all-MiniLM-L6-v2"

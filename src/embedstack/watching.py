@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from embedstack.types import Precision, Priority
+from embedstack.modelspec import Precision
+from embedstack.types import Priority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from embedstack.catalog.digests import Digests
 from embedstack.catalog.spec import draft, read_spec
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
 from embedstack.models.folder import chosen, has_weights, is_weight, root_of, weight_files
-from embedstack.types import ModelSpec
+from embedstack.modelspec import ModelSpec
 
 SPARSE = "sentence_transformers.sparse_encoder.models"
 

@@ -8,7 +8,7 @@ from model_folders import Files, as_json, minilm, modules, pooling, reranker, wi
 
 from embedstack.catalog import Located, find
 from embedstack.errors import ConfigError, Unsupported
-from embedstack.types import ModelSpec
+from embedstack.modelspec import ModelSpec
 
 DENSE = {"in_features": 384, "out_features": 12, "activation_function": "torch.nn.modules.activation.Tanh"}
 

@@ -12,7 +12,7 @@ from embedstack.catalog.digests import Digests
 from embedstack.catalog.spec import read_spec
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
 from embedstack.models import bert
-from embedstack.types import Architecture, ModelSpec
+from embedstack.modelspec import Architecture, ModelSpec
 
 
 def read(tmp_path: Path, files: dict[str, bytes], catalog: str = "") -> ModelSpec:

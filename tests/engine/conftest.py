@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from embedstack.catalog import find
-from embedstack.types import ModelSpec
+from embedstack.modelspec import ModelSpec
 from support.shelves import Clock, House, Shelf, Told
 from support.tiny import CASES, write
 

@@ -12,9 +12,10 @@ from embedstack.engine import building
 from embedstack.engine.building import How, Recipe, _sizes, recipe_of
 from embedstack.engine.naming import parse_asked
 from embedstack.engine.need import MB, Need
+from embedstack.modelspec import Vision
 from embedstack.runtimes import RUNTIMES
 from embedstack.runtimes.numpy import NumpyRuntime
-from embedstack.types import Image, Vision
+from embedstack.types import Image
 from support.tiny import CASES, write
 from support.tiny_clip import TOKENS, png, write_clip
 

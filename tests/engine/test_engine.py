@@ -17,8 +17,9 @@ from embedstack.engine.loaded import Loaded
 from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, RuntimeFailed, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import Output
 from embedstack.runtimes import Options, open_runtime
-from embedstack.types import Batch, Encode, Encoding, Output, Pair, Score, Text, Vectors
+from embedstack.types import Batch, Encode, Encoding, Pair, Score, Text, Vectors
 from support.tiny import CASES, write
 
 

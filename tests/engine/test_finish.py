@@ -5,7 +5,7 @@ import pytest
 
 from embedstack.engine import finish
 from embedstack.errors import Unsupported
-from embedstack.types import Architecture, ModelSpec
+from embedstack.modelspec import Architecture, ModelSpec
 
 
 def spec(**change: object) -> ModelSpec:

@@ -21,9 +21,10 @@ from embedstack.errors import ConfigError, DeadlineExceeded, NotReady, RuntimeFa
 from embedstack.inputs import late as windows
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.runtimes import Options, open_runtime
 from embedstack.runtimes.onnx import OnnxRuntime
-from embedstack.types import STATES, Batch, Encode, Encoded, Image, ModelSpec, Output, Text, Tokens, Vectors
+from embedstack.types import STATES, Batch, Encode, Encoded, Image, Text, Tokens, Vectors
 from support.parts import whose
 from support.runtimes import runtimes
 from support.tiny import CASES, write

@@ -7,8 +7,9 @@ import pytest
 
 from embedstack.engine.naming import Asked, kind_of, name_table, parse_asked, pick
 from embedstack.errors import ConfigError, UnknownModel, Unsupported
+from embedstack.modelspec import ModelSpec
 from embedstack.testing.fake import hash_spec, overlap_spec
-from embedstack.types import Image, Link, ModelSpec, Text
+from embedstack.types import Image, Link, Text
 
 
 @dataclass(frozen=True)

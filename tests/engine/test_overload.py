@@ -14,7 +14,8 @@ from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
 from embedstack.errors import Overloaded, TooLong
 from embedstack.inputs.text import TextInput
-from embedstack.types import Batch, Encode, Output, Text, Vectors
+from embedstack.modelspec import Output
+from embedstack.types import Batch, Encode, Text, Vectors
 from embedstack.watching import BatchRun
 from support.tiny import CASES, write
 

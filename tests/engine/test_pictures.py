@@ -20,9 +20,10 @@ from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, Overloaded
 from embedstack.inputs.image import ImageInput
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Options, open_runtime
 from embedstack.runtimes.processor import usable_threads
-from embedstack.types import Encode, Encoded, Encoding, Image, Link, ModelSpec, Priority, Text
+from embedstack.types import Encode, Encoded, Encoding, Image, Link, Priority, Text
 from support.tiny_clip import TOKENS, Sums, png, write_clip
 
 Parts = tuple[Path, ModelSpec]

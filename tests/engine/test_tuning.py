@@ -12,10 +12,11 @@ from embedstack.catalog import find
 from embedstack.engine.tuning import Chosen, Remembered, choose_lanes, run_all_sizes, warm_up
 from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import RUNTIMES, Options
 from embedstack.runtimes.numpy import NumpyRuntime
 from embedstack.settings import Settings
-from embedstack.types import Batch, ModelSpec, Vectors
+from embedstack.types import Batch, Vectors
 from support.tiny import CASES, write
 from support.tiny_clip import TOKENS, write_clip
 

@@ -12,8 +12,9 @@ from embedstack.api import Model
 from embedstack.engine import finish
 from embedstack.engine.lane import split
 from embedstack.errors import Unsupported
+from embedstack.modelspec import ModelSpec
 from embedstack.testing.fake import hash_spec
-from embedstack.types import Batch, Encode, Encoded, ModelSpec, Text
+from embedstack.types import Batch, Encode, Encoded, Text
 from support.families import write
 from support.lexical import TIED
 

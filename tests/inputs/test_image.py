@@ -20,7 +20,8 @@ from PIL import Image as Pillow
 
 from embedstack.errors import BadRequest, RuntimeFailed, TooLong, Unsupported
 from embedstack.inputs.image import ImageInput
-from embedstack.types import Image, Vision
+from embedstack.modelspec import Vision
+from embedstack.types import Image
 from support import pictures
 from support.pictures import COLOUR, EXACT, GREY, LOSSY, TURNED, animation, chunk, data_url, picture, png, saved, scene
 

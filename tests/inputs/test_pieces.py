@@ -9,7 +9,8 @@ from embedstack.catalog import find
 from embedstack.errors import BadRequest, TooLong, Unsupported
 from embedstack.inputs.pieces import Source
 from embedstack.inputs.text import TextInput
-from embedstack.types import Image, Item, Link, ModelSpec, Pair, Piece, Text, Tokens
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Image, Item, Link, Pair, Piece, Text, Tokens
 from support.tiny import CASES, write
 
 LONG = "the panda is a bear of the river and the king is in the city of water and light"

@@ -9,7 +9,8 @@ import pytest
 from embedstack.errors import BadRequest, TooLong
 from embedstack.inputs.template import fill
 from embedstack.inputs.text import TextInput
-from embedstack.types import Architecture, ModelSpec, Pair, Piece
+from embedstack.modelspec import Architecture, ModelSpec
+from embedstack.types import Pair, Piece
 from support.byte_level import byte_level
 
 TEMPLATE = "<|im_start|>ask: {query}\nin: {document}<|im_end|>\n<think>"

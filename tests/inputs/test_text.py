@@ -19,7 +19,8 @@ from embedstack.errors import BadRequest, ConfigError, TooLong
 from embedstack.inputs.checks import check_text
 from embedstack.inputs.pieces import longest_first
 from embedstack.inputs.text import TextInput
-from embedstack.types import ModelSpec, Pair, Text, Tokens
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Pair, Text, Tokens
 from support.tiny import CASES, write
 
 RECORDED = json.loads((Path(__file__).parents[1] / "golden/pairs.json").read_text())

@@ -16,8 +16,8 @@ from embedstack.errors import ConfigError, EmbedstackError, Unsupported
 from embedstack.models import encoder, family_of
 from embedstack.models.folder import Fields
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import Architecture
 from embedstack.runtimes.numpy import NumpyOps
-from embedstack.types import Architecture
 from support.families import Tiny, batch_of, write
 
 CONFIG: Mapping[str, object] = {

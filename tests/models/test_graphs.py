@@ -8,9 +8,10 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.models.weights import Weights, open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Options, open_runtime
 from embedstack.runtimes.openvino import OpenVinoRuntime
-from embedstack.types import Batch, ModelSpec
+from embedstack.types import Batch
 from support import judges
 from support.proofs import note
 from support.runtimes import runtimes

@@ -12,8 +12,8 @@ from embedstack.models import outputs
 from embedstack.models.folder import Fields
 from embedstack.models.modernbert import FAMILY
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes.numpy import NumpyOps
-from embedstack.types import ModelSpec
 from support import tiny
 from support.families import SEEN, TOLERANCE, FamilyTests, Tiny, batch_of, by_transformers, differs, write
 from support.mutations import Changed, Mutation, architecture, halves_swapped, recipe

@@ -13,7 +13,7 @@ from embedstack.errors import Unsupported
 from embedstack.models import mpnet
 from embedstack.models.mpnet import BUCKETS, bucket
 from embedstack.models.weights import Weights
-from embedstack.types import ModelSpec
+from embedstack.modelspec import ModelSpec
 from support import tiny
 from support.families import SEEN, TOLERANCE, FamilyTests, Shapes, Tiny, by_transformers, differs, run, write
 from support.mutations import Mutation, architecture, halves_swapped, recipe, swapped, zeroed

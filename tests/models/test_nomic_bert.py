@@ -17,8 +17,9 @@ from embedstack.inputs.text import TextInput
 from embedstack.models.folder import Fields
 from embedstack.models.nomic_bert import FAMILY, PROMPTS
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes.numpy import NumpyRuntime
-from embedstack.types import Encode, ModelSpec, Text
+from embedstack.types import Encode, Text
 from support import tiny
 from support.families import SEEN, TOLERANCE, FamilyTests, Tiny, batch_of, by_transformers, differs, run, write
 from support.mutations import Mutation, architecture, interleaved, recipe, swapped, thirds_changed, without

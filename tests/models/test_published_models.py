@@ -24,9 +24,10 @@ from embedstack.inputs.text import TextInput
 from embedstack.models import encoder
 from embedstack.models.folder import has_weights
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.settings import read_settings
-from embedstack.types import Encode, Encoded, Image, ModelSpec, Text, Tokens
+from embedstack.types import Encode, Encoded, Image, Text, Tokens
 from support.families import batch_of
 
 Row = Mapping[str, object]

@@ -18,9 +18,10 @@ from embedstack.models import outputs
 from embedstack.models.folder import Fields
 from embedstack.models.qwen3 import FAMILY
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import Architecture, ModelSpec, Pooling
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.settings import Settings
-from embedstack.types import Architecture, ModelSpec, Pair, Pooling, Score, Text
+from embedstack.types import Pair, Score, Text
 from support.byte_level import byte_level
 from support.families import GOLDEN, SEEN, TOLERANCE, FamilyTests, Tiny, batch_of, by_transformers, differs, write
 from support.mutations import Mutation, architecture, interleaved, recipe, swapped

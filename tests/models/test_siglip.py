@@ -12,8 +12,9 @@ from embedstack.errors import ConfigError, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models import outputs
 from embedstack.models.weights import Weights, open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes.numpy import NumpyOps
-from embedstack.types import DENSE, ModelSpec, Text
+from embedstack.types import DENSE, Text
 from support import towers
 from support.families import SEEN, TOLERANCE, FamilyTests, batch_of, differs, run, write
 from support.mutations import Changed, Mutation, architecture, recipe, swapped

@@ -18,7 +18,8 @@ from embedstack.inputs.text import TextInput
 from embedstack.models.folder import root_of
 from embedstack.models.static import MAX_LENGTH, MOST_TOKENS
 from embedstack.models.weights import Weights
-from embedstack.types import ModelSpec, Text
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Text
 from support import tiny
 from support.families import FamilyTests, Item, Tiny, write
 from support.mutations import Changed, Mutation, halves_swapped, recipe

@@ -11,6 +11,7 @@ from embedstack.api import open_engine
 from embedstack.catalog import Located, find
 from embedstack.engine.engine import Engine
 from embedstack.errors import Mismatch
+from embedstack.modelspec import ModelSpec
 from embedstack.proof.diagnosis import Trials
 from embedstack.proof.kept import Truth, packed, read
 from embedstack.proof.probes import probes
@@ -18,7 +19,7 @@ from embedstack.proof.prove import Report, prove
 from embedstack.proof.startup import check
 from embedstack.proof.truth import make
 from embedstack.settings import read_settings
-from embedstack.types import Encode, Encoded, ModelSpec
+from embedstack.types import Encode, Encoded
 from support.families import Tiny, write
 from support.lexical import TIED, VOCAB
 

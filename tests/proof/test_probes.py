@@ -8,9 +8,10 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.inputs.text import TextInput
+from embedstack.modelspec import ModelSpec
 from embedstack.proof import probes as module
 from embedstack.proof.probes import PAST_LIMIT, long_text, probes
-from embedstack.types import ModelSpec, Pair, Text
+from embedstack.types import Pair, Text
 from support.tiny import CASES, write
 
 

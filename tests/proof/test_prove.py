@@ -14,6 +14,7 @@ from embedstack.api import open_engine
 from embedstack.catalog import Located, find
 from embedstack.engine.engine import Engine
 from embedstack.errors import BadRequest, Mismatch, TooLong, Unsupported
+from embedstack.modelspec import ModelSpec
 from embedstack.proof.asking import logits
 from embedstack.proof.kept import Truth
 from embedstack.proof.probes import PAST_LIMIT, probes
@@ -21,7 +22,7 @@ from embedstack.proof.prove import Report, prove
 from embedstack.proof.truth import make
 from embedstack.settings import read_settings
 from embedstack.testing.fake import HashEncoder, hash_spec
-from embedstack.types import Encode, Encoded, ModelSpec, Score, Scored, Text
+from embedstack.types import Encode, Encoded, Score, Scored, Text
 from support.confusion import tiny_folder
 from support.runtimes import needs_torch, runtimes
 from support.tiny import CASES

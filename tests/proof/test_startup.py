@@ -12,12 +12,13 @@ from embedstack.catalog import Located, find
 from embedstack.engine.engine import Engine
 from embedstack.engine.finish import unit
 from embedstack.errors import Mismatch
+from embedstack.modelspec import ModelSpec
 from embedstack.proof.drawn import is_picture
 from embedstack.proof.kept import Truth
 from embedstack.proof.startup import check, check_start
 from embedstack.proof.truth import ensure
 from embedstack.settings import read_settings
-from embedstack.types import Encode, Encoded, ModelSpec
+from embedstack.types import Encode, Encoded
 from support.confusion import tiny_folder
 from support.tiny_clip import write_clip
 

@@ -12,13 +12,14 @@ from embedstack.catalog import find
 from embedstack.errors import ConfigError, Mismatch
 from embedstack.models import encoder
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import AUTO, RUNTIMES, Options, exported, open_runtime
 from embedstack.runtimes import export as exporting
 from embedstack.runtimes.export import check_identity, export, identity, read_identity
 from embedstack.runtimes.exported import OnnxFile
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.testing.check_runtime import check_runtime
-from embedstack.types import Batch, ModelSpec
+from embedstack.types import Batch
 from support.tiny import CASES, Case, ragged, write
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -14,12 +14,13 @@ from embedstack.catalog import find
 from embedstack.errors import ConfigError
 from embedstack.evals import sentences
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Options, open_runtime
 from embedstack.runtimes.int8 import METHOD, rotate, rotation, round_weight
 from embedstack.runtimes.onnx import OnnxRuntime, choose_precision
 from embedstack.runtimes.processor import int8_reason
 from embedstack.testing.check_runtime import check_runtime
-from embedstack.types import DENSE, Batch, Floats, ModelSpec
+from embedstack.types import DENSE, Batch, Floats
 from support import tiny
 from support.tiny import CASES, ragged, write
 

@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 
 from embedstack.errors import ConfigError
+from embedstack.modelspec import Precision
 from embedstack.runtimes import RUNTIMES
 from embedstack.runtimes.processor import ELSEWHERE, choose_precision, flags, usable_threads
-from embedstack.types import Precision
 
 ALLOWED = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

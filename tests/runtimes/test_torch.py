@@ -13,10 +13,11 @@ import pytest
 from embedstack.catalog import find
 from embedstack.errors import ConfigError, RuntimeFailed
 from embedstack.models.weights import Weights, open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Options, open_runtime
 from embedstack.testing.check_ops import check_ops
 from embedstack.testing.check_runtime import check_runtime
-from embedstack.types import Batch, ModelSpec
+from embedstack.types import Batch
 from support.runtimes import needs_torch
 from support.tiny import CASES, write
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from embedstack.modelspec import ModelSpec
 from embedstack.testing.fake import HashEncoder, hash_spec
-from embedstack.types import Encode, Encoded, ModelSpec, Text
+from embedstack.types import Encode, Encoded, Text
 
 pytestmark = pytest.mark.anyio
 PAIRS = sorted((Path(__file__).parent.parent / "wire").glob("*.json"))

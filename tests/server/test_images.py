@@ -16,9 +16,9 @@ from embedstack.engine.loaded import Loaded
 from embedstack.inputs.image import ImageInput
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Options, open_runtime
 from embedstack.server import asked
-from embedstack.types import ModelSpec
 from support.tiny import CASES, write
 from support.tiny_clip import DIM, png, write_clip
 

@@ -20,13 +20,14 @@ from embedstack.engine.finish import unit
 from embedstack.errors import ConfigError
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import Weights, open_weights
+from embedstack.modelspec import ModelSpec
 from embedstack.proof.diagnosis import Diagnosis, Trials, asked_for
 from embedstack.proof.kept import SHIPPED, Truth, read
 from embedstack.proof.probes import Probe, probes
 from embedstack.proof.truth import make, pack
 from embedstack.runtimes import Options, open_runtime
 from embedstack.settings import DEFAULT_MODEL, read_settings
-from embedstack.types import Encoding, ModelSpec, Pair, Text
+from embedstack.types import Encoding, Pair, Text
 from support.tiny import CASES, write
 
 GOLDEN = Path(__file__).parents[1] / "golden/confusion.json"

@@ -25,11 +25,12 @@ from embedstack.catalog import find
 from embedstack.errors import Unsupported
 from embedstack.models import FAMILIES
 from embedstack.models.weights import Weights, open_weights
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.runtimes import Options, open_runtime
 from embedstack.runtimes.export import export
 from embedstack.runtimes.padded import NAMES
 from embedstack.testing.check_runtime import check_runtime
-from embedstack.types import Batch, ModelSpec, Output
+from embedstack.types import Batch
 from support import tiny
 from support.consumers import Side, consume
 from support.mutations import Mutation, zeroed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from embedstack.models.weights import Weights
-from embedstack.types import Architecture, ModelSpec
+from embedstack.modelspec import Architecture, ModelSpec
 
 Mutation = Callable[[ModelSpec, Weights], tuple[ModelSpec, Weights]]
 

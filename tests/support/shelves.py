@@ -19,7 +19,8 @@ from embedstack.engine.pool import Pool, unproven
 from embedstack.errors import EmbedstackError
 from embedstack.inputs.image import ImageInput
 from embedstack.inputs.text import TextInput
-from embedstack.types import Batch, Encode, Encoded, ModelSpec, Output, Text, Vectors
+from embedstack.modelspec import ModelSpec, Output
+from embedstack.types import Batch, Encode, Encoded, Text, Vectors
 
 BASE = 50 * MB
 PATIENCE_S = 20

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from embedstack.types import Batch, Output, Vectors
+from embedstack.modelspec import Output
+from embedstack.types import Batch, Vectors
 from support import towers
 from support.families import write
 from support.pictures import picture, saved

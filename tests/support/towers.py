@@ -10,8 +10,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from embedstack.models.folder import read_fields
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes.numpy import NumpyOps
-from embedstack.types import ModelSpec
 from support.families import GOLDEN, Item, Shapes, Tiny
 from support.mutations import Changed, Mutation, architecture
 from support.shapes import linear, norm

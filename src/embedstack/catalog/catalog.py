@@ -11,7 +11,7 @@ import msgspec
 
 from embedstack.errors import ConfigError, UnknownModel
 from embedstack.models import family_of
-from embedstack.types import Output, Pooling, Task
+from embedstack.modelspec import Output, Pooling, Task
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9_][\w.-]*", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9][\w./-]*", re.ASCII)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from embedstack.errors import Unsupported
 from embedstack.models.folder import Fields, read_fields_if_there
-from embedstack.types import Head
+from embedstack.modelspec import Head
 
 TASKS = ("fill-mask",)
 """What such a Transformer is loaded for."""

@@ -11,7 +11,7 @@ from embedstack.catalog.reference import read_reference_spec
 from embedstack.catalog.spec import read_spec
 from embedstack.catalog.store import Manifest, Store, prove, read_manifest, require_published, wanted_of, writing
 from embedstack.errors import ConfigError
-from embedstack.types import ModelSpec
+from embedstack.modelspec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

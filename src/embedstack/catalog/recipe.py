@@ -15,7 +15,7 @@ from embedstack.errors import ConfigError, Unsupported
 from embedstack.models import REFERENCE_HINT
 from embedstack.models.config import refuse_set
 from embedstack.models.folder import Fields, module_rows, read_fields, read_fields_if_there
-from embedstack.types import Head, Pooling, ScoreActivation, Task
+from embedstack.modelspec import Head, Pooling, ScoreActivation, Task
 
 POOLINGS: Mapping[str, Pooling] = {"cls": "cls", "mean": "mean", "max": "max", "lasttoken": "last"}
 _LEGACY_POOLINGS = {

@@ -41,7 +41,7 @@ from embedstack.models.folder import (
     read_fields_if_there,
     weight_files,
 )
-from embedstack.types import Architecture, ModelSpec, ScoreActivation, Task
+from embedstack.modelspec import Architecture, ModelSpec, ScoreActivation, Task
 
 REFERENCE = "reference:"
 """What the family of such a spec begins with."""

@@ -26,7 +26,7 @@ from embedstack.models.folder import (
 )
 from embedstack.models.tokenizer import Id, Token, decode
 from embedstack.models.weights import open_weights
-from embedstack.types import Architecture, ModelSpec, Output
+from embedstack.modelspec import Architecture, ModelSpec, Output
 
 _LEAST_TOKENS = 3  # one token between the two special ones
 _NO_LIMIT = 2**24  # 1e30 is customary in a tokeniser's file; from here on float32 cannot tell two places apart

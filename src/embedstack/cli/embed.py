@@ -12,7 +12,8 @@ from embedstack.cli.flags import MODEL, setting_flags, settings_from
 from embedstack.cli.texts import FIELD, in_chunks, read_texts
 from embedstack.cli.vectors import FORMATS, open_writer, usage
 from embedstack.errors import BadRequest
-from embedstack.types import Encoded, Truncate, Usage
+from embedstack.modelspec import Truncate
+from embedstack.types import Encoded, Usage
 
 CHUNK = 1024  # texts in hand: enough to group by length, little enough to hold
 

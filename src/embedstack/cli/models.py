@@ -14,8 +14,8 @@ from embedstack.catalog.network import to_stderr
 from embedstack.catalog.store import Kept, Store, writing
 from embedstack.cli.lazy import LazyGroup
 from embedstack.errors import BadRequest, ConfigError, Unsupported
+from embedstack.modelspec import spec_fields
 from embedstack.settings import Settings, read_settings
-from embedstack.types import spec_fields
 
 Command = Callable[..., None]
 LATER: dict[str, str] = {

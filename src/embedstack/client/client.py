@@ -18,6 +18,7 @@ from embedstack.dialects import open_dialect
 from embedstack.dialects.dialect import AnyRoute, Heard, Info
 from embedstack.dialects.reply import Claim, body_bytes, claimed, must_carry
 from embedstack.errors import ConfigError, EmbedstackError, UnknownModel, Unsupported, Upstream
+from embedstack.modelspec import Input, ModelSpec, Task
 from embedstack.types import (
     Classified,
     Classify,
@@ -26,11 +27,8 @@ from embedstack.types import (
     Encode,
     Encoded,
     Floats,
-    Input,
-    ModelSpec,
     Score,
     Scored,
-    Task,
     Tokenize,
     Tokenized,
     Usage,

@@ -2,7 +2,7 @@
 
 from embedstack.dialects.reply import Claim
 from embedstack.errors import Mismatch
-from embedstack.types import Architecture, ModelSpec, Task
+from embedstack.modelspec import Architecture, ModelSpec, Task
 
 _NOTHING = Architecture(family="unknown", layers=0, hidden=0, heads=0, intermediate=0, vocab=0, positions=0)
 

@@ -6,7 +6,8 @@ from typing import TypeAlias
 
 from embedstack.dialects.dialect import AnyRoute
 from embedstack.errors import BadRequest, Unsupported
-from embedstack.types import Encode, Image, Input, Item, Link, ModelSpec, Pair, Score, Text, Tokens
+from embedstack.modelspec import Input, ModelSpec
+from embedstack.types import Encode, Image, Item, Link, Pair, Score, Text, Tokens
 
 EncodeItem: TypeAlias = Text | Tokens | Image | Link
 ROLES = ("query", "document", "none")  # known to every model, with or without a prompt

@@ -17,7 +17,7 @@ from embedstack.dialects.openai_shape import MODEL_SHAPE, MODELS_SHAPE, must_be_
 from embedstack.dialects.ranking import SHAPE, hear_results
 from embedstack.dialects.wire import BodyTooLong, dump, retry_after
 from embedstack.errors import DeadlineExceeded, EmbedstackError, TooLong
-from embedstack.types import ModelSpec, Task
+from embedstack.modelspec import ModelSpec, Task
 
 
 class ModelRow(msgspec.Struct, forbid_unknown_fields=True):

@@ -18,7 +18,8 @@ from embedstack.dialects.roles import role_for, word_for
 from embedstack.dialects.typed import TypeName, typed
 from embedstack.dialects.wire import Count, Misfit, Name, check_count, decode, dump, model_for
 from embedstack.errors import Unsupported
-from embedstack.types import Encode, Encoded, Image, Input, Link, ModelSpec, Text
+from embedstack.modelspec import Input, ModelSpec
+from embedstack.types import Encode, Encoded, Image, Link, Text
 
 ROLES = {"search_query": "query", "search_document": "document", "image": "document"}
 CARRIES: frozenset[Field] = frozenset({"role", "dim", "max_tokens", "truncate"})

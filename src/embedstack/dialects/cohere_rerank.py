@@ -15,7 +15,8 @@ from embedstack.dialects.dialect import Field, Limits, Wire
 from embedstack.dialects.ranking import results
 from embedstack.dialects.reply import must_carry, one_query
 from embedstack.dialects.wire import Count, Misfit, Name, check_count, decode, dump, model_for
-from embedstack.types import ModelSpec, Pair, Score, Scored
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Pair, Score, Scored
 
 CARRIES: frozenset[Field] = frozenset({"document_tokens"})
 PAIRS_IN_UNIT = 100  # https://docs.cohere.com/docs/how-does-cohere-pricing-work, "search unit"

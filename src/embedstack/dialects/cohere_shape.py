@@ -7,7 +7,8 @@ from uuid import uuid4
 import msgspec
 
 from embedstack.dialects.dialect import Limits
-from embedstack.types import Truncate, Usage
+from embedstack.modelspec import Truncate
+from embedstack.types import Usage
 
 Version = Literal["1", "2"]
 Cut = Literal["NONE", "START", "END"]

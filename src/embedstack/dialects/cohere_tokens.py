@@ -11,7 +11,8 @@ import msgspec
 from embedstack.dialects.cohere_shape import ApiVersion
 from embedstack.dialects.dialect import Limits, Wire
 from embedstack.dialects.wire import Name, decode, dump, model_for
-from embedstack.types import Decode, Decoded, ModelSpec, Text, Tokenize, Tokenized, Tokens
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Decode, Decoded, Text, Tokenize, Tokenized, Tokens
 
 VERSION = {"api_version": {"version": "1"}}
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]

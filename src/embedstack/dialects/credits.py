@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from embedstack.types import ModelSpec
+from embedstack.modelspec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from embedstack.errors import EmbedstackError
+from embedstack.modelspec import Input, ModelSpec, Task, Truncate
 from embedstack.types import (
     Classified,
     Classify,
@@ -15,14 +16,10 @@ from embedstack.types import (
     Encode,
     Encoded,
     Floats,
-    Input,
-    ModelSpec,
     Score,
     Scored,
-    Task,
     Tokenize,
     Tokenized,
-    Truncate,
 )
 from embedstack.watching import Load
 

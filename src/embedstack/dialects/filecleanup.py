@@ -11,7 +11,8 @@ from embedstack.dialects.dialect import Field, Heard, Limits, Wire
 from embedstack.dialects.pictures import pictures, pictures_said
 from embedstack.dialects.reply import must_carry, texts_of, understood, vectors
 from embedstack.dialects.wire import Name, check_count, decode, model_for
-from embedstack.types import Encode, ModelSpec, Text
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Text
 
 CARRIES: frozenset[Field] = frozenset()
 

@@ -57,7 +57,8 @@ from embedstack.errors import (
     UnknownModel,
     Unsupported,
 )
-from embedstack.types import Encode, Encoded, Image, Link, ModelSpec, Text
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded, Image, Link, Text
 
 MAX_PICTURES = 32  # ITEMS_LIMIT_SMALL of fastapi_schemas/pydantic_v2.py
 NO_AUDIO = "no model for audio can be served here; send texts or images"

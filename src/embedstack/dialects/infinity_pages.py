@@ -7,7 +7,7 @@ import msgspec
 from embedstack.dialects.dialect import Status, Wire
 from embedstack.dialects.openai_shape import must_be_ready
 from embedstack.dialects.wire import dump
-from embedstack.types import Input, ModelSpec, Task
+from embedstack.modelspec import Input, ModelSpec, Task
 from embedstack.watching import Load
 
 Capability = Literal["embed", "rerank", "classify", "image_embed"]

@@ -12,7 +12,8 @@ from embedstack.dialects.openai_shape import TokenUsage, token_usage
 from embedstack.dialects.ranking import results
 from embedstack.dialects.reply import must_carry, one_query
 from embedstack.dialects.wire import Count, Name, check_count, decode, dump, model_for
-from embedstack.types import Classified, Classify, ModelSpec, Pair, Score, Scored, Text
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Classified, Classify, Pair, Score, Scored, Text
 
 ANY_MODEL = "default/not-specified"  # what the original's clients send where they name none
 RERANK_CARRIES: frozenset[Field] = frozenset({"raw_scores"})

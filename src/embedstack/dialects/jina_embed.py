@@ -13,7 +13,8 @@ from embedstack.dialects.roles import role_for, word_for
 from embedstack.dialects.typed import typed
 from embedstack.dialects.wire import Count, Misfit, Name, as_floats, check_count, decode, dump, model_for
 from embedstack.errors import Unsupported
-from embedstack.types import DENSE, Encode, Encoded, Image, Input, Link, ModelSpec, Output, Text, Truncate
+from embedstack.modelspec import Input, ModelSpec, Output, Truncate
+from embedstack.types import DENSE, Encode, Encoded, Image, Link, Text
 
 ROLES = {"retrieval.query": "query", "retrieval.passage": "document"}
 CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize", "late_chunking"})

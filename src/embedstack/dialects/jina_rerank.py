@@ -12,7 +12,8 @@ from embedstack.dialects.ranking import results
 from embedstack.dialects.reply import must_carry, one_query
 from embedstack.dialects.wire import Count, Misfit, Name, check_count, decode, dump, model_for
 from embedstack.errors import Unsupported
-from embedstack.types import ModelSpec, Pair, Score, Scored
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Pair, Score, Scored
 
 CARRIES: frozenset[Field] = frozenset({"document_tokens"})
 NO_IMAGES = "no reranker for images is served here; send documents as texts"

@@ -7,7 +7,7 @@ import numpy as np
 from embedstack.dialects.dialect import Limits
 from embedstack.dialects.kriptik_shapes import SimilarityBody
 from embedstack.dialects.wire import Misfit
-from embedstack.types import ModelSpec
+from embedstack.modelspec import ModelSpec
 
 HIGH, MEDIUM = 0.85, 0.7  # from which on a match is called so; server/src/routes/embeddings.ts
 

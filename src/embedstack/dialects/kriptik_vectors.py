@@ -13,8 +13,9 @@ from embedstack.dialects.kriptik_status import PROVIDER
 from embedstack.dialects.pictures import pictures
 from embedstack.dialects.wire import Misfit, TooManyItems, check_count, dump, milliseconds, model_for
 from embedstack.errors import Unsupported
+from embedstack.modelspec import ModelSpec
 from embedstack.quantize import quantized
-from embedstack.types import Encode, Encoded, Floats, Image, Link, ModelSpec, Text, Tokenize, Tokenized, VectorType
+from embedstack.types import Encode, Encoded, Floats, Image, Link, Text, Tokenize, Tokenized, VectorType
 
 MAX_REQUESTS = 100  # in a batch; server/src/routes/embeddings.ts
 KINDS: Mapping[Quantization, VectorType] = {"float32": "float32", "int8": "int8", "binary": "ubinary"}

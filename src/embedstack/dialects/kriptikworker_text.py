@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from embedstack.dialects.dialect import Limits
 from embedstack.dialects.kriptikworker_shapes import BgeBody, BgeInput, Texts
 from embedstack.dialects.wire import Misfit, as_floats, check_count, model_for
-from embedstack.types import Encode, Encoded, ModelSpec, Output, Text
+from embedstack.modelspec import ModelSpec, Output
+from embedstack.types import Encode, Encoded, Text
 
 BGE = "bge-m3"
 

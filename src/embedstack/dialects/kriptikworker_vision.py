@@ -12,7 +12,8 @@ from embedstack.dialects.pictures import picture
 from embedstack.dialects.wire import Misfit, as_floats, check_count, model_for
 from embedstack.errors import Unsupported
 from embedstack.likeness import probabilities
-from embedstack.types import Encode, Encoded, Floats, Image, Link, ModelSpec, Text
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded, Floats, Image, Link, Text
 
 PREDICTIVE = (
     "type 'predictive' is not served: a probability of success needs outcomes of earlier attempts, and none are here; "

@@ -37,7 +37,8 @@ from embedstack.dialects.wire import (
     retry_after,
 )
 from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError, Unsupported
-from embedstack.types import Encode, Encoded, ModelSpec
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded
 
 HealthWord = Literal["healthy", "initializing", "unhealthy"]
 WORDS: dict[State, HealthWord] = {

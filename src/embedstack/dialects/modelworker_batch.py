@@ -13,7 +13,8 @@ import msgspec
 from embedstack.dialects.dialect import Limits, Wire
 from embedstack.dialects.pictures import picture
 from embedstack.dialects.wire import Name, as_floats, check_count, decode, dump, milliseconds, model_for
-from embedstack.types import Encode, Encoded, Floats, Image, Input, Link, ModelSpec, Text
+from embedstack.modelspec import Input, ModelSpec
+from embedstack.types import Encode, Encoded, Floats, Image, Link, Text
 
 KINDS: tuple[Input, ...] = ("text", "image")  # in the order of their answers
 

@@ -36,7 +36,8 @@ from embedstack.dialects.wire import (
     retry_after,
 )
 from embedstack.errors import BadRequest, EmbedstackError, Overloaded, TooLong, Unauthorized, UnknownModel, Unsupported
-from embedstack.types import Encode, Encoded, ModelSpec
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded
 
 WRONG_KEY = "Incorrect API key provided"  # the original's words, by which litellm 1.106 tells a 401 from a bad request
 

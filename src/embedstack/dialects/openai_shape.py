@@ -9,7 +9,8 @@ from embedstack.dialects.dialect import Heard, Status, Wire
 from embedstack.dialects.reply import in_order, understood, vectors
 from embedstack.dialects.wire import as_base64, as_floats, shortened
 from embedstack.errors import NotReady, UnknownModel
-from embedstack.types import Encode, Encoded, Floats, ModelSpec, Usage
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded, Floats, Usage
 
 SHAPE = "openai embeddings"  # of replies that differ only in top-level keys
 MODELS_SHAPE = "models"  # of pages that list the models, each dialect under a key of its own

@@ -21,7 +21,8 @@ from embedstack.dialects.ranking import sigmoid
 from embedstack.dialects.reply import must_carry, one_query, texts_of
 from embedstack.dialects.wire import Count, Name, check_count, decode, dump, model_for, retry_after
 from embedstack.errors import EmbedstackError, UnknownModel, Unsupported
-from embedstack.types import Encode, Encoded, ModelSpec, Output, Pair, Score, Scored, Text
+from embedstack.modelspec import ModelSpec, Output
+from embedstack.types import Encode, Encoded, Pair, Score, Scored, Text
 
 Texts = str | list[str]
 SPARSE: frozenset[Output] = frozenset({"sparse"})

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from embedstack.types import ModelSpec
+from embedstack.modelspec import ModelSpec
 
 ALWAYS = ("query", "document", "none")  # roles that every model has
 ENDINGS = {".query": "query", ".passage": "document"}  # as in Jina's nl2code.query

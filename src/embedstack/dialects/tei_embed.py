@@ -26,7 +26,8 @@ from embedstack.dialects.tei_terms import (
     truncation,
 )
 from embedstack.dialects.wire import Count, as_floats, decode, dump
-from embedstack.types import Encode, Encoded, ModelSpec
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded
 
 CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize", "truncate"})
 TWO = ["what is a cat?", "why does rain fall?"]

@@ -12,7 +12,7 @@ import msgspec
 from embedstack.dialects.dialect import Info, Page, Status, Wire
 from embedstack.dialects.reply import understood
 from embedstack.errors import NotReady
-from embedstack.types import ModelSpec, Pooling
+from embedstack.modelspec import ModelSpec, Pooling
 
 POOLING: dict[Pooling, str] = {"cls": "cls", "mean": "mean", "max": "max", "last": "last_token"}
 

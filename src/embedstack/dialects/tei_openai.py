@@ -14,7 +14,8 @@ from embedstack.dialects.openai_shape import SHAPE, EmbeddingsReply, Format, emb
 from embedstack.dialects.tei_terms import ErrorType, characters, check_item, in_their_words, model_of, spent
 from embedstack.dialects.wire import Count, Inputs, Name, decode, dump, items_of, retry_after
 from embedstack.errors import EmbedstackError
-from embedstack.types import Encode, Encoded, ModelSpec
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded
 
 
 class TeiEmbeddingsBody(msgspec.Struct, kw_only=True, omit_defaults=True):

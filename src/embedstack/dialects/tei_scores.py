@@ -17,7 +17,8 @@ from embedstack.dialects.ranking import sigmoid
 from embedstack.dialects.reply import must_carry, one_query
 from embedstack.dialects.tei_terms import Truncated, model_of, side, spent, truncation
 from embedstack.dialects.wire import EmptyList, Misfit, check_count, decode, dump
-from embedstack.types import Classified, Classify, Floats, ModelSpec, Pair, Score, Scored, Task, Text
+from embedstack.modelspec import ModelSpec, Task
+from embedstack.types import Classified, Classify, Floats, Pair, Score, Scored, Text
 
 CARRIES: frozenset[Field] = frozenset({"truncate", "raw_scores"})
 PredictInput: TypeAlias = str | list[str | list[str]]

@@ -11,7 +11,8 @@ import numpy as np
 from embedstack.dialects.dialect import AnyRoute, Limits, Route, Wire
 from embedstack.dialects.tei_terms import Prompted, Side, items_from, model_of, spent, truncation
 from embedstack.dialects.wire import Name, TooManyItems, check_count, decode, dump
-from embedstack.types import Encode, Encoded, Floats, ModelSpec
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded, Floats
 
 
 class SimilarityInput(msgspec.Struct):

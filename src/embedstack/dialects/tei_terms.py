@@ -33,7 +33,8 @@ from embedstack.errors import (
     UnknownModel,
     Unsupported,
 )
-from embedstack.types import ModelSpec, Output, Task, Text, Tokens, Truncate, Usage
+from embedstack.modelspec import ModelSpec, Output, Task, Truncate
+from embedstack.types import Text, Tokens, Usage
 
 Side = Literal["left", "right", "Left", "Right"]
 ErrorType = Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"]

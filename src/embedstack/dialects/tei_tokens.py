@@ -15,7 +15,8 @@ from embedstack.dialects.roles import ALWAYS
 from embedstack.dialects.tei_terms import check_item
 from embedstack.dialects.wire import Misfit, Name, check_count, decode, dump, model_for, shortened
 from embedstack.errors import UnknownModel
-from embedstack.types import Decode, ModelSpec, Piece, Task, Text, Tokenize, Tokenized, Tokens
+from embedstack.modelspec import ModelSpec, Task
+from embedstack.types import Decode, Piece, Text, Tokenize, Tokenized, Tokens
 
 
 class TokenizeBody(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -13,7 +13,8 @@ import orjson
 from embedstack.dialects import cl100k
 from embedstack.dialects.dialect import Limits
 from embedstack.errors import BadRequest, EmbedstackError, NotReady, Overloaded, TooLong, UnknownModel, Unsupported
-from embedstack.types import Answer, Decoded, Floats, Input, ModelSpec, Task, Text, Tokenized, Tokens, Usage
+from embedstack.modelspec import Input, ModelSpec, Task
+from embedstack.types import Answer, Decoded, Floats, Text, Tokenized, Tokens, Usage
 
 Inputs: TypeAlias = str | list[str | int | list[int]]
 """One text, one list of token ids, or a list of either."""

@@ -21,9 +21,9 @@ from embedstack.inputs.text import TextInput
 from embedstack.models import FAMILIES, family_of
 from embedstack.models.folder import chosen, root_of
 from embedstack.models.weights import open_weights, unread_weights
+from embedstack.modelspec import ModelSpec, Precision
 from embedstack.runtimes import Options, Runtime, open_runtime
 from embedstack.runtimes.processor import choose_precision, flags, usable_threads
-from embedstack.types import ModelSpec, Precision
 
 if TYPE_CHECKING:
     from embedstack.inputs.image import ImageInput

@@ -17,6 +17,7 @@ from embedstack.engine.reading import INLINE_NUMBERS, in_groups, off_loop, usage
 from embedstack.engine.rows import Rows
 from embedstack.engine.scheduler import Scheduler
 from embedstack.errors import BadRequest, Unsupported
+from embedstack.modelspec import Input, ModelSpec, Output, Task
 from embedstack.types import (
     Classified,
     Classify,
@@ -26,13 +27,9 @@ from embedstack.types import (
     Encoded,
     Encoding,
     Floats,
-    Input,
-    ModelSpec,
-    Output,
     Score,
     Scored,
     Sparse,
-    Task,
     Tokenize,
     Tokenized,
     Usage,

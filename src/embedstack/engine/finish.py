@@ -6,7 +6,8 @@ from itertools import pairwise
 import numpy as np
 
 from embedstack.errors import Unsupported
-from embedstack.types import Floats, Ints, ModelSpec, Sparse
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Floats, Ints, Sparse
 
 TINY = np.float32(1e-12)  # the floor that torch.nn.functional.normalize puts under a length
 LEVEL_EPS = 1e-5  # what torch.nn.functional.layer_norm adds to a variance

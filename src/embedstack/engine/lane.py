@@ -17,8 +17,9 @@ from embedstack.engine.line import Call, Job, Run
 from embedstack.engine.room import is_out_of_memory
 from embedstack.engine.scheduler import Scheduler
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.runtimes import Runtime
-from embedstack.types import STATES, Batch, Floats, ModelSpec, Output, Vectors
+from embedstack.types import STATES, Batch, Floats, Vectors
 from embedstack.watching import BatchRun, OnBatch
 
 log = logging.getLogger(__name__)

@@ -17,8 +17,9 @@ from embedstack.engine.rows import Parts, Rows
 from embedstack.errors import NotReady, Unsupported
 from embedstack.inputs.late import Joined, Means, join
 from embedstack.models import family
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Runtime
-from embedstack.types import DENSE, STATES, Encode, Encoded, Floats, ModelSpec, Text, Usage
+from embedstack.types import DENSE, STATES, Encode, Encoded, Floats, Text, Usage
 
 
 class Late:

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from embedstack.inputs.text import TextInput
+from embedstack.modelspec import Input, ModelSpec, Output, Precision, Truncate
 from embedstack.runtimes import Runtime
-from embedstack.types import Classify, Encode, Input, ModelSpec, Output, Precision, Score, Truncate
+from embedstack.types import Classify, Encode, Score
 
 if TYPE_CHECKING:  # it imports Pillow, which a process without pictures does without
     from embedstack.inputs.image import ImageInput

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol, get_args
 
 from embedstack.errors import ConfigError, UnknownModel, Unsupported
+from embedstack.modelspec import Input, ModelSpec, Precision, Task
 from embedstack.runtimes import RUNTIMES
-from embedstack.types import Image, Input, Item, Link, ModelSpec, Precision, Task
+from embedstack.types import Image, Item, Link
 
 ALIAS = re.compile(r"[A-Za-z0-9][\w./-]{0,127}", re.ASCII)
 PRECISIONS: tuple[str, ...] = ("auto", *get_args(Precision))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from embedstack.types import Precision
+from embedstack.modelspec import Precision
 
 MB = 1_000_000
 READY_S = 1.5  # a start beside what its size takes: reading the tokeniser, warming up; see bench/results/cycle.json

@@ -15,8 +15,9 @@ from weakref import WeakKeyDictionary
 
 from embedstack.engine.reading import off_loop, together
 from embedstack.errors import NotReady
+from embedstack.modelspec import Vision
 from embedstack.runtimes.processor import usable_threads
-from embedstack.types import Encoding, Image, Priority, Vision
+from embedstack.types import Encoding, Image, Priority
 
 if TYPE_CHECKING:  # it imports Pillow, which a process without pictures does without
     from embedstack.inputs.image import ImageInput

@@ -16,6 +16,7 @@ from embedstack.engine.memory import Meter, ProcessMemory
 from embedstack.engine.naming import kind_of
 from embedstack.engine.slots import ModelState, Slot, Source, Table
 from embedstack.errors import EmbedstackError, UnknownModel
+from embedstack.modelspec import ModelSpec, Task
 from embedstack.proof.startup import Proof
 from embedstack.types import (
     Classified,
@@ -25,10 +26,8 @@ from embedstack.types import (
     Encode,
     Encoded,
     Encoder,
-    ModelSpec,
     Score,
     Scored,
-    Task,
     Tokenize,
     Tokenized,
 )

@@ -19,21 +19,8 @@ from embedstack.engine.pictures import AT_ONCE_HERE, Looked, Pictures, chunks, s
 from embedstack.engine.reading import content, in_groups, late, timed, together, usage_of, within
 from embedstack.engine.scheduler import Scheduler
 from embedstack.errors import TooLong, Unsupported
-from embedstack.types import (
-    DENSE,
-    STATES,
-    Classify,
-    Encode,
-    Encoding,
-    Image,
-    Item,
-    Link,
-    Output,
-    Score,
-    Usage,
-    Vectors,
-    Vision,
-)
+from embedstack.modelspec import Output, Vision
+from embedstack.types import DENSE, STATES, Classify, Encode, Encoding, Image, Item, Link, Score, Usage, Vectors
 
 Asking = Encode | Score | Classify
 

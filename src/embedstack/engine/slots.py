@@ -9,8 +9,8 @@ from embedstack.engine.loaded import Loaded
 from embedstack.engine.naming import name_table, pick
 from embedstack.engine.need import MB, Candidate, Need
 from embedstack.errors import EmbedstackError, LoadFailed, NotReady, RuntimeFailed
+from embedstack.modelspec import Input, ModelSpec, Task
 from embedstack.proof.startup import Proof
-from embedstack.types import Input, ModelSpec, Task
 
 Standing = Literal["available", "loading", "loaded", "unloading", "failed"]
 FRESH_S = 5.0  # whoever asked for a model is back within Retry-After, so it is not unloaded unused at once

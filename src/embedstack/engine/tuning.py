@@ -13,8 +13,9 @@ import numpy as np
 
 from embedstack.catalog.digests import write_whole
 from embedstack.errors import ConfigError, RuntimeFailed
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.runtimes import Runtime
-from embedstack.types import DENSE, Batch, ModelSpec, Output
+from embedstack.types import DENSE, Batch
 
 GAIN = 1.1  # a lone query waits longer where lanes share the threads, so the next count must give this much more
 ENOUGH_S = 0.5  # a batch that takes this long keeps every thread busy by itself

@@ -12,7 +12,8 @@ from PIL import Image as Pillow
 
 from embedstack.errors import RuntimeFailed, TooLong
 from embedstack.inputs.decode import decode, measure
-from embedstack.types import Encoding, Floats, Image, Vision
+from embedstack.modelspec import Vision
+from embedstack.types import Encoding, Floats, Image
 
 MAX_BYTES = 10 * 2**20
 MAX_PIXELS = 50_000_000

@@ -9,7 +9,8 @@ import numpy as np
 from embedstack.errors import BadRequest, TooLong
 from embedstack.inputs.checks import check_text
 from embedstack.inputs.text import TextInput
-from embedstack.types import Encoding, Floats, Piece, Span, Text, Truncate
+from embedstack.modelspec import Truncate
+from embedstack.types import Encoding, Floats, Piece, Span, Text
 
 # neighbours share at least this part of a window, so each token sees an eighth of one to either side; where windows
 # become others, the number of `late_chunking` in `ModelSpec.fingerprint` is raised

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import tokenizers
 
-from embedstack.types import Piece, Truncate
+from embedstack.modelspec import Truncate
+from embedstack.types import Piece
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import tokenizers
 
 from embedstack.inputs.pieces import Source
-from embedstack.types import Piece, Truncate
+from embedstack.modelspec import Truncate
+from embedstack.types import Piece
 
 QUERY, DOCUMENT = "{query}", "{document}"
 

@@ -14,7 +14,8 @@ from embedstack.inputs.checks import MAX_TEXT_CHARS, check_pair, check_text
 from embedstack.inputs.pieces import Source, lengths, longest_first, pieces
 from embedstack.inputs.template import Written, fill, taken, without, written_pieces
 from embedstack.models.folder import root_of
-from embedstack.types import Encoding, Image, Ints, Item, Link, ModelSpec, Pair, Piece, Text, Tokens, Truncate
+from embedstack.modelspec import ModelSpec, Truncate
+from embedstack.types import Encoding, Image, Ints, Item, Link, Pair, Piece, Text, Tokens
 
 TRUNCATES = get_args(Truncate)
 ROLES = ("query", "document", "none")  # always there; the last puts nothing in front

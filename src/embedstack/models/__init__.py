@@ -10,7 +10,7 @@ from embedstack.errors import Unsupported
 from embedstack.models.family import Family
 from embedstack.models.heads import finish, only_rows
 from embedstack.models.ops import Ops, Tensor
-from embedstack.types import ModelSpec, Output, Pooling
+from embedstack.modelspec import ModelSpec, Output, Pooling
 
 X = TypeVar("X", bound=Tensor)
 

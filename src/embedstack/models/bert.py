@@ -5,13 +5,14 @@ segments exist, and both are numbers of the spec. Source: arXiv:1810.04805, arXi
 names of transformers 5.23, `models/bert/modeling_bert.py`.
 """
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from embedstack.models.config import activation, divided, magnitude, refuse_switches
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.ops import At, Ops, Tensor
-from embedstack.types import Architecture, ModelSpec, Pooling
+from embedstack.modelspec import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
@@ -57,8 +58,25 @@ def embeddings(ops: Ops[X], a: Architecture, at: At) -> X:
     return ops.layer_norm(x, at / "LayerNorm", a.hidden, a.norm_eps)
 
 
-def layer(ops: Ops[X], a: Architecture, x: X, at: At, only: Pooling | None = None) -> X:
-    query, key, value = (at / f"attention.self.{part}" for part in ("query", "key", "value"))
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a family calls the parts of a layer."""
+
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    mixed: str = "attention.output.dense"
+    mixed_norm: str = "attention.output.LayerNorm"
+    up: str = "intermediate.dense"
+    down: str = "output.dense"
+    norm: str = "output.LayerNorm"
+
+
+NAMES = Names()
+
+
+def layer(ops: Ops[X], a: Architecture, x: X, at: At, only: Pooling | None = None, names: Names = NAMES) -> X:
+    query, key, value = at / names.query, at / names.key, at / names.value
     if only is None:
         q, k, v = ops.linears(x, [query, key, value], a.hidden, a.hidden)
         mixed = ops.attention(q, k, v, a.heads)
@@ -66,11 +84,11 @@ def layer(ops: Ops[X], a: Architecture, x: X, at: At, only: Pooling | None = Non
         k, v = ops.linears(x, [key, value], a.hidden, a.hidden)
         x = ops.pool(x, only)
         mixed = ops.attention(ops.linear(x, query, a.hidden, a.hidden), k, v, a.heads, one_query=True)
-    mixed = ops.linear(mixed, at / "attention.output.dense", a.hidden, a.hidden)
-    x = ops.layer_norm(x + mixed, at / "attention.output.LayerNorm", a.hidden, a.norm_eps)
-    wide = ops.activate(ops.linear(x, at / "intermediate.dense", a.hidden, a.intermediate), a.activation)
-    narrow = ops.linear(wide, at / "output.dense", a.intermediate, a.hidden)
-    return ops.layer_norm(x + narrow, at / "output.LayerNorm", a.hidden, a.norm_eps)
+    mixed = ops.linear(mixed, at / names.mixed, a.hidden, a.hidden)
+    x = ops.layer_norm(x + mixed, at / names.mixed_norm, a.hidden, a.norm_eps)
+    wide = ops.activate(ops.linear(x, at / names.up, a.hidden, a.intermediate), a.activation)
+    narrow = ops.linear(wide, at / names.down, a.intermediate, a.hidden)
+    return ops.layer_norm(x + narrow, at / names.norm, a.hidden, a.norm_eps)
 
 
 FAMILY = Family(

@@ -17,7 +17,7 @@ from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.ops import Ops, Tensor
 from embedstack.models.weights import Weights
-from embedstack.types import Architecture, ModelSpec, Pooling, Vision
+from embedstack.modelspec import Architecture, ModelSpec, Pooling, Vision
 
 X = TypeVar("X", bound=Tensor)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from embedstack.errors import Unsupported
 from embedstack.models.folder import Fields
-from embedstack.types import Activation
+from embedstack.modelspec import Activation
 
 _ACTIVATIONS: Mapping[str, Activation] = {
     "gelu": "gelu",

@@ -6,16 +6,27 @@ as in transformers 5.23, `models/distilbert/modeling_distilbert.py`.
 
 from typing import TypeVar
 
+from embedstack.models.bert import Names, layer
 from embedstack.models.config import activation, divided, refuse_switches
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.ops import At, Ops, Tensor
-from embedstack.types import Architecture, ModelSpec, Pooling
+from embedstack.modelspec import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 
 PREFIXES = ("", "distilbert.")
 NORM_EPS = 1e-12  # no config states it
+NAMES = Names(
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    mixed="attention.out_lin",
+    mixed_norm="sa_layer_norm",
+    up="ffn.lin1",
+    down="ffn.lin2",
+    norm="output_layer_norm",
+)
 
 
 def architecture(config: Fields, name: str) -> Architecture:
@@ -41,7 +52,8 @@ def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
     at = At(ops.weights.prefix(PREFIXES))
     x = embeddings(ops, a, at / "embeddings")
     for number in range(a.layers):
-        x = layer(ops, a, x, at / f"transformer.layer.{number}", only if number == a.layers - 1 else None)
+        asked = only if number == a.layers - 1 else None
+        x = layer(ops, a, x, at / f"transformer.layer.{number}", asked, NAMES)
     return x
 
 
@@ -50,22 +62,6 @@ def embeddings(ops: Ops[X], a: Architecture, at: At) -> X:
     places = ops.weight(at / "position_embeddings.weight", a.positions, a.hidden)
     x = words + ops.rows(places, ops.positions(a.position_offset))
     return ops.layer_norm(x, at / "LayerNorm", a.hidden, a.norm_eps)
-
-
-def layer(ops: Ops[X], a: Architecture, x: X, at: At, only: Pooling | None = None) -> X:
-    query, key, value = (at / f"attention.{part}_lin" for part in "qkv")
-    if only is None:
-        q, k, v = ops.linears(x, [query, key, value], a.hidden, a.hidden)
-        mixed = ops.attention(q, k, v, a.heads)
-    else:
-        k, v = ops.linears(x, [key, value], a.hidden, a.hidden)
-        x = ops.pool(x, only)
-        mixed = ops.attention(ops.linear(x, query, a.hidden, a.hidden), k, v, a.heads, one_query=True)
-    mixed = ops.linear(mixed, at / "attention.out_lin", a.hidden, a.hidden)
-    x = ops.layer_norm(x + mixed, at / "sa_layer_norm", a.hidden, a.norm_eps)
-    wide = ops.activate(ops.linear(x, at / "ffn.lin1", a.hidden, a.intermediate), a.activation)
-    narrow = ops.linear(wide, at / "ffn.lin2", a.intermediate, a.hidden)
-    return ops.layer_norm(x + narrow, at / "output_layer_norm", a.hidden, a.norm_eps)
 
 
 FAMILY = Family(

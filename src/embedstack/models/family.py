@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from embedstack.models.folder import Fields
 from embedstack.models.ops import Ops, Tensor
 from embedstack.models.weights import Weights
-from embedstack.types import Architecture, ModelSpec, Pooling
+from embedstack.modelspec import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from embedstack.models.ops import At, Ops, Tensor
-from embedstack.types import Architecture, ModelSpec, Pooling
+from embedstack.modelspec import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 

@@ -12,7 +12,7 @@ from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.gated import SEPARATE, Biases, Names, hidden_states
 from embedstack.models.ops import At, Ops, Tensor
-from embedstack.types import Architecture, ModelSpec, Pooling
+from embedstack.modelspec import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 

@@ -9,7 +9,7 @@ from embedstack.models.family import Project
 from embedstack.models.mlm import lexical
 from embedstack.models.ops import Ops, Tensor
 from embedstack.models.weights import Weights
-from embedstack.types import ModelSpec, Output, Pooling
+from embedstack.modelspec import ModelSpec, Output, Pooling
 
 X = TypeVar("X", bound=Tensor)
 

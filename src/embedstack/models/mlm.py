@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from embedstack.models.ops import Ops, Tensor
 from embedstack.models.weights import WORDS, Weights
-from embedstack.types import Head, ModelSpec
+from embedstack.modelspec import Head, ModelSpec
 
 X = TypeVar("X", bound=Tensor)
 

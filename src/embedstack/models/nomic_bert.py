@@ -15,7 +15,7 @@ from embedstack.models.family import Family
 from embedstack.models.folder import Fields, read_fields_if_there
 from embedstack.models.gated import SEPARATE, Biases, Names, hidden_states
 from embedstack.models.ops import At, Ops, Tensor
-from embedstack.types import Activation, Architecture, ModelSpec, Pooling
+from embedstack.modelspec import Activation, Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedstack.models.weights import Weights
-from embedstack.types import Activation, Floats, Pooling
+from embedstack.modelspec import Activation, Pooling
+from embedstack.types import Floats
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -18,7 +18,7 @@ from embedstack.models.folder import Fields, has_weights, root_of
 from embedstack.models.heads import LM_HEAD
 from embedstack.models.ops import At, Ops, Tensor
 from embedstack.models.weights import open_weights
-from embedstack.types import Architecture, ModelSpec, Pooling
+from embedstack.modelspec import Architecture, ModelSpec, Pooling
 
 X = TypeVar("X", bound=Tensor)
 

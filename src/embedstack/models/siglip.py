@@ -20,7 +20,7 @@ from embedstack.models.folder import Fields, read_fields, root_of
 from embedstack.models.ops import Ops, Tensor
 from embedstack.models.tokenizer import Token, decode
 from embedstack.models.weights import Weights
-from embedstack.types import Architecture, ModelSpec, Pooling, Vision
+from embedstack.modelspec import Architecture, ModelSpec, Pooling, Vision
 
 X = TypeVar("X", bound=Tensor)
 

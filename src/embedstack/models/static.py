@@ -18,7 +18,8 @@ from embedstack.models.folder import Fields, has_weights, root_of
 from embedstack.models.ops import Ops, Tensor
 from embedstack.models.tokenizer import Id, Token, decode
 from embedstack.models.weights import Weights, open_weights
-from embedstack.types import Architecture, Floats, ModelSpec, Pooling
+from embedstack.modelspec import Architecture, ModelSpec, Pooling
+from embedstack.types import Floats
 
 X = TypeVar("X", bound=Tensor)
 

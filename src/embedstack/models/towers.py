@@ -13,7 +13,7 @@ from embedstack.models.folder import Fields, read_fields
 from embedstack.models.ops import At, Ops, Tensor
 from embedstack.models.preprocessor import read_fit
 from embedstack.models.weights import Weights
-from embedstack.types import Architecture, ModelSpec, Pooling, Vision
+from embedstack.modelspec import Architecture, ModelSpec, Pooling, Vision
 
 X = TypeVar("X", bound=Tensor)
 

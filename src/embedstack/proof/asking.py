@@ -6,6 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from embedstack.errors import BadRequest, Mismatch, Unsupported
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.proof.fidelity import of_sparse
 from embedstack.proof.probes import Probe
 from embedstack.types import (
@@ -17,8 +18,6 @@ from embedstack.types import (
     Encoder,
     Floats,
     Image,
-    ModelSpec,
-    Output,
     Pair,
     Score,
     Scored,

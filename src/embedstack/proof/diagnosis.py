@@ -13,6 +13,7 @@ from embedstack.inputs.text import TextInput
 from embedstack.models import encoder, family
 from embedstack.models.heads import finish
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import Architecture, ModelSpec, Output, Precision
 from embedstack.proof.drawn import is_picture
 from embedstack.proof.faults import Candidate, candidates
 from embedstack.proof.fidelity import LENGTH, TINY, Array, distances, unit
@@ -20,7 +21,7 @@ from embedstack.proof.kept import Truth
 from embedstack.proof.probes import PAST_LIMIT, Probe, probes
 from embedstack.proof.truth import pack, readable
 from embedstack.runtimes.numpy import NumpyOps
-from embedstack.types import Architecture, Encoding, Floats, ModelSpec, Output, Precision
+from embedstack.types import Encoding, Floats
 
 SHORT = ("short", "short-query", "mixed-case", "case-query", "letter", "latin-query", "medium-query", "d-panda")
 SHORT_PAIRS = ("q-bread d-yeast", "q-oven d-oven", "q-tides d-tides", "q-eclipse d-phases", "p-word", "p-case",

@@ -10,7 +10,8 @@ from typing import Literal, get_args
 
 from embedstack.inputs.text import TextInput
 from embedstack.models.folder import root_of
-from embedstack.types import Encoding, Item, ModelSpec, Pair, Pooling, Text
+from embedstack.modelspec import ModelSpec, Pooling
+from embedstack.types import Encoding, Item, Pair, Text
 
 Encoder = Callable[[Sequence[Item]], list[Encoding]]
 CUTS = (128, 256, 512)  # where other tools cut: an old default of sentence-transformers, MiniLM's limit, BERT's

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedstack.errors import Mismatch
+from embedstack.modelspec import ModelSpec, Output, Precision
 from embedstack.runtimes.int8 import METHOD
-from embedstack.types import Floats, ModelSpec, Output, Precision, Sparse
+from embedstack.types import Floats, Sparse
 
 JUDGED_AS: Precision = "bfloat16"  # what an endpoint that does not say is held to: servers run in 16 bits by default
 TIE = 1e-5  # scores nearer than this are equal: float32 sums of other orders differ by less

@@ -13,9 +13,10 @@ import numpy as np
 
 from embedstack.catalog.catalog import COMMIT, Wanted, parse
 from embedstack.catalog.store import Store
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.proof.drawn import is_picture
 from embedstack.proof.probes import Probe, digest
-from embedstack.types import Floats, ModelSpec, Output
+from embedstack.types import Floats
 
 FILE = "truth.npz"
 SHIPPED = Path(__file__).parent / "truth"

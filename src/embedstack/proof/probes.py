@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from embedstack.modelspec import ModelSpec
 from embedstack.proof.drawn import drawn
-from embedstack.types import Image, ModelSpec, Pair, Text
+from embedstack.types import Image, Pair, Text
 
 LATE_TOKENS = 1024  # a model that takes more needs minutes for one text past its limit: made only when it is asked for
 PAST_LIMIT = ("past-limit", "past-limit-query")

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from embedstack.inputs.text import TextInput
+from embedstack.modelspec import ModelSpec, Output, Precision
 from embedstack.proof.asking import Asking, Made
 from embedstack.proof.diagnosis import Diagnosis, Trials
 from embedstack.proof.fidelity import Fidelity, fidelity, precision_of
 from embedstack.proof.kept import Truth, due
 from embedstack.proof.probes import Probe, probes
-from embedstack.types import Encoder, Floats, ModelSpec, Output, Precision
+from embedstack.types import Encoder, Floats
 
 ALONE = (
     "word", "short", "short-query", "cyrillic", "numbers", "past-128", "p-word", "q-tides d-tides", "p-past-128",

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Literal, cast
 
 from embedstack.errors import Mismatch
+from embedstack.modelspec import ModelSpec, Precision
 from embedstack.proof.asking import Asking
 from embedstack.proof.fidelity import LIMITS, fidelity, precision_of
 from embedstack.proof.kept import Truth, kept
 from embedstack.proof.probes import probes
-from embedstack.types import Encoder, ModelSpec, Precision
+from embedstack.types import Encoder
 
 Proof = Literal["proven", "unproven"]
 PROBES = ("short-query", "p-word")  # some ten tokens: a few milliseconds

@@ -14,12 +14,13 @@ from embedstack.catalog.digests import write_whole
 from embedstack.errors import BadRequest, ConfigError
 from embedstack.inputs.text import NothingKnown, TextInput
 from embedstack.models.weights import open_weights
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.proof.fidelity import of_sparse
 from embedstack.proof.kept import Truth, due, kept, packed, place
 from embedstack.proof.probes import Probe, probes
 from embedstack.runtimes.layout import given_for
 from embedstack.runtimes.numpy import NumpyRuntime
-from embedstack.types import Batch, Encoding, Floats, Image, Item, ModelSpec, Output, Sparse, Vectors
+from embedstack.types import Batch, Encoding, Floats, Image, Item, Sparse, Vectors
 
 log = logging.getLogger(__name__)
 

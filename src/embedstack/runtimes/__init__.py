@@ -9,8 +9,9 @@ from typing import Protocol, cast
 from embedstack.errors import ConfigError
 from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec, Output, Precision
 from embedstack.runtimes.processor import usable_threads
-from embedstack.types import Batch, Floats, ModelSpec, Output, Precision, Vectors
+from embedstack.types import Batch, Floats, Vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

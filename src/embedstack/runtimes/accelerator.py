@@ -7,10 +7,11 @@ from typing import cast, get_args
 import torch
 
 from embedstack.errors import ConfigError, RuntimeFailed
+from embedstack.modelspec import Precision
 from embedstack.runtimes import Options
 from embedstack.runtimes.failures import not_placed, not_run
 from embedstack.runtimes.processor import NATIVE_BFLOAT16, flags
-from embedstack.types import Batch, Precision
+from embedstack.types import Batch
 
 DTYPES: Mapping[Precision, torch.dtype] = {
     "float64": torch.float64,

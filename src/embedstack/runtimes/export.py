@@ -16,9 +16,9 @@ from onnx import helper, numpy_helper
 from embedstack.errors import ConfigError, Mismatch, Unsupported
 from embedstack.models import family
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec
 from embedstack.runtimes.onnx_graph import external
 from embedstack.runtimes.padded import PaddedOps, heads, shapes
-from embedstack.types import ModelSpec
 
 INLINE_BYTES = 1_500_000_000  # weights above this lie in a file of their own: a protobuf ends at 2 GiB
 PAGE_BYTES = 4096  # each tensor of that file begins on a page, so that a reader can map it

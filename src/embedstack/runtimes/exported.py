@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedstack.errors import ConfigError, RuntimeFailed
+from embedstack.modelspec import Output, Precision
 from embedstack.runtimes import AUTO, Options
 from embedstack.runtimes.export import read_identity
 from embedstack.runtimes.failures import closed
 from embedstack.runtimes.onnx import calibration, choose_provider, open_session, run_session, session_options
 from embedstack.runtimes.padded import NAMES, SEQUENCE
-from embedstack.types import Batch, Floats, Ints, Output, Precision, Vectors
+from embedstack.types import Batch, Floats, Ints, Vectors
 
 
 class OnnxFile:

@@ -1,7 +1,8 @@
 """What a runtime cannot do becomes the error that says so and what to do next, worded once for all. Pure."""
 
 from embedstack.errors import ConfigError, RuntimeFailed
-from embedstack.types import Batch, ModelSpec
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Batch
 
 LESS = "take another device or a smaller precision"
 LONGEST = 300  # characters of a library's message; some append a page

@@ -10,9 +10,10 @@ from embedstack.models import encoder, family, outputs
 from embedstack.models.heads import finish
 from embedstack.models.ops import Ops, Tensor
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.runtimes.failures import closed, require_known
 from embedstack.runtimes.layout import Inputs, lay_out, patches_of
-from embedstack.types import DENSE, STATES, Batch, Floats, ModelSpec, Output, Vectors
+from embedstack.types import DENSE, STATES, Batch, Floats, Vectors
 
 TRUNK = "hidden"  # what the trunk gives and every head reads
 IMAGE = "image"  # the graph of the second tower

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedstack.errors import RuntimeFailed
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.runtimes.blocks import near
-from embedstack.types import DENSE, Batch, Floats, Ints, ModelSpec, Output
+from embedstack.types import DENSE, Batch, Floats, Ints
 
 Inputs = Mapping[str, NDArray[np.generic]]
 PEAK_ROWS = 4096  # of a vocabulary at once, see `Ops.peaks`: 16 MB of products for 1,024 tokens

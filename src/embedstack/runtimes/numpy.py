@@ -14,12 +14,13 @@ from embedstack.errors import ConfigError
 from embedstack.models import family, outputs
 from embedstack.models.ops import Expression, Ops, turning_speeds
 from embedstack.models.weights import Weights
+from embedstack.modelspec import Activation, ModelSpec, Output, Pooling, Precision
 from embedstack.runtimes import AUTO, Options
 from embedstack.runtimes.erf import erf
 from embedstack.runtimes.failures import closed, not_run, require_known
 from embedstack.runtimes.layout import given_for, patches_of, smallest
 from embedstack.runtimes.processor import require_processor
-from embedstack.types import Activation, Batch, Floats, ModelSpec, Output, Pooling, Precision, Vectors
+from embedstack.types import Batch, Floats, Vectors
 
 Array = NDArray[np.float64]
 BLOCK = 1 << 22  # numbers of one intermediate (32 MB): what a long item needs beside its rows is bounded by it

@@ -10,6 +10,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as state
 from embedstack.errors import ConfigError
 from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec, Precision
 from embedstack.runtimes import Options
 from embedstack.runtimes.failures import not_placed, not_run
 from embedstack.runtimes.graphs import GraphRuntime, Make
@@ -19,7 +20,7 @@ from embedstack.runtimes.onnx_graph import Value, external
 from embedstack.runtimes.onnx_int8 import Int8Ops
 from embedstack.runtimes.onnx_ops import OnnxOps
 from embedstack.runtimes.processor import int8_reason
-from embedstack.types import Batch, Floats, ModelSpec, Precision
+from embedstack.types import Batch, Floats
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Threads wait actively between two nodes, this long. MiniLM, 2 threads: a short query takes 3.8 ms and 43 mixed texts

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from embedstack.models.weights import Weights
+from embedstack.modelspec import Pooling
 from embedstack.runtimes.graphs import GraphOps
 from embedstack.runtimes.layout import PEAK_ROWS
 from embedstack.runtimes.onnx_graph import GraphBuilder, Value
-from embedstack.types import Pooling
 
 FUSED = "com.microsoft"  # the domain of ONNX Runtime's own operators
 AT_ONCE, TURN = 1024, 128

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from embedstack.errors import ConfigError
 from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec, Pooling, Precision
 from embedstack.runtimes import Options
 from embedstack.runtimes.failures import not_placed, not_run
 from embedstack.runtimes.graphs import GraphOps, GraphRuntime, Make
 from embedstack.runtimes.layout import PEAK_ROWS, Inputs, lay_out
 from embedstack.runtimes.processor import choose_precision, require_processor
-from embedstack.types import Batch, Floats, ModelSpec, Pooling, Precision
+from embedstack.types import Batch, Floats
 
 # `import openvino` (2026.4.1, tools/ovc/__init__.py) sends an event to Google Analytics unless its telemetry package is
 # absent. So it is made to look absent; this can go when importing sends nothing.

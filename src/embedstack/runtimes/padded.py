@@ -9,9 +9,9 @@ from embedstack.errors import Unsupported
 from embedstack.models import encoder, family
 from embedstack.models.heads import finish
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.runtimes.onnx_graph import Value
 from embedstack.runtimes.onnx_ops import NEVER, OnnxOps
-from embedstack.types import ModelSpec, Output
 
 SEQUENCE = "sequence"  # the axis of tokens
 TINY = 1e-12  # the floor under a length, as in torch.nn.functional.normalize

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from embedstack.errors import ConfigError
-from embedstack.types import Precision
+from embedstack.modelspec import Precision
 
 # processor flags as Linux names them; emulated bfloat16 is slower than float32 and is never chosen
 NATIVE_BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}

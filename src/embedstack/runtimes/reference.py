@@ -18,6 +18,7 @@ from embedstack.catalog.reference import REFERENCE
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.models.ops import Expression
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec, Output
 from embedstack.runtimes import Options
 from embedstack.runtimes.accelerator import (
     DTYPES,
@@ -32,7 +33,7 @@ from embedstack.runtimes.accelerator import (
 )
 from embedstack.runtimes.failures import closed, require_known
 from embedstack.runtimes.layout import lay_out
-from embedstack.types import Batch, Floats, ModelSpec, Output, Vectors
+from embedstack.types import Batch, Floats, Vectors
 
 Features = Mapping[str, torch.Tensor]
 QUIET = ("sentence_transformers", "transformers")

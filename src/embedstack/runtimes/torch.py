@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from embedstack.models import family, outputs
 from embedstack.models.ops import Expression, Ops, turning_speeds
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec, Output, Pooling
 from embedstack.runtimes import Options
 from embedstack.runtimes.accelerator import (
     DTYPES,
@@ -32,7 +33,7 @@ from embedstack.runtimes.accelerator import (
 from embedstack.runtimes.failures import closed, require_known
 from embedstack.runtimes.layout import PEAK_ROWS, given_for, lay_out, patches_of, smallest
 from embedstack.runtimes.varlen import Seen, takes_varlen, varlen_attn, words_for
-from embedstack.types import Batch, Floats, ModelSpec, Output, Pooling, Vectors
+from embedstack.types import Batch, Floats, Vectors
 
 F = torch.nn.functional
 FEW = 8  # numbers: scores and lexical weights are made in float32, which costs nothing; bfloat16 logits near 10 tie

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from embedstack.errors import Forbidden, TooLong, Unsupported
 from embedstack.inputs.picture import check_picture
+from embedstack.modelspec import ModelSpec
 from embedstack.settings import Settings
-from embedstack.types import Encode, Image, Item, Link, ModelSpec
+from embedstack.types import Encode, Image, Item, Link
 
 MEGABYTE = 1024 * 1024
 INLINE_BYTES = 1 << 16  # the heads of so much are read in 10 ms, whatever they hold; usual ones in microseconds

@@ -9,8 +9,9 @@ import orjson
 from embedstack.dialects.dialect import AnyRoute, Page, Status, Wire
 from embedstack.dialects.wire import Misfit, dump
 from embedstack.errors import EmbedstackError
+from embedstack.modelspec import ModelSpec
 from embedstack.server.table import Serving
-from embedstack.types import Answer, ModelSpec
+from embedstack.types import Answer
 
 Find = Callable[[str], ModelSpec | None]
 

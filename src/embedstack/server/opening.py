@@ -12,10 +12,11 @@ import psutil
 from embedstack.dialects.dialect import Memory, Standing, State, Status
 from embedstack.engine.pool import Pool
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
+from embedstack.modelspec import ModelSpec
 from embedstack.proof.startup import Proof
 from embedstack.server.logs import log, quoted, trace
 from embedstack.server.readiness import readiness
-from embedstack.types import Encoder, ModelSpec
+from embedstack.types import Encoder
 from embedstack.watching import Load, ShowsLoad
 
 OpenEncoder = Callable[[], Encoder]

@@ -34,6 +34,7 @@ from embedstack.errors import (
     UnknownModel,
     Unsupported,
 )
+from embedstack.modelspec import ModelSpec, Task
 from embedstack.testing.check_reply import reply_faults
 from embedstack.testing.check_round_trip import failure_faults, round_trip_faults
 from embedstack.testing.fake import HashEncoder, hash_spec, labels_spec, overlap_spec
@@ -44,11 +45,9 @@ from embedstack.types import (
     Encode,
     Image,
     Link,
-    ModelSpec,
     Pair,
     Request,
     Score,
-    Task,
     Text,
     Tokenize,
     answered,

@@ -7,9 +7,10 @@ import numpy as np
 from embedstack.models.ops import Expression, Ops, X
 from embedstack.models.stored import Stored
 from embedstack.models.weights import Weights
+from embedstack.modelspec import Activation, Pooling
 from embedstack.runtimes import open_runtime
 from embedstack.runtimes.layout import PEAK_ROWS
-from embedstack.types import Activation, Batch, Floats, Pooling
+from embedstack.types import Batch, Floats
 
 WIDTH, WIDE, SIZE, VOCAB, PAD = 16, 24, 4, 50, 7
 MANY = 2 * PEAK_ROWS + 3

@@ -8,9 +8,10 @@ import numpy as np
 
 from embedstack.errors import RuntimeFailed
 from embedstack.models.weights import Weights
+from embedstack.modelspec import ModelSpec, Output, Precision
 from embedstack.runtimes import Options, Runtime, open_runtime
 from embedstack.runtimes.layout import given_for
-from embedstack.types import STATES, Batch, Floats, Ints, ModelSpec, Output, Precision, Vectors
+from embedstack.types import STATES, Batch, Floats, Ints, Vectors
 
 TOLERANCE: Mapping[Precision, float] = {
     "float64": 1e-6, "float32": 1e-6, "tf32": 2e-3, "float16": 2e-3, "bfloat16": 1.5e-2, "int8": 1.5e-2

@@ -13,10 +13,10 @@ import numpy as np
 
 from embedstack.errors import BadRequest, DeadlineExceeded, TooLong, UnknownModel, Unsupported
 from embedstack.inputs.checks import MAX_TEXT_CHARS, check_pair, check_text
+from embedstack.modelspec import Architecture, Input, ModelSpec, Output, Task, Truncate
 from embedstack.testing import hashes
 from embedstack.testing.hashes import VOCAB
 from embedstack.types import (
-    Architecture,
     Classified,
     Classify,
     Decode,
@@ -25,23 +25,18 @@ from embedstack.types import (
     Encoded,
     Floats,
     Image,
-    Input,
     Item,
     Link,
-    ModelSpec,
-    Output,
     Pair,
     Piece,
     Request,
     Score,
     Scored,
     Span,
-    Task,
     Text,
     Tokenize,
     Tokenized,
     Tokens,
-    Truncate,
     Usage,
 )
 from embedstack.watching import Load
