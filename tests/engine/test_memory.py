@@ -2,6 +2,7 @@
 
 import gc
 import sys
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,9 +34,13 @@ def test_a_peak_is_seen_after_it_is_over() -> None:
     before = meter.now_bytes()
 
     with meter.watch() as peak:
-        for _ in range(8):  # long enough to be looked at
-            np.ones(8_000_000).sum()
+        filled = np.ones(8_000_000)
+        end = time.monotonic() + 10
+        while peak.top_bytes < meter.now_bytes() - MB and time.monotonic() < end:  # until it was looked at
+            time.sleep(0.001)
+        del filled
 
+    assert meter.now_bytes() - before < 20 * MB
     assert peak.top_bytes - before > 60 * MB
 
 
