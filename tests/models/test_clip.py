@@ -19,84 +19,17 @@ from support import towers
 from support.families import SEEN, TOLERANCE, FamilyTests, batch_of, differs, run, write
 from support.mutations import Mutation, architecture, recipe, swapped, zeroed
 from support.proofs import RECORDS, note
+from support.tiny_clip import DIM, PREPROCESSOR, SHAPES, TEXT_CONFIG, VISION_CONFIG, VOCAB, case, config
 
-DIM, POSITIONS = 20, towers.POSITIONS
-VOCAB = towers.clip_tokenizer().get_vocab_size()
 GOLDEN = Path(__file__).parents[1] / "golden" / "clip_texts.json"
 ORIGIN = "recorded: transformers 5.23.0; EMBEDSTACK_RECORD=1 python -m pytest -m reference tests/models/test_clip.py"
-PREPROCESSOR = {
-    "image_processor_type": "CLIPImageProcessor",
-    "size": {"shortest_edge": 27},
-    "crop_size": {"height": 27, "width": 27},
-}
-
-
-def text_config(**more: object) -> dict[str, object]:
-    return {
-        "hidden_size": 36,
-        "num_attention_heads": 3,
-        "num_hidden_layers": 2,
-        "intermediate_size": 40,
-        "vocab_size": VOCAB,
-        "max_position_embeddings": POSITIONS,
-        "layer_norm_eps": 1e-3,
-        "eos_token_id": 2,
-        **more,
-    }
-
-
-def vision_config(**more: object) -> dict[str, object]:
-    return {
-        "hidden_size": 30,
-        "num_attention_heads": 5,
-        "num_hidden_layers": 3,
-        "intermediate_size": 44,
-        "image_size": 27,
-        "patch_size": 4,
-        "layer_norm_eps": 1e-3,
-        **more,
-    }
-
-
-def config(**more: object) -> dict[str, object]:
-    return {
-        "architectures": ["CLIPModel"],
-        "model_type": "clip",
-        "projection_dim": DIM,
-        "text_config": text_config(),
-        "vision_config": vision_config(),
-        **more,
-    }
-
-
-SHAPES = towers.shapes_of(
-    towers.text_shapes(text_config()),
-    towers.image_shapes(vision_config(), has_class=True),
-    {"vision_model.embeddings.class_embedding": (30,), "logit_scale": ()},
-    towers.norm("vision_model.pre_layrnorm", 30),
-    {"text_projection.weight": (DIM, 36), "visual_projection.weight": (DIM, 30)},
-)
-
-
-def case(name: str, **more: object) -> towers.Seen:
-    usual = {
-        "config": config(),
-        "shapes": SHAPES,
-        "judge": towers.judge("CLIPModel"),
-        "tokenizer": towers.clip_tokenizer,
-        "tokenizer_config": towers.clip_settings(),
-        "files": {"preprocessor_config.json": PREPROCESSOR},
-        "draw": {"logit_scale": np.array(2.5, np.float32)},
-    }
-    return towers.Seen(name, **(usual | more))
-
 
 # as files of 2022 state the towers: what is in the older fields alone counts
 OLDER = config(
-    text_config=text_config(hidden_size=99),
-    text_config_dict=text_config(hidden_act="gelu", eos_token_id=VOCAB - 1),
-    vision_config=vision_config(hidden_size=99),
-    vision_config_dict=vision_config(hidden_act="gelu"),
+    text_config=dict(TEXT_CONFIG, hidden_size=99),
+    text_config_dict=dict(TEXT_CONFIG, hidden_act="gelu", eos_token_id=VOCAB - 1),
+    vision_config=dict(VISION_CONFIG, hidden_size=99),
+    vision_config_dict=dict(VISION_CONFIG, hidden_act="gelu"),
 )
 TEXT, IMAGE = case("clip-text"), case("clip-image", image=True)
 CASES = (
@@ -238,7 +171,7 @@ def test_padding_that_a_caller_sends_does_not_count(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("stated", "stop"), [(2, VOCAB - 1), (VOCAB - 5, VOCAB - 5), (None, 49407)])
 def test_the_end_is_the_largest_id_where_an_old_file_says_two(stated: int | None, stop: int, tmp_path: Path) -> None:
-    folder = write(case("end", config=config(text_config=text_config(eos_token_id=stated))), tmp_path / "model")
+    folder = write(case("end", config=config(text_config=dict(TEXT_CONFIG, eos_token_id=stated))), tmp_path / "model")
 
     assert find(str(folder), cache_dir=tmp_path).spec.stop_id == stop
 
@@ -366,7 +299,7 @@ def test_a_folder_that_does_not_say_how_images_are_prepared_is_refused(tmp_path:
 
 
 def test_images_of_four_colours_are_refused(tmp_path: Path) -> None:
-    folder = write(case("four", config=config(vision_config=vision_config(num_channels=4))), tmp_path / "model")
+    folder = write(case("four", config=config(vision_config=dict(VISION_CONFIG, num_channels=4))), tmp_path / "model")
 
     with pytest.raises(Unsupported, match="num_channels=4"):
         find(str(folder), cache_dir=tmp_path)

@@ -59,26 +59,13 @@ def config(
     return {"architectures": ["SiglipModel"], "model_type": "siglip", "text_config": text, "vision_config": vision}
 
 
-def shapes(text: Mapping[str, int], vision: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    wide, at = vision["hidden_size"], "vision_model"
-    return towers.shapes_of(
-        towers.text_shapes(text),
-        towers.linear("text_model.head", text["hidden_size"], wide),
-        towers.image_shapes(vision, has_class=False),
-        {f"{at}.embeddings.patch_embedding.bias": (wide,), f"{at}.head.probe": (1, 1, wide)},
-        {f"{at}.head.attention.in_proj_weight": (3 * wide, wide), f"{at}.head.attention.in_proj_bias": (3 * wide,)},
-        towers.linear(f"{at}.head.attention.out_proj", wide, wide),
-        towers.norm(f"{at}.head.layernorm", wide),
-        towers.linear(f"{at}.head.mlp.fc1", wide, vision["intermediate_size"]),
-        towers.linear(f"{at}.head.mlp.fc2", vision["intermediate_size"], wide),
-        {"logit_scale": (1,), "logit_bias": (1,)},
-    )
+SHAPES = towers.siglip_shapes(text_config(), vision_config())
 
 
 def case(name: str, **more: object) -> towers.Seen:
     usual = {
         "config": config(),
-        "shapes": shapes(text_config(), vision_config()),
+        "shapes": SHAPES,
         "judge": towers.judge("SiglipModel"),
         "tokenizer": towers.siglip_tokenizer,
         "tokenizer_config": towers.siglip_settings(),
@@ -96,7 +83,7 @@ NARROW = text_config(
 )
 SECOND = {
     "config": config(NARROW, WIDE),
-    "shapes": shapes(NARROW, WIDE),
+    "shapes": towers.siglip_shapes(NARROW, WIDE),
     "tokenizer": towers.gemma_tokenizer,
     "tokenizer_config": towers.gemma_settings(),
     "seed": 33,
@@ -319,7 +306,7 @@ def test_a_spec_says_what_the_model_takes_and_gives(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["logit_scale", "logit_bias"])
 def test_without_a_scale_no_probabilities_are_made_up(missing: str, tmp_path: Path) -> None:
-    left = {name: shape for name, shape in shapes(text_config(), vision_config()).items() if name != missing}
+    left = {name: shape for name, shape in SHAPES.items() if name != missing}
     folder = write(case("bare", shapes=left, draw={}), tmp_path / "model")
 
     spec = find(str(folder), cache_dir=tmp_path).spec
@@ -329,9 +316,13 @@ def test_without_a_scale_no_probabilities_are_made_up(missing: str, tmp_path: Pa
 
 @pytest.mark.parametrize("stored", [(), (1,)])
 def test_a_scale_may_be_a_number_or_a_list_of_one(stored: tuple[int, ...], tmp_path: Path) -> None:
-    names = [name for name in shapes(text_config(), vision_config()) if name.startswith("logit_")]
+    names = [name for name in SHAPES if name.startswith("logit_")]
     draw = {name: np.full(stored, 2.5, np.float32) for name in names}
-    tiny = case("scale", shapes={**shapes(text_config(), vision_config()), **dict.fromkeys(names, stored)}, draw=draw)
+    tiny = case(
+        "scale",
+        shapes={**SHAPES, **dict.fromkeys(names, stored)},
+        draw=draw,
+    )
 
     spec = find(str(write(tiny, tmp_path / "model")), cache_dir=tmp_path).spec
 

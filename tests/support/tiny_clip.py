@@ -1,7 +1,7 @@
 """A small folder of CLIP that takes texts and pictures, and a runtime that says what it was given."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +14,18 @@ from support.pictures import picture, saved
 
 DIM, SIDE, PATCH = 20, 27, 4
 TOKENS = (SIDE // PATCH) ** 2 + 1
-TEXT = {
+VOCAB = towers.clip_tokenizer().get_vocab_size()
+TEXT_CONFIG: Mapping[str, object] = {
     "hidden_size": 36,
     "num_attention_heads": 3,
     "num_hidden_layers": 2,
     "intermediate_size": 40,
-    "vocab_size": towers.clip_tokenizer().get_vocab_size(),
+    "vocab_size": VOCAB,
     "max_position_embeddings": towers.POSITIONS,
     "layer_norm_eps": 1e-3,
     "eos_token_id": 2,
 }
-VISION = {
+VISION_CONFIG: Mapping[str, object] = {
     "hidden_size": 30,
     "num_attention_heads": 5,
     "num_hidden_layers": 3,
@@ -33,34 +34,37 @@ VISION = {
     "patch_size": PATCH,
     "layer_norm_eps": 1e-3,
 }
+PREPROCESSOR = {
+    "image_processor_type": "CLIPImageProcessor",
+    "size": {"shortest_edge": SIDE},
+    "crop_size": {"height": SIDE, "width": SIDE},
+}
+SHAPES = towers.clip_shapes(TEXT_CONFIG, VISION_CONFIG, DIM)
+
+
+def config(**more: object) -> dict[str, object]:
+    """config.json of the folder."""
+    kind = {"architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": DIM}
+    return {**kind, "text_config": TEXT_CONFIG, "vision_config": VISION_CONFIG, **more}
+
+
+def case(name: str, **more: object) -> towers.Seen:
+    """A folder that differs from the usual one in what is stated."""
+    usual = {
+        "config": config(),
+        "shapes": SHAPES,
+        "judge": towers.judge("CLIPModel"),
+        "tokenizer": towers.clip_tokenizer,
+        "tokenizer_config": towers.clip_settings(),
+        "files": {"preprocessor_config.json": PREPROCESSOR},
+        "draw": {"logit_scale": np.array(2.5, np.float32)},
+    }
+    return towers.Seen(name, **(usual | more))
 
 
 def write_clip(folder: Path) -> Path:
     """The folder, its numbers drawn from a seed."""
-    config = {"architectures": ["CLIPModel"], "model_type": "clip", "projection_dim": DIM}
-    case = towers.Seen(
-        "clip",
-        config=config | {"text_config": TEXT, "vision_config": VISION},
-        shapes=towers.shapes_of(
-            towers.text_shapes(TEXT),
-            towers.image_shapes(VISION, has_class=True),
-            {"vision_model.embeddings.class_embedding": (30,), "logit_scale": ()},
-            towers.norm("vision_model.pre_layrnorm", 30),
-            {"text_projection.weight": (DIM, 36), "visual_projection.weight": (DIM, 30)},
-        ),
-        judge=towers.judge("CLIPModel"),
-        tokenizer=towers.clip_tokenizer,
-        tokenizer_config=towers.clip_settings(),
-        files={
-            "preprocessor_config.json": {
-                "image_processor_type": "CLIPImageProcessor",
-                "size": {"shortest_edge": SIDE},
-                "crop_size": {"height": SIDE, "width": SIDE},
-            }
-        },
-        draw={"logit_scale": np.array(2.5, np.float32)},
-    )
-    return write(case, folder)
+    return write(case("clip"), folder)
 
 
 def png(width: int, height: int = 30) -> bytes:

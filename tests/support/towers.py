@@ -12,7 +12,7 @@ from embedstack.models.folder import read_fields
 from embedstack.models.weights import Weights
 from embedstack.modelspec import ModelSpec
 from embedstack.runtimes.numpy import NumpyOps
-from support.families import GOLDEN, Item, Shapes, Tiny
+from support.families import GOLDEN, Item, Tiny
 from support.mutations import Changed, Mutation, architecture
 from support.shapes import linear, norm
 
@@ -66,6 +66,39 @@ def image_shapes(config: Mapping[str, int], *, has_class: bool) -> dict[str, tup
         f"{at}.embeddings.position_embedding.weight": (tokens, wide),
         **layers(at, config["num_hidden_layers"], wide, config["intermediate_size"]),
         **norm(f"{at}.post_layernorm", wide),
+    }
+
+
+def clip_shapes(text: Mapping[str, int], vision: Mapping[str, int], width: int) -> dict[str, tuple[int, ...]]:
+    """Of the whole model, whose vectors are of so many numbers."""
+    wide, at = vision["hidden_size"], "vision_model"
+    projections = {"text_projection.weight": text["hidden_size"], "visual_projection.weight": wide}
+    return {
+        **text_shapes(text),
+        **image_shapes(vision, has_class=True),
+        f"{at}.embeddings.class_embedding": (wide,),
+        "logit_scale": (),
+        **norm(f"{at}.pre_layrnorm", wide),
+        **{name: (width, hidden) for name, hidden in projections.items()},
+    }
+
+
+def siglip_shapes(text: Mapping[str, int], vision: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """Of the whole model; its vectors are as wide as the tower of images."""
+    wide, inner, head = vision["hidden_size"], vision["intermediate_size"], "vision_model.head"
+    return {
+        **text_shapes(text),
+        **linear("text_model.head", text["hidden_size"], wide),
+        **image_shapes(vision, has_class=False),
+        "vision_model.embeddings.patch_embedding.bias": (wide,),
+        f"{head}.probe": (1, 1, wide),
+        f"{head}.attention.in_proj_weight": (3 * wide, wide),
+        f"{head}.attention.in_proj_bias": (3 * wide,),
+        **linear(f"{head}.attention.out_proj", wide, wide),
+        **norm(f"{head}.layernorm", wide),
+        **linear(f"{head}.mlp.fc1", wide, inner),
+        **linear(f"{head}.mlp.fc2", inner, wide),
+        **{f"logit_{what}": (1,) for what in ("scale", "bias")},
     }
 
 
@@ -264,11 +297,6 @@ def gemma_settings(**more: object) -> dict[str, object]:
         **names,
         **more,
     }
-
-
-def shapes_of(*parts: Shapes) -> dict[str, tuple[int, ...]]:
-    """All of them."""
-    return {name: shape for part in parts for name, shape in part.items()}
 
 
 # ------------------------------------------------------------------------------------------------ mutations
