@@ -3,8 +3,8 @@
     python contender.py KIND FOLDER '{"threads": 2, ...}'
 
 This file imports nothing of embedstack but where embedstack is what is measured: each peer's environment runs it.
-A KIND opens a folder and gives `encode(texts, batch) -> (texts, dim)`; the first vector is made before it says that it
-is ready.
+A KIND opens a folder and gives `encode(texts, batch) -> (texts, dim)`; the first vector is made (of options["first"],
+or any text) before it says that it is ready.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from urllib.error import URLError
 import numpy as np
 
 PACKAGES = ("embedstack", "openvino", "onnxruntime", "torch", "transformers", "sentence-transformers", "optimum",
-            "optimum-intel", "fastembed", "infinity_emb", "tokenizers", "numpy")  # fmt: skip
+            "optimum-intel", "fastembed", "infinity_emb", "tokenizers", "pillow", "numpy")  # fmt: skip
 QUERY = " ".join(f"word{n}" for n in range(14))  # 16 tokens with those of large.py
 LIMIT = 256  # where sentence-transformers cuts for all-MiniLM-L6-v2; every contender is told the same
 
@@ -180,8 +180,41 @@ def cross_encoder(folder, options):
     return lambda texts, batch: np.asarray(model.predict([(QUERY, text) for text in texts], batch_size=batch))
 
 
-OURS = (embedstack, embedstack_reranker)
-PEERS = (sentence_transformers, fastembed, infinity, onnxruntime, tei, cross_encoder)
+def embedstack_images(folder, options):
+    """The texts are the paths of pictures; so are those of `transformers_images`."""
+    import embedstack
+
+    model = embedstack.load(
+        folder, runtime=options["runtime"], precision=options["precision"], threads=options["threads"]
+    )
+    return lambda paths, batch: model.encode([embedstack.Image(Path(path).read_bytes()) for path in paths]).dense
+
+
+def transformers_images(folder, options):
+    import torch
+    from PIL import Image
+    from transformers import AutoImageProcessor, AutoModel
+
+    torch.set_num_threads(options["threads"])
+    dtype = getattr(torch, options["dtype"])
+    model = AutoModel.from_pretrained(folder, dtype=dtype).eval()
+    processor = AutoImageProcessor.from_pretrained(folder)
+
+    def encode(paths, batch):
+        made = []
+        for start in range(0, len(paths), batch):
+            pictures = [Image.open(path) for path in paths[start : start + batch]]
+            pixels = processor(pictures, return_tensors="pt")["pixel_values"].to(dtype)
+            with torch.inference_mode():
+                vectors = model.get_image_features(pixels).pooler_output
+            made.append(torch.nn.functional.normalize(vectors.float()).numpy())
+        return np.concatenate(made)
+
+    return encode
+
+
+OURS = (embedstack, embedstack_images, embedstack_reranker)
+PEERS = (sentence_transformers, fastembed, infinity, onnxruntime, tei, cross_encoder, transformers_images)
 KINDS = {kind.__name__: kind for kind in (*OURS, *PEERS)}
 
 
@@ -253,7 +286,7 @@ def main():
         answers.flush()
 
     encode = KINDS[kind](folder, options)
-    encode(["one text"], options.get("batch", 32))
+    encode([options.get("first", "one text")], options.get("batch", 32))
     say({"ready": True, "versions": versions()})
     served = Served(encode)
     for line in sys.stdin:

@@ -9,6 +9,7 @@ without native bfloat16 take about ten minutes. `--quick` makes two layers of 24
 
 import argparse
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -16,18 +17,14 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from safetensors.numpy import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 import report
 from contenders import Contender, Failed, Process, python_of
-from embedstack.modelspec import Architecture
+from drawn import WORDS, Folder, xlm_roberta
 from embedstack.runtimes.processor import choose_precision, usable_threads
-from machine import Limit, hold_to, machine, native_precisions, spread, work_flop
+from machine import Limit, hold_to, machine, native_precisions, spread
 
-# config.json of BAAI/bge-m3 at 5617a9f61b028005a4858fdac845db406aefb181
-LAYERS, HIDDEN, HEADS, WIDE, VOCAB, POSITIONS = 24, 1024, 16, 4096, 250002, 8194
-WORDS = [f"word{n}" for n in range(200)]
+LAYERS = 24
 QUERY, TEXT, LONG, PAIR = 16, 128, 512, 256  # tokens
 PAIRS = (25, 50, 100)
 ROUNDS = 3  # of the smallest count, in turn with CrossEncoder
@@ -39,92 +36,6 @@ CLAIMS = {  # of the systems that embedstack replaces, in their own words
     "pairs": {25: "40-80 ms (a 7900 XTX)", 50: "80-150 ms (a 7900 XTX)", 100: "150-300 ms (a 7900 XTX)"},
 }
 Made = dict
-
-
-# ------------------------------------------------------------------------------------------------ the folders
-
-
-def write(folder: Path, layers: int, *, is_reranker: bool) -> Path:
-    """A model folder as the published one looks, every number drawn."""
-    folder.mkdir(parents=True)
-    head = "ForSequenceClassification" if is_reranker else "Model"
-    labels = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}} if is_reranker else {}
-    config = {
-        "architectures": [f"XLMRoberta{head}"], "model_type": "xlm-roberta", "num_hidden_layers": layers,
-        "hidden_size": HIDDEN, "num_attention_heads": HEADS, "intermediate_size": WIDE, "hidden_act": "gelu",
-        "layer_norm_eps": 1e-5, "max_position_embeddings": POSITIONS, "type_vocab_size": 1, "vocab_size": VOCAB,
-        "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "position_embedding_type": "absolute", **labels,
-    }  # fmt: skip
-    _json(folder / "config.json", config)
-    _tokenizer(folder)
-    if not is_reranker:
-        _sentence_transformer(folder)
-    save_file(_drawn(layers, is_reranker=is_reranker), folder / "model.safetensors", {"format": "pt"})
-    return folder
-
-
-def _sentence_transformer(folder: Path) -> None:
-    kinds = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
-    modules = [
-        {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for n, (kind, path) in enumerate(kinds.items())
-    ]
-    _json(folder / "modules.json", modules)
-    (folder / "1_Pooling").mkdir()
-    _json(folder / "1_Pooling/config.json", {"word_embedding_dimension": HIDDEN, "pooling_mode_cls_token": True,
-                                             "pooling_mode_mean_tokens": False})  # fmt: skip
-    _json(folder / "sentence_bert_config.json", {"max_seq_length": POSITIONS - 2, "do_lower_case": False})
-
-
-def _tokenizer(folder: Path) -> None:
-    """One token a word, so that a text has the length that it should have."""
-    special = ["<s>", "<pad>", "</s>", "<unk>"]
-    vocab = {word: n for n, word in enumerate([*special, *WORDS])}
-    made = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    made.add_special_tokens(special)
-    made.post_processor = processors.RobertaProcessing(
-        ("</s>", 2), ("<s>", 0), trim_offsets=False, add_prefix_space=False
-    )
-    made.save(str(folder / "tokenizer.json"))
-    names = {"bos_token": "<s>", "cls_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "pad_token": "<pad>",
-             "unk_token": "<unk>"}  # fmt: skip
-    kinds = {"tokenizer_class": "PreTrainedTokenizerFast", "model_input_names": ["input_ids", "attention_mask"]}
-    _json(folder / "tokenizer_config.json", {**names, **kinds, "model_max_length": POSITIONS - 2})
-
-
-def _drawn(layers: int, *, is_reranker: bool) -> dict[str, np.ndarray]:
-    draw, made, prefix = np.random.default_rng(0), {}, "roberta." if is_reranker else ""
-
-    def put(name: str, *shape: int, scale: float) -> None:
-        made[name] = draw.standard_normal(shape, np.float32) * np.float32(scale)
-
-    def linear(name: str, wide: int, out: int) -> None:
-        put(f"{name}.weight", out, wide, scale=wide**-0.5)
-        put(f"{name}.bias", out, scale=0.02)
-
-    def norm(name: str) -> None:
-        made[f"{name}.weight"], made[f"{name}.bias"] = np.ones(HIDDEN, np.float32), np.zeros(HIDDEN, np.float32)
-
-    for name, rows in (("word", VOCAB), ("position", POSITIONS), ("token_type", 1)):
-        put(f"{prefix}embeddings.{name}_embeddings.weight", rows, HIDDEN, scale=0.05)
-    norm(f"{prefix}embeddings.LayerNorm")
-    for n in range(layers):
-        at = f"{prefix}encoder.layer.{n}"
-        for part in ("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"):
-            linear(f"{at}.{part}", HIDDEN, HIDDEN)
-        linear(f"{at}.intermediate.dense", HIDDEN, WIDE)
-        linear(f"{at}.output.dense", WIDE, HIDDEN)
-        norm(f"{at}.attention.output.LayerNorm")
-        norm(f"{at}.output.LayerNorm")
-    heads = {"classifier.dense": HIDDEN, "classifier.out_proj": 1} if is_reranker else {"pooler.dense": HIDDEN}
-    for name, out in heads.items():
-        linear(name, HIDDEN, out)
-    return made
-
-
-def _json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2))
 
 
 def texts_of(tokens: int, count: int) -> list[str]:
@@ -150,7 +61,7 @@ class Bench:
 
     def embedder(self) -> dict[str, Made]:
         """Per precision, and sentence-transformers' default."""
-        folder, made = write(self.scratch / "bge-m3", self.layers, is_reranker=False), {}
+        folder, made = xlm_roberta(self.layers, is_reranker=False).write(self.scratch / "bge-m3"), {}
         for precision in (self.default, "int8"):
             row = Contender(f"bge-m3 {precision}", "embedstack", options=_options(precision))
             self._try(row, folder, lambda process, key=precision: made.update({key: self._encoded(process, key)}))
@@ -160,7 +71,7 @@ class Bench:
         return made
 
     def reranker(self) -> Made:
-        folder, made = write(self.scratch / "bge-reranker-v2-m3", self.layers, is_reranker=True), {}
+        folder, made = xlm_roberta(self.layers, is_reranker=True).write(self.scratch / "bge-reranker-v2-m3"), {}
         ours = Contender("bge-reranker-v2-m3", "embedstack_reranker", options=_options(self.default))
         theirs = Contender("bge-reranker-v2-m3 CrossEncoder", "cross_encoder", "st")
 
@@ -209,10 +120,9 @@ class Bench:
             limits += [alone.measure()] if alone else []
             long_s.append(_ms(process, "long", 4) / 1000)
         limit = max(limits, default=None)
-        shape = Architecture(family="xlm-roberta", layers=self.layers, hidden=HIDDEN, heads=HEADS, intermediate=WIDE,
-                             vocab=VOCAB, positions=POSITIONS)  # fmt: skip
-        gflops = work_flop(shape, [LONG] * 4) / min(long_s) / 1e9
-        weights_mb = _weights_mb(self.layers, precision)
+        folder = xlm_roberta(self.layers, is_reranker=False)
+        gflops = folder.flop([LONG] * 4) / min(long_s) / 1e9
+        weights_mb = _weights_mb(folder, precision)
         return {
             **made,
             "gflops": round(gflops, 1),
@@ -227,11 +137,10 @@ def _options(precision: str) -> dict[str, str]:
     return {"runtime": "onnx" if precision == "int8" else "openvino", "precision": precision}
 
 
-def _weights_mb(layers: int, precision: str) -> float:
+def _weights_mb(folder: Folder, precision: str) -> float:
     """What the compiled weights should take: products in the precision, tables of embeddings in float32."""
-    products = layers * (4 * HIDDEN**2 + 2 * HIDDEN * WIDE)
-    tables = (VOCAB + POSITIONS) * HIDDEN
-    return (products * {"float32": 4, "bfloat16": 2, "int8": 1}[precision] + tables * 4) / 1e6
+    tables = sum(math.prod(shape) for name, shape in folder.shapes.items() if "_embeddings." in name)
+    return (folder.products() * {"float32": 4, "bfloat16": 2, "int8": 1}[precision] + tables * 4) / 1e6
 
 
 def _queries(process: Process) -> Made:
