@@ -14,6 +14,7 @@ from embedstack.engine.admission import (
     MOST_REFUSED,
     SHORT,
     Backlog,
+    Left,
     Limits,
     Taken,
     admit,
@@ -44,10 +45,15 @@ def enter(
     left_s=None,
     lanes: int = 1,
     left: float = 1.0,
+    own: float | None = None,
 ) -> None:
+    of_device = Left(left, left if own is None else own)
     limit_ns, running_ns = limit_s * SECOND, int(running_s * SECOND)
     fair_ns = limit_ns if fair_s is None else fair_s * SECOND
-    admit(made, caller, claim, limit_ns, fair_ns=fair_ns, running_ns=running_ns, lanes=lanes, left_s=left_s, left=left)
+    admit(
+        made, caller, claim, limit_ns,
+        fair_ns=fair_ns, running_ns=running_ns, lanes=lanes, left_s=left_s, left=of_device,
+    )  # fmt: skip
 
 
 def test_an_idle_engine_lets_everyone_in() -> None:
@@ -221,7 +227,7 @@ def test_an_interactive_request_does_not_ask_what_is_left_to_bulk() -> None:
 
 
 def test_a_device_that_did_nothing_has_everything_left() -> None:
-    assert Taken().left(1e9) == 1.0
+    assert Taken().left(1e9, "a") == Left(1.0, 1.0)
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
@@ -232,7 +238,7 @@ def test_what_is_left_is_what_interactive_batches_did_not_take(lanes: int) -> No
         for _ in range(lanes):
             taken.add(float(moment), 0.6, lanes)
 
-    assert taken.left(99.5) == pytest.approx(0.4, abs=0.05)
+    assert taken.left(99.5, "a").all == pytest.approx(0.4, abs=0.05)
 
 
 def test_what_was_taken_is_forgotten() -> None:
@@ -240,5 +246,34 @@ def test_what_was_taken_is_forgotten() -> None:
     for moment in range(100):
         taken.add(float(moment), 1.0, 1)
 
-    assert taken.left(99.0) == LEAST_LEFT
-    assert taken.left(99.0 + 5 * MEMORY_S) > 0.99
+    assert taken.left(99.0, "a").all == LEAST_LEFT
+    assert taken.left(99.0 + 5 * MEMORY_S, "a").all > 0.99
+
+
+def test_a_callers_bulk_gets_what_others_do_not_take_and_never_less_than_its_turn() -> None:
+    taken = Taken()
+    for moment in range(100):
+        taken.add(float(moment), 0.5, 1)
+        taken.add(float(moment), 0.1, 1, "small")
+        taken.add(float(moment), 0.4, 1, "large")
+
+    large, small, new = (taken.left(99.0, caller) for caller in ("large", "small", "new"))
+
+    assert large.all == small.all == new.all == pytest.approx(0.5, abs=0.05)
+    assert large.own == pytest.approx(0.4, abs=0.05)
+    assert small.own == pytest.approx(0.25, abs=0.03)
+    assert new.own == pytest.approx(0.17, abs=0.02)
+
+
+def test_what_others_will_send_counts_as_much_as_what_they_have_sent() -> None:
+    enter(backlog(a=(0, 0, 4)), "a", BULK, left=0.5, own=0.4)
+    with pytest.raises(Overloaded):
+        enter(backlog(a=(0, 0, 5)), "a", BULK, left=0.5, own=0.4)
+
+
+def test_callers_who_took_next_to_nothing_are_forgotten() -> None:
+    taken = Taken()
+    for number in range(1000):
+        taken.add(0.0, 1e-6, 1, f"name {number}")
+
+    assert taken.left(0.0, "a").own == 1.0

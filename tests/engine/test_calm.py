@@ -133,16 +133,16 @@ class Device:
         for _ in range(requests):
             self.at(0.0, come)
 
-    def nights(self, rate: float, items: int, waits: list[float]) -> None:
+    def nights(self, rate: float, items: int, waits: list[float], caller: str = "night") -> None:
         """Open loop: so many bulk requests a second; what those wait that are let in."""
 
         def come() -> None:
             self.at(self.now + self.draw.expovariate(rate), come)
             lengths, began = [self.draw.choice((64, 100, 150)) for _ in range(items)], self.now
             try:
-                self.ask("night", lengths, "bulk", lambda: waits.append(self.now - began))
+                self.ask(caller, lengths, "bulk", lambda: waits.append(self.now - began))
             except Overloaded:
-                self.seen.refused["night"] += 1
+                self.seen.refused[caller] += 1
 
         self.at(self.now, come)
 
@@ -263,6 +263,22 @@ def test_bulk_waits_about_as_long_as_it_was_told_however_much_goes_before_it(
     assert seen.refused["night"]
     assert 5.0 <= np.median(waits) <= most_s
     assert max(waits) <= 2 * most_s
+
+
+@pytest.mark.slow
+def test_bulk_waits_about_as_long_as_it_was_told_beside_a_caller_who_asks_for_less() -> None:
+    """Whose requests go before it as they come, though they do not wait yet as it is let in."""
+    device, waits, others = Device(max_bulk_wait_s=10.0), [], []
+    offered = CAPACITY * QUERY / 2100
+    device.nights(1.7 * offered, 20, waits)
+    device.nights(0.3 * offered, 20, others, "another")
+
+    seen = device.run(70.0)
+
+    assert [caller for caller, times in seen.refused.items() if times] == ["night"]
+    assert np.median(others) < 5.0
+    assert 5.0 <= np.median(waits) <= 12.0
+    assert max(waits) <= 24.0
 
 
 @pytest.mark.parametrize("idle_s", [0.0, 50.0])

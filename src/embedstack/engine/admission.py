@@ -14,6 +14,7 @@ SOONEST_S = 0.05
 MEMORY_S = 10.0  # what was seen before counts a third
 LEAST_LEFT = 0.15  # `AGED_SHARE` of the device, in batches that are smaller than full ones
 KEPT_BYTES = 512 << 20  # of files that wait, whatever their work: one of 3 MB may be no more than 50 tokens
+LEAST_TAKEN = 0.001  # of the device; a caller who took less of late is forgotten
 MOST_REFUSED = 100  # callers of whom it is noted
 
 Claim = Literal[0, 1, 2]  # a short interactive request, one of more than one batch, a bulk request
@@ -57,27 +58,41 @@ class Limits:
         return work_s if claim == SHORT else max(work_s, self.max_bulk_wait_s * lanes)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The part of the device that bulk gets: all of it, and a caller's own, see `Taken`."""
+
+    all: float = 1.0
+    own: float = 1.0
+
+
 class Taken:
-    """What interactive requests took of the device of late: they go before bulk that waits already.
+    """What the device did of late: interactive requests go before bulk that waits already, and so does the bulk of a
+    caller who had less.
 
     Bulk that is let in by the work before it alone would wait several times as long as it was told.
     """
 
     def __init__(self) -> None:
-        self._device_s = 0.0  # of all lanes together, what is older counting less
+        self._device_s: dict[str | None, float] = {}  # of all lanes together, what is older counting less
         self._now = 0.0
 
-    def add(self, now: float, lane_s: float, lanes: int) -> None:
-        """A batch of interactive requests kept one of so many lanes for so long."""
-        self._device_s = self._faded(now) + lane_s / lanes
+    def add(self, now: float, lane_s: float, lanes: int, caller: str | None = None) -> None:
+        """A batch kept one of so many lanes for so long: of interactive requests, or of this caller's bulk."""
+        faded = self._faded(now)
+        faded[caller] = faded.get(caller, 0.0) + lane_s / lanes
+        self._device_s = {name: spent_s for name, spent_s in faded.items() if spent_s > LEAST_TAKEN * MEMORY_S}
         self._now = now
 
-    def left(self, now: float) -> float:
-        """The part of the device that bulk gets."""
-        return max(LEAST_LEFT, 1 - self._faded(now) / MEMORY_S)
+    def left(self, now: float, caller: str) -> Left:
+        """What this caller's bulk gets if all goes on as it did; never less than its turn among those who had some."""
+        taken = {name: spent_s / MEMORY_S for name, spent_s in self._faded(now).items() if name != caller}
+        for_all = max(LEAST_LEFT, 1 - taken.pop(None, 0.0))
+        return Left(for_all, max(for_all - sum(taken.values()), for_all / (len(taken) + 1)))
 
-    def _faded(self, now: float) -> float:
-        return self._device_s * math.exp(-max(0.0, now - self._now) / MEMORY_S)
+    def _faded(self, now: float) -> dict[str | None, float]:
+        share = math.exp(-max(0.0, now - self._now) / MEMORY_S)
+        return {name: spent_s * share for name, spent_s in self._device_s.items()}
 
 
 class Backlog:
@@ -110,14 +125,15 @@ class Backlog:
         """What `ahead` gives at most, whoever asks; not known where somebody was refused just now."""
         return math.inf if self._refused else self._total[max(claim, LONG)]
 
-    def ahead(self, caller: str, claim: Claim, left: float = 1.0) -> float:
+    def ahead(self, caller: str, claim: Claim, left: Left = Left()) -> float:
         """What runs before a newcomer's first item: callers take turns, so others' only as much as the caller's own.
 
         A caller who has nothing waiting waits for nobody. Who was refused just now wants all that it can get.
         Interactive work of others goes before bulk in any case.
 
         Args:
-            left: the part of the device that bulk gets, which makes its work take so much longer.
+            left: the part of the device that bulk gets, which makes its work take so much longer. Of others it counts
+                what waits, or what they will send meanwhile, whichever is more.
         """
         mine = self._of.get(caller, (0, 0, 0))
         others = [work for name, work in self._of.items() if name != caller and name not in self._refused]
@@ -125,7 +141,7 @@ class Backlog:
         if claim == BULK:
             own = mine[BULK] - mine[LONG]
             turns = sum(min(work[BULK] - work[LONG], own) for work in others)
-            return self._total[LONG] + (own + turns + greedy * own) / left
+            return self._total[LONG] + max((own + turns + greedy * own) / left.all, own / left.own)
         own = mine[claim]
         return own + sum(min(work[LONG], own) for work in others) + greedy * own
 
@@ -165,7 +181,7 @@ def admit(
     running_ns: int,
     lanes: int,
     left_s: float | None,
-    left: float = 1.0,
+    left: Left = Left(),
 ) -> None:
     """Let a request in, as a whole, or refuse it.
 
@@ -176,18 +192,18 @@ def admit(
         running_ns: expected work of the batches that run, as if they had just begun; a batch that runs long must not
             look as if it were nearly done.
         left_s: until the request's deadline.
-        left: the part of the device that bulk gets.
+        left: see `Backlog.ahead`.
     Raises:
         Overloaded: it would wait too long, or `CEILING` is reached.
         DeadlineExceeded: its turn would come after its deadline.
     """
-    left = left if claim == BULK else 1.0
-    if left_s is None and running_ns + backlog.most(claim) / left <= limit_ns:
+    left = left if claim == BULK else Left()
+    if left_s is None and running_ns + backlog.most(claim) / left.own <= limit_ns:
         return
     if backlog.is_behind(caller, claim):
         limit_ns = max(limit_ns, fair_ns)
     wait_ns = running_ns + backlog.ahead(caller, claim, left)
-    all_ns = running_ns + backlog.bounded(claim, limit_ns * left) / left
+    all_ns = running_ns + backlog.bounded(claim, limit_ns * left.all) / left.all
     over_ns = max(wait_ns - limit_ns, all_ns - CEILING * limit_ns)
     second_ns = lanes * 1e9  # of work
     wait_s, over_s = wait_ns / second_ns, over_ns / second_ns
@@ -213,6 +229,6 @@ def admit_bytes(kept_bytes: int, new_bytes: int) -> None:
     """
     if new_bytes and kept_bytes and kept_bytes + new_bytes > KEPT_BYTES:
         raise Overloaded(
-            f"{kept_bytes >> 20} MB of files wait, with these it would be more than {KEPT_BYTES >> 20} MB; "
-            "send the request again in 1 s, or elsewhere"
+            f"{kept_bytes >> 20} MB of files wait, as they came; with these it would be more than "
+            f"{KEPT_BYTES >> 20} MB; send the request again in 1 s, or elsewhere"
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from embedstack.engine.admission import SHORT, Claim
 from embedstack.engine.packing import whole
@@ -33,6 +33,18 @@ class Call:
         """Runs on the loop: one item could not be computed."""
         if not self.done.done():
             self.done.set_exception(error)
+
+    def let_go(self) -> None:
+        """It is over: it leaves no circle with its jobs, and no pixels with a lane that holds them until its next.
+
+        Those of a call that got no rows stay: others may wait for them, or the device is reading them.
+        """
+        jobs, self.jobs = self.jobs, []
+        if not self.done.done() or self.done.cancelled() or self.done.exception():
+            return
+        for job in jobs:
+            if job.encoding.patches is not None:
+                job.encoding = replace(job.encoding, patches=None)
 
 
 @dataclass(slots=True, eq=False)
@@ -132,6 +144,7 @@ class Run:
     is_capped: bool  # whether bulk items were held to their time in it
     began: float
     lanes: int  # that its model can use
+    bulk_of: str | None  # the caller whose bulk leads it
 
     @property
     def padded(self) -> int:

@@ -178,7 +178,7 @@ class Scheduler:
             running_ns=running_ns,
             lanes=lanes,
             left_s=None if line.deadline is None else line.deadline - self._clock(),
-            left=self._taken.left(self._clock()),
+            left=self._taken.left(self._clock(), line.caller),
         )
 
     def _is_long_before(self, full_ns: int) -> bool:
@@ -312,6 +312,7 @@ class Scheduler:
             is_capped,
             began=now,
             lanes=leader.lanes or self.lanes,
+            bulk_of=leader.caller if leader.priority == "bulk" else None,
         )
         self._running[run] = None
         if leader.priority == "interactive":
@@ -343,8 +344,7 @@ class Scheduler:
         with self._changed:
             del self._running[run]
             now = self._clock()
-            if run.priority == "interactive":
-                self._taken.add(now, now - run.began, min(run.lanes, self.lanes))
+            self._taken.add(now, now - run.began, min(run.lanes, self.lanes), run.bulk_of)
             self._counts.running_items -= len(run.jobs)
             if seconds is not None:
                 self._devices[run.group].pace.observe(run.tokens, run.padded * run.longest, seconds)
