@@ -1,8 +1,10 @@
 """Pictures and texts through the engine: order, batches, what is known already, what is decoded when and where."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +13,19 @@ import numpy as np
 import pytest
 
 from embedstack.catalog import find
-from embedstack.engine import admission, pictures, rows
+from embedstack.engine import admission, lane, pictures, rows
 from embedstack.engine.admission import Limits
 from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
-from embedstack.engine.pictures import MOST_PASSED, Pictures, Room
-from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, Overloaded, TooLong, Unsupported
-from embedstack.inputs.image import ImageInput
+from embedstack.engine.pictures import MOST_PASSED, Looked, Pictures, Room
+from embedstack.errors import BadRequest, DeadlineExceeded, NotReady, Overloaded, RuntimeFailed, TooLong, Unsupported
+from embedstack.inputs.image import PIXEL_EFFORT, ImageInput, Needs
 from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Options, open_runtime
 from embedstack.runtimes.processor import usable_threads
-from embedstack.types import Encode, Encoded, Encoding, Image, Link, Priority, Text
+from embedstack.types import Batch, Encode, Encoded, Encoding, Image, Link, Priority, Text
 from support.tiny_clip import TOKENS, Sums, png, write_clip
 
 Parts = tuple[Path, ModelSpec]
@@ -206,7 +208,7 @@ def test_pictures_are_decoded_beside_the_loop_and_as_many_at_once_as_there_are_t
 def test_pictures_that_need_much_memory_are_decoded_one_after_the_other(
     engine: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    need = image.decoding_bytes(Image(png(30)))
+    need = image.needs(Image(png(30))).decoding_bytes
     monkeypatch.setattr(engine._pictures, "_workers", 4)
     monkeypatch.setattr(engine._pictures, "_decoding_bytes", need + need // 2)
     made_of(engine, *(Image(png(30 + n)) for n in range(8)))
@@ -367,17 +369,21 @@ def test_who_waits_for_decoding_is_told_that_the_engine_stops(engine: Engine, im
 # ------------------------------------------------------------------------------------------------ room
 
 
-async def asked_in_turn(room: Room, asked: list[tuple[str, int, Priority]]) -> list[str]:
-    """The names of those who ask one after the other while all is taken, in the order in which they are served."""
+async def asked_in_turn(room: Room, asked: list[tuple[str, int, Priority]], callers: str = "") -> list[str]:
+    """The names of those who ask one after the other while all is taken, in the order in which they are served.
+
+    Args:
+        callers: a letter for each; all are one where it is empty.
+    """
     served: list[str] = []
 
-    async def one(name: str, size: int, priority: Priority) -> None:
-        async with room.of(size, priority):
+    async def one(name: str, size: int, priority: Priority, caller: str = "") -> None:
+        async with room.of(size, priority, caller):
             served.append(name)
             await asyncio.sleep(0)
 
     async with room.of(room.size):
-        tasks = [asyncio.create_task(one(*wanted)) for wanted in asked]
+        tasks = [asyncio.create_task(one(*wanted, callers[n:][:1])) for n, wanted in enumerate(asked)]
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
     return served
@@ -434,6 +440,12 @@ def test_room_is_given_in_the_order_of_asking() -> None:
         return served
 
     assert asyncio.run(story()) == [0, 1, 2, 3]
+
+
+def test_callers_get_room_in_turn() -> None:
+    asked: list[tuple[str, int, Priority]] = [(str(n), 10, "interactive") for n in range(6)]
+
+    assert asyncio.run(asked_in_turn(Room(10), asked, "aaaabc")) == ["0", "4", "5", "1", "2", "3"]
 
 
 def test_who_gives_up_waiting_for_room_leaves_it_to_the_others() -> None:
@@ -596,3 +608,154 @@ def test_pictures_that_are_known_are_answered_however_much_waits(
     finally:
         image.gate.set()
         engine.close()
+
+
+def test_what_a_request_holds_of_its_pictures_counts_with_the_base64_that_they_came_in(
+    limited: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "KEPT_BYTES", 2 * (len(png(30)) + len(png(31))))
+
+    async def story() -> None:
+        image.gate.clear()
+        first = asyncio.create_task(limited.encode(wish(Image(png(30)))))
+        await until(image.begun)
+        with pytest.raises(Overloaded, match="MB of files wait"):
+            await limited.encode(wish(Image(png(31)), caller="another"))
+        image.gate.set()
+        await first
+
+    asyncio.run(story())
+
+
+# ------------------------------------------------------------------------------------------------ effort
+
+
+def test_a_request_whose_pictures_would_take_long_together_is_refused_before_any_is_decoded(
+    engine: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [Image(png(30)), Image(png(31))]
+    effort = sum(image.needs(item).effort for item in items)
+    monkeypatch.setattr(pictures, "MAX_EFFORT", effort - 1)
+    with pytest.raises(TooLong, match=rf"take {effort} steps .* the limit is {effort - 1}"):
+        made_of(engine, *items)
+
+    assert image.threads == []
+
+
+def test_what_is_known_or_equal_takes_no_effort(
+    engine: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "MAX_EFFORT", image.needs(Image(png(31))).effort)
+    made_of(engine, Image(png(30)))
+
+    assert made_of(engine, Image(png(30)), Image(png(31)), Image(png(31))).usage.items == 3
+
+
+def test_32_progressive_photographs_of_a_camera_are_no_great_effort() -> None:
+    passes, pixels, resized = 10, 4032 * 3024, 299 * (3024 + 224)
+
+    assert 32 * ((PIXEL_EFFORT + passes) * pixels + PIXEL_EFFORT * resized) <= pictures.MAX_EFFORT
+
+
+def test_pictures_that_take_long_go_on_in_small_chunks(clip: Parts) -> None:
+    vision = clip[1].architecture.vision
+    assert vision
+    part = pictures.CHUNK_EFFORT // 400
+    efforts = (1, 1, 300, 300, 99, 1, 900, 1)
+    looked = {place: Looked(b"", Needs(0, part * effort)) for place, effort in enumerate(efforts)}
+
+    assert pictures.chunks(range(8), vision, looked) == [[0, 1, 2], [3, 4, 5], [6], [7]]
+
+
+# ------------------------------------------------------------------------------------------------ what is kept
+
+
+class Noted(Watched):
+    """Knows which patches still live."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self.made: list[weakref.ref[object]] = []
+
+    def encode_one(self, item: Image, place: int = 0) -> Encoding:
+        encoding = super().encode_one(item, place)
+        assert encoding.patches is not None
+        owner = encoding.patches if encoding.patches.base is None else encoding.patches.base
+        self.made.append(weakref.ref(owner))
+        return encoding
+
+    def living(self) -> int:
+        return sum(one() is not None for one in self.made)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nothing ends here but what nobody holds: the collector does not see how large an array is."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def threads_of(engine: Engine) -> None:
+    """Wait until those that decode have nothing in hand."""
+    assert engine._pictures._threads
+    engine._pictures._threads.shutdown(wait=True)
+
+
+def test_pixels_end_with_their_chunk(
+    clip: Parts, runtime: Sums, monkeypatch: pytest.MonkeyPatch, uncollected: None
+) -> None:
+    monkeypatch.setattr(pictures, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(pictures, "usable_threads", lambda: 1)
+    image = Noted(clip[1])
+    engine = opened(clip, runtime, image)
+    living: list[int] = []
+    runtime.broken = lambda batch: living.append(image.living())
+    made_of(engine, *(Image(png(30 + n)) for n in range(20)))
+    threads_of(engine)
+
+    assert len(image.made) == 20
+    assert max(living) <= pictures.AT_ONCE_HERE + 2  # one that a thread has just made, one that a lane has just run
+    assert image.living() == 0
+    engine.close()
+
+
+@pytest.mark.parametrize("deadline_s", [None, 60.0])
+def test_pixels_end_with_a_request_that_fails(
+    clip: Parts, runtime: Sums, deadline_s: float | None, monkeypatch: pytest.MonkeyPatch, uncollected: None
+) -> None:
+    monkeypatch.setattr(pictures, "usable_threads", lambda: 1)  # the broken one comes last
+    image = Noted(clip[1])
+    engine = opened(clip, runtime, image)
+    deadline = None if deadline_s is None else time.monotonic() + deadline_s
+    with pytest.raises(BadRequest, match="image 6"):
+        made_of(engine, *(Image(png(30 + n)) for n in range(6)), Image(png(40)[:60]), deadline=deadline)
+    threads_of(engine)
+
+    assert image.living() == 0
+    engine.close()
+
+
+def test_pixels_end_with_a_request_that_the_device_cannot_compute(
+    clip: Parts, runtime: Sums, monkeypatch: pytest.MonkeyPatch, uncollected: None
+) -> None:
+    monkeypatch.setattr(lane.log, "disabled", True)  # who tests keeps what is logged, with the error
+    image = Noted(clip[1])
+    engine = opened(clip, runtime, image)
+
+    def broken(batch: Batch) -> None:
+        if batch.patches is not None:
+            raise ValueError("the device is broken")
+
+    async def story() -> None:
+        with pytest.raises(RuntimeFailed):
+            await engine.encode(wish(Image(png(30))))
+        await engine.encode(wish(Text("cat")))  # until then the lane has the picture in hand
+
+    runtime.broken = broken
+    asyncio.run(story())
+    threads_of(engine)
+
+    assert image.living() == 0
+    engine.close()

@@ -8,7 +8,7 @@ import pytest
 
 from embedstack.errors import BadRequest, Forbidden, TooLong, Unsupported
 from embedstack.server import links
-from embedstack.server.links import AT_ONCE_HERE, Links
+from embedstack.server.links import AT_ONCE_HERE, MAX_LINKS, Links
 from embedstack.settings import Settings
 from embedstack.testing.fake import hash_spec
 from embedstack.types import Encode, Image, Link, Text
@@ -154,3 +154,20 @@ async def test_when_one_link_fails_the_others_are_given_up():
     with pytest.raises(BadRequest, match="404"):
         await Links(ON, fetch).resolved(asking(Link("http://a.example/slow"), Link("http://a.example/bad")))
     assert given_up == ["http://a.example/slow"]
+
+
+async def test_a_request_of_many_links_is_refused_before_one_is_followed():
+    web = Web()
+    with pytest.raises(TooLong, match=f"the request has {MAX_LINKS + 1} links, the limit is {MAX_LINKS}"):
+        await Links(ON, web).resolved(asking(*(Link(f"http://a.example/{n}") for n in range(MAX_LINKS + 1))))
+
+    assert web.asked == []
+
+
+async def test_all_links_of_a_request_together_have_a_time():
+    async def never(url: str, *, max_bytes: int) -> bytes:
+        await asyncio.Event().wait()
+        return CAT
+
+    with pytest.raises(BadRequest, match=r"the 2 links of the request were not followed within 0.01 s"):
+        await Links(ON, never, whole_s=0.01).resolved(asking(Link("http://a.example/1"), Link("http://a.example/2")))

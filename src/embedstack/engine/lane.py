@@ -71,6 +71,8 @@ class Lane(Thread):
                 run_s = time.monotonic() - began
                 self._scheduler.end(run, run_s if is_whole else None)
                 self._tell(run, run_s, is_whole=is_whole)
+                del run
+                jobs = []  # an idle lane keeps no pixels
         except BaseException:
             log.critical("event=lane_died", exc_info=True)
             fail([*jobs, *self._scheduler.stop()], "the engine has died; restart it")

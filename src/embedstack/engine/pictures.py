@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from embedstack.engine.reading import off_loop, together
-from embedstack.errors import NotReady
+from embedstack.errors import NotReady, TooLong
 from embedstack.modelspec import Vision
 from embedstack.runtimes.processor import usable_threads
 from embedstack.types import Encoding, Image, Priority
 
 if TYPE_CHECKING:  # it imports Pillow, which a process without pictures does without
-    from embedstack.inputs.image import ImageInput
+    from embedstack.inputs.image import ImageInput, Needs
 
 MB = 1 << 20
 CHUNK_BYTES = 16 * MB  # of patches that a request sends on together: 27 pictures of 224 x 224, a batch or two
@@ -28,6 +28,8 @@ ROOM_BYTES = 96 * MB  # of patches that wait or run, of all requests together
 BULK_SHARE = 2 / 3  # of that at most for bulk, so that it never fills all of it
 MOST_PASSED = 7  # interactive requests go before a bulk request that could be served, then it is its turn
 DECODING_BYTES = 1024 * MB  # of all that is being decoded: the largest picture by default, or six of 12 million pixels
+MAX_EFFORT = 8_000_000_000  # of a request: 32 progressive photographs of 12 million pixels, or 25 s of one thread
+CHUNK_EFFORT = 1_000_000_000  # of a chunk: nine photographs, and few that take long, so that these hold little room
 AT_ONCE_HERE = 2  # chunks of one request: one on the device, one that is decoded meanwhile
 INLINE_BYTES = 1 << 16  # digests and heads of so much take 10 ms at most; usual ones a tenth of one
 
@@ -37,7 +39,7 @@ class Looked:
     """What a file tells before it is decoded."""
 
     digest: bytes  # equal files give equal vectors, and need no decoding to be known
-    decoding_bytes: int
+    needs: Needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Pictures:
         """
         is_long = sum(len(item.data) for item in items.values()) > INLINE_BYTES
         return await off_loop(is_long, lambda: {
-            place: Looked(hashlib.blake2b(item.data, digest_size=32).digest(), image.decoding_bytes(item, place))
+            place: Looked(hashlib.blake2b(item.data, digest_size=32).digest(), image.needs(item, place))
             for place, item in items.items()
         })  # fmt: skip
 
@@ -89,8 +91,10 @@ class Pictures:
         items: Mapping[int, Image],
         looked: Mapping[int, Looked],
         priority: Priority = "interactive",
+        *,
+        caller: str = "",
     ) -> dict[int, Encoding]:
-        """Each by its place in its request.
+        """Each by its place in its request; callers take turns.
 
         Raises:
             BadRequest, TooLong, Unsupported: see ImageInput. NotReady: the engine is stopping.
@@ -99,8 +103,9 @@ class Pictures:
         made: dict[int, Encoding] = {}
 
         async def one(place: int) -> None:
-            size = max(looked[place].decoding_bytes, room.size // self._workers)  # so that no more wait for a thread
-            await room.take(size, priority)
+            least = room.size // self._workers  # so that no more wait for a thread
+            size = max(looked[place].needs.decoding_bytes, least)
+            await room.take(size, priority, caller)
             try:
                 work = loop.run_in_executor(self._executor(), self._decode, image, items[place], place)
             except RuntimeError as error:
@@ -109,7 +114,11 @@ class Pictures:
             work.add_done_callback(lambda _: room.give(size, priority))  # not before: a thread cannot be given up
             made[place] = await asyncio.shield(work)
 
-        await together([one(place) for place in items])
+        try:
+            await together([one(place) for place in items])
+        except BaseException:
+            made.clear()  # the error knows the function above, and that knows them
+            raise
         return made
 
     def close(self) -> None:
@@ -137,8 +146,48 @@ def _stopping() -> NotReady:
     return NotReady("the engine is stopping; send the request to another replica")
 
 
+Waiting = tuple[int, "asyncio.Future[None]"]  # so many bytes are wanted, and who is told
+
+
+class Turns:
+    """Who waits: callers in turn, each in the order of asking."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, deque[Waiting]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def join(self, caller: str, one: Waiting) -> None:
+        """Behind what the caller has waiting already."""
+        self._of.setdefault(caller, deque()).append(one)
+
+    def first(self) -> Waiting:
+        """Whose turn it is."""
+        return next(iter(self._of.values()))[0]
+
+    def serve(self) -> Waiting:
+        """The first one goes; what its caller has more comes after one of everybody else."""
+        caller, waiting = next(iter(self._of.items()))
+        one = waiting.popleft()
+        del self._of[caller]
+        if waiting:
+            self._of[caller] = waiting
+        return one
+
+    def leave(self, caller: str, one: Waiting) -> bool:
+        """Wait no longer; whether it still did."""
+        waiting = self._of.get(caller, deque())
+        if one not in waiting:
+            return False
+        waiting.remove(one)
+        if not waiting:
+            del self._of[caller]
+        return True
+
+
 class Room:
-    """So many bytes, of one event loop: interactive requests before bulk, otherwise in the order of asking.
+    """So many bytes, of one event loop: interactive requests before bulk, of each kind the callers in turn.
 
     Args:
         bulk_size: of it at most for bulk, which waits long for the device and must not keep others from it.
@@ -147,33 +196,29 @@ class Room:
     def __init__(self, size: int, bulk_size: int | None = None) -> None:
         self.size = self._free = size
         self._bulk_size = self._bulk_free = size if bulk_size is None else bulk_size
-        self._waiting: dict[Priority, deque[tuple[int, asyncio.Future[None]]]] = {
-            "interactive": deque(),
-            "bulk": deque(),
-        }
+        self._waiting: dict[Priority, Turns] = {"interactive": Turns(), "bulk": Turns()}
         self._passed = 0  # interactive requests that were served while bulk waited
 
     @asynccontextmanager
-    async def of(self, size: int, priority: Priority = "interactive") -> AsyncIterator[None]:
+    async def of(self, size: int, priority: Priority = "interactive", caller: str = "") -> AsyncIterator[None]:
         """Held within the block; what is larger than all of it takes all of it."""
-        await self.take(size, priority)
+        await self.take(size, priority, caller)
         try:
             yield
         finally:
             self.give(size, priority)
 
-    async def take(self, size: int, priority: Priority) -> None:
+    async def take(self, size: int, priority: Priority, caller: str = "") -> None:
         """Wait for it."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[priority].append((size, turn))
+        self._waiting[priority].join(caller, (size, turn))
         self._serve()
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():  # it was its turn just then
                 self.give(size, priority)
-            elif (size, turn) in self._waiting[priority]:
-                self._waiting[priority].remove((size, turn))
+            elif self._waiting[priority].leave(caller, (size, turn)):
                 self._serve()
             raise
 
@@ -188,8 +233,8 @@ class Room:
             self._bulk_free += size
 
     def _serve(self) -> None:
-        while (priority := self._next()) and min(self._waiting[priority][0][0], self.size) <= self._free:
-            size, turn = self._waiting[priority].popleft()
+        while (priority := self._next()) and min(self._waiting[priority].first()[0], self.size) <= self._free:
+            size, turn = self._waiting[priority].serve()
             self._passed = self._passed + 1 if priority == "interactive" and self._waiting["bulk"] else 0
             if not turn.cancelled():
                 self._change(-min(size, self.size), priority)
@@ -198,16 +243,41 @@ class Room:
     def _next(self) -> Priority | None:
         """Whose turn it is, whether there is room or not."""
         interactive, bulk = self._waiting["interactive"], self._waiting["bulk"]
-        bulk_fits = bool(bulk) and (min(bulk[0][0], self.size) <= self._bulk_free or self._bulk_free == self._bulk_size)
+        bulk_fits = bool(bulk) and (
+            min(bulk.first()[0], self.size) <= self._bulk_free or self._bulk_free == self._bulk_size
+        )
         if interactive and not (bulk_fits and self._passed >= MOST_PASSED):
             return "interactive"
         return "bulk" if bulk_fits else None
 
 
-def chunks(places: Sequence[int], vision: Vision) -> list[Sequence[int]]:
+def check_effort(effort: int) -> None:
+    """Refuse a request whose pictures would keep others from decoding for minutes.
+
+    Args:
+        effort: of those that must be decoded, together; see `Needs`.
+    Raises:
+        TooLong: over `MAX_EFFORT`.
+    """
+    if effort > MAX_EFFORT:
+        raise TooLong(
+            f"the pictures of the request take {effort} steps to decode and resize, the limit is {MAX_EFFORT}; "
+            "send several requests"
+        )
+
+
+def chunks(places: Sequence[int], vision: Vision, looked: Mapping[int, Looked]) -> list[list[int]]:
     """The pictures that are decoded and sent on together, in order."""
-    count = max(1, CHUNK_BYTES // size_bytes(vision))
-    return [places[start : start + count] for start in range(0, len(places), count)]
+    most = max(1, CHUNK_BYTES // size_bytes(vision))
+    made: list[list[int]] = []
+    effort = 0
+    for place in places:
+        effort += looked[place].needs.effort
+        if not made or len(made[-1]) == most or effort > CHUNK_EFFORT:
+            made.append([])
+            effort = looked[place].needs.effort
+        made[-1].append(place)
+    return made
 
 
 def size_bytes(vision: Vision) -> int:

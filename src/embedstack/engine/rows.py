@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
+from traceback import clear_frames
 from typing import cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from embedstack.engine.lane import Group
 from embedstack.engine.line import Call, Job, Line, Reserved
 from embedstack.engine.loaded import Loaded, document_tokens
 from embedstack.engine.naming import kind_of
-from embedstack.engine.pictures import AT_ONCE_HERE, Looked, Pictures, chunks, size_bytes
+from embedstack.engine.pictures import AT_ONCE_HERE, Looked, Pictures, check_effort, chunks, size_bytes
 from embedstack.engine.reading import content, in_groups, late, timed, together, usage_of, within
 from embedstack.engine.scheduler import Scheduler
 from embedstack.errors import TooLong, Unsupported
@@ -23,6 +24,7 @@ from embedstack.modelspec import Output, Vision
 from embedstack.types import DENSE, STATES, Classify, Encode, Encoding, Image, Item, Link, Score, Usage, Vectors
 
 Asking = Encode | Score | Classify
+HELD = 7 / 3  # times a file: itself, and the base64 of the body that it came in
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,11 @@ class Rows:
         """
         began = time.monotonic()
         if isinstance(request, Encode) and loaded.image is not None and kind_of(request.items) == "image":
-            return await within(request.deadline, self._of_pictures(loaded, request, outputs, began))
+            try:
+                return await within(request.deadline, self._of_pictures(loaded, request, outputs, began))
+            except BaseException as error:
+                clear_frames(error.__traceback__)  # of which some hold pixels, and the tasks that hold the error
+                raise
         encodings = await in_groups(request, request.items, lambda group, first: loaded.text.encode(
             group, request.max_tokens, request.truncate, first=first, document_tokens=document_tokens(request)
         ))  # fmt: skip
@@ -132,7 +138,11 @@ class Rows:
         rows.update(zip(texts, made, strict=True))
 
     async def _looked(self, loaded: Loaded, request: Encode) -> Sight:
-        """What is known of a file needs no decoding; equal files are decoded and computed once."""
+        """What is known of a file needs no decoding; equal files are decoded and computed once.
+
+        Raises:
+            TooLong: see `check_effort`.
+        """
         assert loaded.image is not None
         items = {place: item for place, item in enumerate(request.items) if isinstance(item, Image)}
         looked = await self._pictures.looked(loaded.image, items)
@@ -144,6 +154,7 @@ class Rows:
         known = self._known([keys[place] for place in places], request, DENSE)
         rows = {place: row for place, row in zip(places, known, strict=True) if row is not None}
         missing = [place for place in places if place not in rows]
+        check_effort(sum(looked[place].needs.effort for place in missing))
         return Sight(_vision(loaded), group, items, looked, keys, first, missing, rows)
 
     @contextmanager
@@ -159,8 +170,8 @@ class Rows:
         group = sight.group
         line = Line(group, [], request.priority, request.caller, time.monotonic(), lanes=group.runtime.lanes,
                     deadline=request.deadline, whole_tokens=tokens)  # fmt: skip
-        size_bytes = sum(len(sight.items[place].data) for place in sight.missing)
-        reserved = self._scheduler.reserve(line, len(sight.missing), sight.vision.tokens, size_bytes)
+        held_bytes = int(HELD * sum(len(item.data) for item in sight.items.values()))
+        reserved = self._scheduler.reserve(line, len(sight.missing), sight.vision.tokens, held_bytes)
         try:
             yield Parts(tokens, is_let_in=True, reserved=reserved)
         finally:
@@ -173,16 +184,18 @@ class Rows:
         here, room = asyncio.Semaphore(AT_ONCE_HERE), self._pictures.rooms().patches
 
         async def some(places: Sequence[int]) -> None:
-            async with here, room.of(size_bytes(sight.vision) * len(places), request.priority):
+            async with here, room.of(size_bytes(sight.vision) * len(places), request.priority, request.caller):
                 items = {place: sight.items[place] for place in places}
-                decoded = await self._pictures.decoded(image, items, sight.looked, request.priority)
+                decoded = await self._pictures.decoded(
+                    image, items, sight.looked, request.priority, caller=request.caller
+                )
                 encodings = dict(enumerate(decoded[place] for place in places))
                 keys = [sight.keys[place] for place in places]
                 call = await self._call(sight.group, request, encodings, keys, [None] * len(places), parts)
             calls.append(call)
             sight.rows.update(zip(places, cast("list[Vectors]", call.rows), strict=True))
 
-        await together([some(places) for places in chunks(sight.missing, sight.vision)])
+        await together([some(places) for places in chunks(sight.missing, sight.vision, sight.looked)])
 
     # ------------------------------------------------------------------ the line
 
@@ -242,6 +255,7 @@ class Rows:
         finally:
             if not call.done.done() or call.done.cancelled() or call.done.exception():
                 self._scheduler.leave(call)
+            call.let_go()
 
 
 async def _read(loaded: Loaded, request: Encode) -> list[Encoding]:

@@ -6,54 +6,75 @@ photographs, previews and second exposures of cameras, what an editor did not cu
 
 import re
 
-from embedstack.errors import BadRequest
-from embedstack.inputs.effort import END, PASS, markers
-from embedstack.inputs.picture import check_picture
+from embedstack.errors import BadRequest, TooLong
+from embedstack.inputs.effort import Walk
+from embedstack.inputs.picture import after_blocks, check_picture, table_bytes
 
-PNG_END = b"\0\0\0\0IEND\xaeB`\x82"  # https://www.w3.org/TR/png-3/#11IEND; always these bytes
-FILE = re.compile(rb"[\0\s]*(?:\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|\xff\xd8\xff[\xdb\xe0-\xef])", re.DOTALL)
-GIF_AND_FILE = re.compile(
-    rb"\0;[\0\s]*(?:\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|\xff\xd8\xff[\xe0\xe1]..(?:JFIF|Exif)\0)", re.DOTALL
-)
-JPEG, EXIF, SEVERAL = b"\xff\xd8\xff", b"Exif\0", b"MPF\0"  # the last where a JPEG says itself that it holds more
+JPEG = b"\xff\xd8\xff"
+FILE = re.compile(rb"[\0\s]*(\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|\xff\xd8\xff[\xc0-\xfe])", re.DOTALL)
+EXIF, SEVERAL = b"Exif\0", b"MPF\0"  # the last where a JPEG says itself that it holds more
+MAX_GIF_BLOCKS = 200_000  # of all frames: 10 MB have 41,000 where they are full; so many take 20 ms
 
 
-def check_ending(data: bytes, name: str, pixels: int, what: str = "an image") -> None:
+def check_ending(data: bytes, name: str, pixels: int, walked: Walk, what: str = "an image") -> None:
     """Refuse two files in one.
 
     Args:
-        name: of the format; the file has passed `check_effort`.
+        name: of the format.
+        walked: what `walk` says of the file.
         what: how messages call it.
     Raises:
-        BadRequest: another picture follows the first.
+        BadRequest: another picture follows the first. TooLong: a GIF of endless blocks.
     """
-    if _is_followed(data, name, pixels):
-        raise BadRequest(f"{what} ({name}) is followed by a second picture in the same bytes; send each on its own")
+    end = _end(data, name, walked, what)
+    found = None if end is None else FILE.match(data, end)
+    if found is None:
+        return
+    if found[1].startswith(JPEG) and _is_part(data, found.start(1), data[: walked.head], pixels):
+        return
+    raise BadRequest(f"{what} ({name}) is followed by a second picture in the same bytes; send each on its own")
 
 
-def _is_followed(data: bytes, name: str, pixels: int) -> bool:
+def _end(data: bytes, name: str, walked: Walk, what: str) -> int | None:
+    """Where the picture is over; None if it does not say."""
     match name:
-        case "png":
-            end = data.find(PNG_END)
-            return end >= 0 and FILE.match(data, end + len(PNG_END)) is not None
         case "webp":
             length = int.from_bytes(data[4:8], "little")
-            return FILE.match(data, 8 + length + length % 2) is not None
-        case "gif":  # whose end only a walk over all frames would tell
-            return GIF_AND_FILE.search(data) is not None
+            return 8 + length + length % 2
+        case "gif":
+            return _gif_end(data, what)
         case _:
-            return _is_other_photograph(data, pixels)
+            return walked.end
 
 
-def _is_other_photograph(data: bytes, pixels: int) -> bool:
-    """Whether another JPEG begins where one ends, and is neither part of it nor a camera's preview of it."""
-    found = dict(reversed(list(markers(data))))  # the first of each kind
-    end = found.get(END, len(data))
-    head = data[: found.get(PASS, len(data))]
-    if not data.startswith(JPEG, end) or SEVERAL in head:
-        return False
+def _gif_end(data: bytes, what: str) -> int | None:
+    """After all of its frames. Source: https://www.w3.org/Graphics/GIF/spec-gif89a.txt, sections 18 to 27."""
+    budget = iter(range(MAX_GIF_BLOCKS))
+    at = 13 + table_bytes(data[10])
     try:
-        _, width, height = check_picture(data[end:], max_bytes=len(data), max_pixels=1 << 32)
+        for _ in budget:
+            match data[at]:
+                case 0x2C:
+                    at = after_blocks(data, at + 11 + table_bytes(data[at + 9]), budget)
+                case 0x21:
+                    at = after_blocks(data, at + 2, budget)
+                case 0x3B:
+                    return at + 1
+                case _:
+                    return None
+    except IndexError:  # the file has ended
+        return None
+    except ValueError:
+        pass
+    raise TooLong(f"{what} (gif) holds more than {MAX_GIF_BLOCKS} blocks; send its first frame")
+
+
+def _is_part(data: bytes, at: int, head: bytes, pixels: int) -> bool:
+    """Whether what begins like a JPEG behind another belongs to that, as a camera's preview does, or is none."""
+    if SEVERAL in head:
+        return True
+    try:
+        _, width, height = check_picture(data[at:], max_bytes=len(data), max_pixels=1 << 32)
     except BadRequest:
-        return False
-    return EXIF not in head or width * height >= pixels
+        return True
+    return EXIF in head and width * height < pixels

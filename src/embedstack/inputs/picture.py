@@ -29,6 +29,15 @@ SEEMS = {  # what people send instead, by how it begins
     b"\0\0\x01\0": "ICO",
 }
 SEEMS_BOXED = {b"avif": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIF"}  # after `ftyp` at byte 4
+SEEMS_VIDEO = {  # after `ftyp`, too; https://mp4ra.org/registered-types/brands
+    **dict.fromkeys((b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"M4V "), "MP4"),
+    b"qt  ": "QuickTime",
+}
+EBML = b"\x1aE\xdf\xa3"  # how WebM and Matroska begin, RFC 8794
+
+
+class ForeignFormat(Unsupported):
+    """The bytes are of no format that is read; the message says of which they seem to be."""
 
 
 def picture_from(text: str) -> Image | Link:
@@ -106,14 +115,17 @@ def _format(data: bytes, what: str) -> tuple[str, Callable[[bytes], Size]]:
         return "gif", _gif
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "webp", _webp
-    raise Unsupported(f"{what} is not PNG, JPEG, WebP or GIF{_seems(data)}; send one of these")
+    raise ForeignFormat(f"{what} is not PNG, JPEG, WebP or GIF{_seems(data)}")
 
 
 def _seems(data: bytes) -> str:
-    start = data[:64].lstrip().lower()
-    boxed = SEEMS_BOXED.get(data[8:12]) if data[4:8] == b"ftyp" else None
-    kind = boxed or next((kind for begin, kind in SEEMS.items() if start.startswith(begin)), None)
-    return f", it seems to be {kind}" if kind else ""
+    """What is sent instead, where it is known, and what to do."""
+    start, brand = data[:64].lstrip().lower(), data[8:12] if data[4:8] == b"ftyp" else b""
+    video = "WebM or Matroska" if data.startswith(EBML) else SEEMS_VIDEO.get(brand)
+    if video:
+        return f", it seems to be a video ({video}); send its frames as pictures"
+    kind = SEEMS_BOXED.get(brand) or next((kind for begin, kind in SEEMS.items() if start.startswith(begin)), None)
+    return f", it seems to be {kind}; send one of these" if kind else "; send one of these"
 
 
 def _big(data: bytes, at: int, count: int) -> int:
@@ -163,7 +175,7 @@ def _gif(data: bytes) -> Size:
     Source: https://www.w3.org/Graphics/GIF/spec-gif89a.txt, sections 18 to 26.
     """
     width, height = _little(data, 6, 2), _little(data, 8, 2)
-    at = 13 + _table_bytes(_little(data, 10, 1))
+    at = 13 + table_bytes(_little(data, 10, 1))
     budget = iter(range(MAX_SEGMENTS))  # of extensions and their blocks together
     for _ in budget:
         match _little(data, at, 1):
@@ -171,21 +183,25 @@ def _gif(data: bytes) -> Size:
                 left, top, wide, high = (_little(data, at + step, 2) for step in (1, 3, 5, 7))
                 return max(width, left + wide), max(height, top + high)
             case 0x21:
-                at = _after_blocks(data, at + 2, budget)
+                at = after_blocks(data, at + 2, budget)
             case _:
                 raise ValueError("no frame")
     raise ValueError("too many segments")
 
 
-def _table_bytes(flags: int) -> int:
-    """Of the colour table that follows."""
+def table_bytes(flags: int) -> int:
+    """Of the colour table that follows these flags of a GIF."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _after_blocks(data: bytes, at: int, budget: Iterator[int]) -> int:
-    """Where a run of blocks ends, each led by its length, the last one empty."""
+def after_blocks(data: bytes, at: int, budget: Iterator[int]) -> int:
+    """Where a run of blocks ends, each led by its length, the last one empty.
+
+    Raises:
+        IndexError: the file has ended. ValueError: the budget has.
+    """
     for _ in budget:
-        length = _little(data, at, 1)
+        length = data[at]
         at += 1 + length
         if not length:
             return at

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from traceback import clear_frames
 from typing import TypeVar
 
 from msgspec import Struct
@@ -13,7 +14,10 @@ from starlette.types import Receive, Scope, Send
 
 from embedstack.dialects.dialect import AnyRoute, Page, Wire
 from embedstack.dialects.wire import identities, identity
+from embedstack.engine.naming import pick
+from embedstack.engine.reading import within
 from embedstack.errors import BadRequest, NotReady
+from embedstack.modelspec import ModelSpec
 from embedstack.server.front import Front, peer_of
 from embedstack.server.guard import caller_by_head, check_terms, read_body, send_wire, unless_hung_up, with_terms
 from embedstack.server.merged import chosen, widened
@@ -74,7 +78,11 @@ class Asked:
             error = caught
         if turn.caller is not None:
             self._front.totals.failed(turn.caller)
-        return self._front.failed(turn.serving, error, scope["embedstack.request_id"])
+        try:
+            return self._front.failed(turn.serving, error, scope["embedstack.request_id"])
+        finally:
+            clear_frames(error.__traceback__)  # they hold the body, and this frame them: a circle that lasts
+            del error
 
     def _note(self, turn: Turn, scope: Scope, status: int, took_s: float) -> None:
         path, dialect = self._place.path, turn.serving.dialect.name
@@ -88,16 +96,11 @@ class Asked:
         began = time.perf_counter()
         front = self._front
         encoder = front.opening.encoder()
-        raw = await read_body(receive, turn.headers, front.max_bytes)
-        if self._takes_query and raw in NO_BODY:
-            raw = scope["query_string"]
+        body, size_bytes = await self._body(turn, scope, receive, encoder)
         models = encoder.models()
-        turn.serving, body = await _aside(
-            len(raw), lambda: chosen(self._place.servings, raw, models, front.opening.find)
-        )
         route = turn.serving.what
         assert not isinstance(route, Page)
-        request = await _aside(len(raw), lambda: route.ask(body, self._front.limits, models))
+        request = await _aside(size_bytes, lambda: route.ask(body, self._front.limits, models))
         meter = self._front.metrics.meter(self._place.path, turn.serving.dialect.name)
         meter.read.add(time.perf_counter() - began)
         given: Answer | tuple[Answer, ...] | None = None
@@ -126,6 +129,15 @@ class Asked:
         told = identities(given) if isinstance(given, tuple) else identity(given)
         return Wire(wire.status, wire.body, {**wire.headers, **told}, wire.media_type)
 
+    async def _body(self, turn: Turn, scope: Scope, receive: Receive, encoder: Encoder) -> tuple[Struct, int]:
+        """What the body says, and how many bytes it had. They end here: with pictures they are many."""
+        raw = await read_body(receive, turn.headers, self._front.max_bytes)
+        if self._takes_query and raw in NO_BODY:
+            raw = scope["query_string"]
+        models, find = encoder.models(), self._front.opening.find
+        turn.serving, body = await _aside(len(raw), lambda: chosen(self._place.servings, raw, models, find))
+        return body, len(raw)
+
     def _book(self, caller: str, requests: Sequence[Request], answers: Sequence[Answer], meter: Meter) -> None:
         """One request of the caller, however many it became."""
         usage = total([answer.usage for answer in answers])
@@ -143,10 +155,27 @@ class Asked:
             raise
 
     async def _computed(self, encoder: Encoder, request: Request) -> Answer:
-        """The answer for images, links to them followed before."""
+        """The answer for images, links to them followed before, for which the deadline holds as well."""
         assert isinstance(request, Encode)
-        request = await self._front.links.resolved(request, self._front.opening.find(request.model))
+        spec = self._meant(encoder, request)
+        request = await within(request.deadline, self._front.links.resolved(request, spec))
         return await answered(encoder, request)
+
+    def _meant(self, encoder: Encoder, request: Encode) -> ModelSpec | None:
+        """The model that will answer; where there are links it is known before one is followed.
+
+        Raises:
+            UnknownModel, Unsupported: see `pick`.
+        """
+        found = self._front.opening.find(request.model)
+        if not any(isinstance(item, Link) for item in request.items):
+            return found
+        specs = {spec.name: spec for spec in encoder.models()}
+        names = {name: name for name in specs}
+        if found is not None:
+            specs[found.name] = found
+            names[request.model] = found.name
+        return pick(request.model, "embed", specs, names, "image")
 
 
 async def _all(works: Sequence[Callable[[], Coroutine[object, object, Answer]]]) -> tuple[Answer, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from embedstack.errors import Forbidden, TooLong, Unsupported
+from embedstack.errors import BadRequest, Forbidden, TooLong, Unsupported
 from embedstack.inputs.picture import check_picture
 from embedstack.modelspec import ModelSpec
 from embedstack.settings import Settings
@@ -15,6 +15,8 @@ MEGABYTE = 1024 * 1024
 INLINE_BYTES = 1 << 16  # the heads of so much are read in 10 ms, whatever they hold; usual ones in microseconds
 AT_ONCE = 32  # links of all callers together that are followed at a time
 AT_ONCE_HERE = 8  # of one request, so that no caller takes all
+MAX_LINKS = 256  # of one request; what it may hold of bytes is 32 MB by default, so of 128 kB each
+WHOLE_S = 60.0  # for all links of a request: the slowest that one may be is 10 s
 
 
 class Fetch(Protocol):
@@ -35,9 +37,11 @@ class Links:
 
     Args:
         fetch: what follows one; tests have their own.
+        whole_s: for all links of a request.
     """
 
-    def __init__(self, settings: Settings, fetch: Fetch = fetched) -> None:
+    def __init__(self, settings: Settings, fetch: Fetch = fetched, *, whole_s: float = WHOLE_S) -> None:
+        self._whole_s = whole_s
         self._are_followed = settings.image_links
         self._max_bytes = settings.max_image_mb * MEGABYTE
         self._max_pixels = settings.max_image_pixels
@@ -52,7 +56,7 @@ class Links:
             spec: the model that will answer, if it is known: nothing is fetched for one that takes no images.
         Raises:
             Forbidden: links are off, or one may not be followed. Unsupported: the model, or a format.
-            BadRequest, TooLong: an image that cannot be had, is broken or too large.
+            BadRequest, TooLong: an image that cannot be had, is broken or too large; too many links, or too slow ones.
         """
         links = [item for item in request.items if isinstance(item, Link)]
         if not links and not any(isinstance(item, Image) for item in request.items):
@@ -63,7 +67,7 @@ class Links:
             raise Forbidden(
                 "links to images are not followed here; send a data URL, or serve with EMBEDSTACK_IMAGE_LINKS=true"
             )
-        found = await self._all([*dict.fromkeys(link.url for link in links)])
+        found = await self._in_time([*dict.fromkeys(link.url for link in links)])
         items = tuple(Image(found[item.url]) if isinstance(item, Link) else item for item in request.items)
         await self._check(items)
         return replace(request, items=items)
@@ -80,6 +84,18 @@ class Links:
             await asyncio.to_thread(check)
         else:
             check()
+
+    async def _in_time(self, urls: Sequence[str]) -> dict[str, bytes]:
+        """See `_all`."""
+        if len(urls) > MAX_LINKS:
+            raise TooLong(f"the request has {len(urls)} links, the limit is {MAX_LINKS}; send several requests")
+        try:
+            return await asyncio.wait_for(self._all(urls), self._whole_s)
+        except asyncio.TimeoutError as error:
+            raise BadRequest(
+                f"the {len(urls)} links of the request were not followed within {self._whole_s:g} s; "
+                "send fewer, or the images themselves"
+            ) from error
 
     async def _all(self, urls: Sequence[str]) -> dict[str, bytes]:
         """What each leads to; when one fails, the others are given up."""
