@@ -37,7 +37,8 @@ STATED: Mapping[str, str] = {
     "a kind that nothing here reads": r"no (model|reranker) for (audio|images|PDF)",
     "several parts, or none": r"send one of: texts, images|send one, or the two of a pair|has \d+ parts",
     "token ids": r"token id",
-    "the model's prompts": r"prompt_name|role .* is unknown|prompts are",
+    "the model's prompts": r"prompt_name|role .* is unknown|prompts are|"
+    r"(task|input_type) .* (is unknown to|has no prompt in|differ)",
     "a number that no float or 64 bits hold": r"(Number|Integer value) out of range",
     "two vectors that do not fit": r"embedding1 has|embedding\d",
     "what a job's type needs": r"^input\.\w+ is missing",

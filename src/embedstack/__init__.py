@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from embedstack.api import Model, load
     from embedstack.errors import EmbedstackError
+    from embedstack.likeness import probabilities
 
 __version__ = "0.1.0"
-__all__ = ["EmbedstackError", "Model", "__version__", "load"]
+__all__ = ["EmbedstackError", "Model", "__version__", "load", "probabilities"]
 
-_HOMES = {"Model": "embedstack.api", "load": "embedstack.api", "EmbedstackError": "embedstack.errors"}
+_HOMES = {
+    "Model": "embedstack.api",
+    "load": "embedstack.api",
+    "EmbedstackError": "embedstack.errors",
+    "probabilities": "embedstack.likeness",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -405,6 +405,16 @@ def test_images_over_a_servers_limit_are_sent_in_several_calls_and_come_back_in_
     assert np.array_equal(there.dense, direct(request, SEES).dense)
 
 
+@pytest.mark.parametrize("what", [Text("a"), Image(b"\x89PNG")])
+def test_no_more_items_are_sent_to_a_model_worker_than_the_original_takes(tell, what):
+    server = tell({"embeddings": [[1.0, 0.0]] * 16, "metadata": {}}, {"embeddings": [[0.0, 1.0]] * 4, "metadata": {}})
+    answer = ask(server.url, Encode(model="m", items=(what,) * 20), dialect="model-worker")
+
+    sent = [next(value for value in seen.body.values() if isinstance(value, list)) for seen in server.seen]
+    assert [len(one) for one in sent] == [16, 4]
+    assert answer.dense.tolist() == [[1.0, 0.0]] * 16 + [[0.0, 1.0]] * 4
+
+
 def test_a_link_is_sent_as_it_is(tell):
     server = tell({"embeddings": [[1.0, 0.0]], "metadata": {}})
     ask(server.url, Encode(model="m", items=(Link("https://example.org/a.png"),)), dialect="model-worker")

@@ -94,12 +94,49 @@ def test_the_servers_setting_counts_where_the_body_does_not_say():
         ("search_query", "query"),
         ("search_document", "document"),
         ("classification", "document"),
+        ("clustering", "document"),
+        ("image", "document"),
         ("none", "none"),
         (None, "document"),
     ],
 )
 def test_the_input_type_is_a_role(word, role):
     assert ask(V2_EMBED, texts=["a"], model="hash", input_type=word).items[0].role == role
+
+
+PROMPTED = replace(hash_spec(), prompts={"query": "q: ", "document": "d: ", "clustering": "c: "})
+NEEDY = replace(PROMPTED, needs_prompt=True)
+
+
+@pytest.mark.parametrize("route", [V1_EMBED, V2_EMBED])
+@pytest.mark.parametrize("spec", [hash_spec(), PROMPTED, NEEDY])
+@pytest.mark.parametrize("word", ["search_qurey", "retrieval.query", "Search_Query", ""])
+def test_a_word_that_nobody_knows_is_no_document(route, spec, word):
+    with pytest.raises(Misfit, match=f"^input_type '{word}' is unknown to 'hash'; send one of: search_doc") as caught:
+        ask(route, models=[spec], texts=["a"], input_type=word)
+
+    assert (caught.value.param, COHERE.fail(caught.value).status) == ("input_type", 400)
+
+
+def test_an_unknown_word_beside_images_is_refused_too():
+    with pytest.raises(Misfit, match="'images' is unknown"):
+        ask(V2_EMBED, images=[PICTURE], input_type="images")
+
+
+@pytest.mark.parametrize("word", ["classification", "image"])
+def test_a_word_without_a_prompt_in_a_model_that_needs_one_is_refused(word):
+    able = "search_document, search_query, clustering, query, document, none"
+
+    with pytest.raises(Misfit, match=f"'{word}' has no prompt in 'hash', which needs one; send one of: {able}$"):
+        ask(V2_EMBED, models=[NEEDY], texts=["a"], input_type=word)
+
+
+@pytest.mark.parametrize(
+    ("word", "role"),
+    [("search_query", "query"), ("search_document", "document"), ("clustering", "clustering"), (None, "document")],
+)
+def test_a_model_that_needs_a_prompt_has_it_by_the_dialects_word(word, role):
+    assert ask(V2_EMBED, models=[NEEDY], texts=["a"], input_type=word).items[0].role == role
 
 
 def test_a_prompt_of_the_models_own_is_used_by_its_name():

@@ -8,10 +8,12 @@ import pytest
 
 from embedstack.dialects import DIALECTS, open_dialect, open_dialects
 from embedstack.dialects.dialect import Wire
+from embedstack.dialects.modelworker import ModelWorker
 from embedstack.dialects.openai import OpenAI
 from embedstack.dialects.tei import Tei
 from embedstack.errors import ConfigError
 from embedstack.testing.check_dialect import check_dialect
+from embedstack.types import Encode
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -112,3 +114,25 @@ def test_the_contract_sees_a_route_that_accepts_too_many():
     )
 
     assert any("is accepted" in fault for fault in check_dialect(dialect))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"takes_none": False}, "is accepted"),
+        ({"ask": lambda body, limits, models: Encode(model="hash", items=())}, "is given to a model"),
+        ({"write": lambda body, answer: Wire(204, b"{}")}, "the reply to an empty list has status 204"),
+    ],
+)
+def test_the_contract_sees_what_becomes_of_an_empty_list(change, said):
+    dialect = ModelWorker()
+    route = next(route for route in dialect.routes if route.takes_none)
+
+    def only_without_items(name, changed):
+        own = getattr(route, name)
+        return lambda body, *more: own(body, *more) if body.items else changed(body, *more)
+
+    changes = {name: only_without_items(name, one) if callable(one) else one for name, one in change.items()}
+    dialect.routes = (replace(route, **changes),)
+
+    assert any(said in fault for fault in check_dialect(dialect))

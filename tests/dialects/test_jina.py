@@ -69,11 +69,75 @@ def test_one_input_may_stand_alone(given):
         ("nl2code.query", "query"),
         ("code.passage", "document"),
         ("text-matching", "document"),
+        ("classification", "document"),
+        ("clustering", "document"),
+        ("separation", "document"),
+        ("query", "query"),
         ("none", "none"),
     ],
 )
 def test_a_task_is_a_role(task, role):
     assert ask(EMBED, input="a", model="hash", task=task).items[0].role == role
+
+
+PROMPTED = replace(hash_spec(), prompts={"query": "q: ", "document": "d: ", "clustering": "c: ", "code": "x: "})
+NEEDY = replace(PROMPTED, needs_prompt=True)
+
+
+@pytest.mark.parametrize("spec", [hash_spec(), PROMPTED, NEEDY])
+@pytest.mark.parametrize("field", ["task", "input_type"])
+@pytest.mark.parametrize("word", ["retrieval.qurey", "retrieval", "foo.query", "search_query", ""])
+def test_a_word_that_nobody_knows_is_no_document(spec, field, word):
+    with pytest.raises(
+        Misfit, match=f"^{field} '{word}' is unknown to 'hash'; send one of: retrieval.query, "
+    ) as caught:
+        ask(EMBED, [spec], input="a", **{field: word})
+
+    wire = JINA.fail(caught.value)
+    assert (wire.status, json.loads(wire.body)["errors"][0]["field"]) == (422, field)
+
+
+def test_a_refused_task_names_the_models_own():
+    with pytest.raises(Misfit, match=r", clustering, separation, query, document, none, code$"):
+        ask(EMBED, [PROMPTED], input="a", task="cdoe")
+
+
+@pytest.mark.parametrize("task", ["text-matching", "classification"])
+def test_a_task_without_a_prompt_in_a_model_that_needs_one_is_refused(task):
+    with pytest.raises(
+        Misfit, match=f"task '{task}' has no prompt in 'hash', which needs one; send one of: "
+    ) as caught:
+        ask(EMBED, [NEEDY], input="a", task=task)
+
+    able = caught.value.message.partition("one of: ")[2].split(", ")
+    assert {"retrieval.query", "retrieval.passage", "clustering", "separation", "code", "none"} <= set(able)
+    assert not {"text-matching", "classification"} & set(able)
+
+
+@pytest.mark.parametrize("spec", [PROMPTED, NEEDY])
+@pytest.mark.parametrize(
+    ("task", "role"),
+    [
+        ("retrieval.query", "query"),
+        ("retrieval.passage", "document"),
+        ("clustering", "clustering"),
+        ("separation", "clustering"),
+        ("code", "code"),
+        (None, "document"),
+    ],
+)
+def test_a_task_is_the_prompt_that_is_for_it(spec, task, role):
+    assert ask(EMBED, [spec], input="a", task=task).items[0].role == role
+
+
+def test_a_model_that_is_not_served_is_asked_for_all_the_same_so_that_its_name_is_what_is_refused():
+    assert ask(EMBED, input="a", model="other", task="retrieval.qurey").items == (Text("a", "retrieval.qurey"),)
+
+
+def test_two_fields_that_contradict_each_other_are_refused():
+    assert ask(EMBED, input="a", task="retrieval.query", input_type="query").items[0].role == "query"
+    with pytest.raises(Misfit, match=r"'retrieval\.query' and input_type 'document' differ"):
+        ask(EMBED, input="a", task="retrieval.query", input_type="document")
 
 
 def test_multi_vector_models_have_another_word_for_it():

@@ -129,6 +129,14 @@ def test_a_visual_with_a_picture_is_the_vector_of_the_picture(name):
     assert [type(item) for item in request.items] == [Image]
 
 
+@pytest.mark.parametrize("name", ["imageBase64", "imageUrl"])
+def test_an_empty_picture_is_refused_and_its_caption_does_not_stand_for_it(name):
+    with pytest.raises(Misfit, match="options 0: an image is empty") as caught:
+        ask(GENERATE, (BGE, VISUAL), content="UI", type="visual", options={name: ""})
+
+    assert code_of(GENERATE, caught.value)[0] == 400
+
+
 def test_a_visual_without_a_picture_is_a_text_for_the_image_model():
     request = ask(GENERATE, (BGE, VISUAL), content="a red button", type="visual")
 

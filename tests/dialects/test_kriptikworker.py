@@ -114,6 +114,22 @@ def test_what_is_missing_is_named(given, field):
         ask(SIGLIP_ROUTE, **given)
 
 
+@pytest.mark.parametrize(
+    ("route", "given", "field"),
+    [
+        (SIGLIP_ROUTE, {"image": "", "texts": ["a"]}, "image"),
+        (SIGLIP_ROUTE, {"type": "similarity", "image": "base64,", "texts": ["a"]}, "image"),
+        (VISION_ROUTE, {"type": "visual_text", "image": "", "text": "a"}, "image"),
+        (VISION_ROUTE, {"type": "video", "frames": [""], "text": "a"}, "frames"),
+    ],
+)
+def test_an_empty_picture_is_refused_and_the_text_beside_it_does_not_stand_for_it(route, given, field):
+    with pytest.raises(Misfit, match=f"^{field} 0: an image is empty") as caught:
+        ask(route, **given)
+
+    assert WORKER.fail(caught.value).status == 400
+
+
 # ------------------------------------------------------------------------------------------------ vl-jepa
 
 

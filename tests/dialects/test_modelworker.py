@@ -11,6 +11,7 @@ from embedstack.dialects.modelworker import ModelWorker
 from embedstack.dialects.modelworker_batch import BatchBody, BatchItem
 from embedstack.dialects.wire import Misfit
 from embedstack.errors import NotReady, RuntimeFailed, UnknownModel, Unsupported
+from embedstack.inputs.picture import check_picture
 from embedstack.testing.fake import hash_spec, overlap_spec
 from embedstack.types import Encode, Encoded, Image, Text, Usage
 
@@ -163,6 +164,25 @@ def test_vectors_of_two_models_stand_at_their_items():
 def test_a_mixed_batch_without_an_image_model_says_that_it_is_missing():
     with pytest.raises(Unsupported, match="no model for images"):
         ask(BATCH, [TEXT_MODEL], items=batch("text", "image"))
+
+
+def test_a_batch_without_items_needs_no_model_and_has_the_reply_of_the_original():
+    body = BATCH.read(b'{"items": []}')
+
+    assert BATCH.ask(body, Limits(max_items=4, truncate="right"), ()) is None
+    assert json.loads(BATCH.write(body, None).body) == {
+        "results": [],
+        "metadata": {"total": 0, "text": 0, "image": 0, "duration": 0},
+    }
+
+
+@pytest.mark.parametrize("data", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"a text that was named cat.jpg"])
+def test_a_picture_of_another_format_is_a_wrong_body(data):
+    with pytest.raises(Unsupported) as caught:
+        check_picture(data, max_bytes=100, max_pixels=100)
+
+    wire = WORKER.fail(caught.value)
+    assert (wire.status, json.loads(wire.body)["error"]) == (400, "Validation Error")
 
 
 def test_results_of_a_batch_have_the_ids_of_their_items():

@@ -96,6 +96,32 @@ async def test_any_prompt_of_the_model_can_be_asked_for_by_its_name(serve, open_
     assert numbers(by_name.json()) == pytest.approx(numbers(written.json()))
 
 
+TASKS = {  # a body for a task, words that mean the prompt for clustering, one without a prompt here, its status
+    "/jina/v1/embeddings": (
+        lambda word: {"input": [BARE], "model": "needy", "task": word},
+        ("clustering", "separation"), "text-matching", 422,
+    ),
+    "/cohere/v2/embed": (
+        lambda word: {"texts": [BARE], "model": "needy", "input_type": word},
+        ("clustering",), "classification", 400,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", TASKS)
+async def test_a_task_has_its_own_prompt_in_front_and_never_a_documents(serve, open_needy, path):
+    body, words, foreign, status = TASKS[path]
+    async with serve(open_needy) as client:
+        written = await client.post("/v1/embeddings", json={"input": f"the moon {BARE}"})
+        made = [await client.post(path, json=body(word)) for word in words]
+        refused, misspelt = [await client.post(path, json=body(word)) for word in (foreign, "clustring")]
+
+    assert all(numbers(one.json()) == pytest.approx(numbers(written.json())) for one in made)
+    assert (refused.status_code, misspelt.status_code) == (status, status)
+    assert f"{foreign!r} has no prompt in 'needy', which needs one; send one of: " in refused.text
+    assert "'clustring' is unknown to 'needy'" in misspelt.text
+
+
 async def test_tokens_of_a_text_are_shown_without_a_prompt(serve, open_needy):
     async with serve(open_needy) as client:
         reply = await client.post("/tei/tokenize", json={"inputs": BARE})

@@ -1,7 +1,7 @@
 """Cohere's embed bodies, v1 and v2, become requests, and vectors become their replies in the types that were asked for.
 
 Source: https://docs.cohere.com/reference/embed, https://docs.cohere.com/v1/reference/embed, and the types of
-cohere-python at bc495daa. There are other roles than the original's as `input_type`, and `model` may be left out.
+cohere-python at bc495daa. An `input_type` may also be another role that the model has, and `model` may be left out.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,20 @@ from embedstack.dialects.cohere_shape import Cut, Meta, Version, cut_of, meta, n
 from embedstack.dialects.dialect import Field, Heard, Limits, Wire
 from embedstack.dialects.pictures import picture, pictures
 from embedstack.dialects.reply import must_carry, one_role, texts_of, understood, vectors
-from embedstack.dialects.roles import role_for, word_for
+from embedstack.dialects.roles import Published, role_for, word_for
 from embedstack.dialects.typed import TypeName, typed
 from embedstack.dialects.wire import Count, Misfit, Name, check_count, decode, dump, model_for
 from embedstack.errors import Unsupported
 from embedstack.modelspec import Input, ModelSpec
 from embedstack.types import Encode, Encoded, Image, Link, Text
 
-ROLES = {"search_query": "query", "search_document": "document", "image": "document"}
+INPUT_TYPES: Published = {
+    "search_document": ("document",),
+    "search_query": ("query",),
+    "classification": ("classification",),
+    "clustering": ("clustering",),
+    "image": ("image",),
+}
 CARRIES: frozenset[Field] = frozenset({"role", "dim", "max_tokens", "truncate"})
 MIXED = (
     "inputs[{place}] has {count} parts, and each becomes one vector here; send inputs of one text or one image, "
@@ -158,7 +164,7 @@ def _asked(
     parts = _parts(body, inputs, limits)
     kind: Input = "text" if all(isinstance(part, str) for part in parts) else "image"
     model = model_for("embed", body.model, models, kind)
-    role = role_for(body.input_type, ROLES, limits.spec_of(model, models))
+    role = role_for(body.input_type, "input_type", INPUT_TYPES, limits.spec_of(model, models))
     return Encode(
         model=model,
         items=tuple(Text(part, role) if isinstance(part, str) else part for part in parts),
@@ -225,7 +231,7 @@ def say_v2(request: Encode) -> EmbedV2Body:
     return EmbedV2Body(
         texts=texts_of(request),
         model=request.model or None,
-        input_type=word_for(one_role(request), ROLES),
+        input_type=word_for(one_role(request), INPUT_TYPES),
         embedding_types=["float"],  # older models of the original have no base64
         output_dimension=request.dim,
         max_tokens=request.max_tokens,

@@ -33,8 +33,28 @@ Field = Literal[
 """What a request may ask for beside its model and its texts; `role` and `tokens` are of its items."""
 
 Body = TypeVar("Body", bound=msgspec.Struct)
-Asked = TypeVar("Asked", Encode, Encode | tuple[Encode, ...], Score, Classify, Tokenize, Decode, None)
-Answer = TypeVar("Answer", Encoded, Encoded | tuple[Encoded, ...], Scored, Classified, Tokenized, Decoded, None)
+Asked = TypeVar(
+    "Asked",
+    Encode,
+    Encode | tuple[Encode, ...],
+    Encode | tuple[Encode, ...] | None,
+    Score,
+    Classify,
+    Tokenize,
+    Decode,
+    None,
+)
+Answer = TypeVar(
+    "Answer",
+    Encoded,
+    Encoded | tuple[Encoded, ...],
+    Encoded | tuple[Encoded, ...] | None,
+    Scored,
+    Classified,
+    Tokenized,
+    Decoded,
+    None,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +191,7 @@ class Route(Generic[Body, Asked, Answer]):
     failure: type[msgspec.Struct] | None = None  # the type of that envelope
     takes_query: bool = False  # whether `read` also takes a query string, for bodies that are empty
     refuses: bool = False  # whether `ask` always raises Unsupported: no model of any kind can give this yet
+    takes_none: bool = False  # whether an empty list of items is answered; then `ask` gives None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 Source: https://api.jina.ai/openapi.json at 2026.04.02, as kept at https://github.com/tryAGI/Jina (2a3f424). An unknown
 field is refused: at the root of the server, bodies that are neither OpenAI's nor these must not seem to be understood.
-A `task` is a role: `retrieval.query` and what ends in `.query` a query, `.passage` a document, another one the model's
-prompt of that name, and a document where it has none, as without a task. `truncate` left out is the server's setting.
-`model` may be left out.
+A `task` is a role: one of the original's words, of which `.query` means a query and `.passage` a document, or a role
+that the model has. Another word is refused, and so is a task that a model which needs a prompt has none for; to other
+models such a task is a document's. `truncate` left out is the server's setting. `model` may be left out.
 """
 
 import msgspec

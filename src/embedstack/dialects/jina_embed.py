@@ -9,14 +9,23 @@ from embedstack.dialects.dialect import Field, Limits, Wire
 from embedstack.dialects.openai_shape import TokenUsage, token_usage
 from embedstack.dialects.pictures import picture
 from embedstack.dialects.reply import must_carry, one_role, texts_of
-from embedstack.dialects.roles import role_for, word_for
+from embedstack.dialects.roles import Published, role_for, word_for
 from embedstack.dialects.typed import typed
 from embedstack.dialects.wire import Count, Misfit, Name, as_floats, check_count, decode, dump, model_for
 from embedstack.errors import Unsupported
 from embedstack.modelspec import Input, ModelSpec, Output, Truncate
 from embedstack.types import DENSE, Encode, Encoded, Image, Link, Text
 
-ROLES = {"retrieval.query": "query", "retrieval.passage": "document"}
+SIDES = {"query": "query", "passage": "document"}
+KINDS = ("retrieval", "code", "nl2code", "qa", "code2code", "code2nl", "code2completion")  # the first is what we say
+TASKS: Published = {
+    **{f"{kind}.{side}": (role,) for kind in KINDS for side, role in SIDES.items()},
+    "text-matching": ("text-matching",),
+    "classification": ("classification",),
+    "clustering": ("clustering", "separation"),
+    "separation": ("separation", "clustering"),
+}
+"""The tasks of all models in openapi.json; v3 calls `separation` what v5 calls `clustering`."""
 CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize", "late_chunking"})
 MULTI: frozenset[Output] = frozenset({"multi"})
 NO_PDF = "no model for PDF is served here; send its pages as texts or images"
@@ -98,7 +107,7 @@ def ask(body: EmbeddingsBody, limits: Limits, models: Sequence[ModelSpec]) -> En
     parts = [_part(one, place) for place, one in enumerate(inputs)]
     kind: Input = "text" if all(isinstance(part, str) for part in parts) else "image"
     model = model_for("embed", body.model, models, kind)
-    role = role_for(body.task or body.input_type, ROLES, limits.spec_of(model, models))
+    role = _role(body, limits.spec_of(model, models))
     return Encode(
         model=model,
         items=tuple(Text(part, role) if isinstance(part, str) else part for part in parts),
@@ -108,6 +117,15 @@ def ask(body: EmbeddingsBody, limits: Limits, models: Sequence[ModelSpec]) -> En
         late_chunking=bool(body.late_chunking),
         truncate=truncation(body.truncate, limits),
     )
+
+
+def _role(body: EmbeddingsBody, spec: ModelSpec | None) -> str:
+    """Of the texts; no model of the original has both fields."""
+    said = {"task": body.task, "input_type": body.input_type}
+    roles = {role_for(word, field, TASKS, spec) for field, word in said.items() if word is not None}
+    if len(roles) > 1:
+        raise Misfit(f"task {body.task!r} and input_type {body.input_type!r} differ; send one of them", "input_type")
+    return next(iter(roles), "document")
 
 
 def truncation(allowed: bool | None, limits: Limits) -> Truncate:
@@ -177,7 +195,7 @@ def say(request: Encode) -> EmbeddingsBody:
     return EmbeddingsBody(
         input=[*texts_of(request)],
         model=request.model or None,
-        task=word_for(one_role(request), ROLES),
+        task=word_for(one_role(request), TASKS),
         dimensions=request.dim,
         embedding_type="base64",  # a quarter of the bytes
         late_chunking=request.late_chunking or None,

@@ -68,21 +68,24 @@ def _items(body: GenerateBody) -> tuple[Text | Image | Link, ...]:
         raise Unsupported(
             "options.textForVisual is not served: no vector comes of it; send the text as a visual content"
         )
-    if not _picture_count(body):
+    given = _pictures(body)
+    if not given:
         return tuple(Text(text) for text in texts)
-    if body.type != "visual" or len(texts) > 1 or (options.image_url and options.image_base64):
+    if body.type != "visual" or len(texts) > 1 or len(given) > 1:
         raise Misfit(
             "a picture in options is for the type 'visual', one picture beside one content; send it so", "options"
         )
-    return pictures([options.image_base64 or options.image_url or ""], "options")
+    return pictures(given, "options")
 
 
 def _texts(body: GenerateBody | EstimateBody) -> list[str]:
     return [body.content] if isinstance(body.content, str) else body.content
 
 
-def _picture_count(body: GenerateBody) -> int:
-    return int(body.options is not None and bool(body.options.image_url or body.options.image_base64))
+def _pictures(body: GenerateBody) -> list[str]:
+    """As they were sent; an empty one is not left out, for then the caption would be taken for the picture."""
+    options = body.options or Options()
+    return [one for one in (options.image_base64, options.image_url) if one is not None]
 
 
 def generated(body: GenerateBody, answer: Encoded) -> Json:
@@ -95,7 +98,7 @@ def batched(body: BatchBody, answer: Encoded) -> Json:
     assert answer.dense is not None
     sizes = [sum(map(len, _texts(one))) for one in body.requests]
     tokens = shares(answer.usage.tokens, sizes)
-    counts = [_picture_count(one) or len(_texts(one)) for one in body.requests]
+    counts = [len(_pictures(one)) or len(_texts(one)) for one in body.requests]
     ends = accumulate(counts, initial=0)
     results = [
         _result(one, answer, answer.dense[start:stop], share)
@@ -123,7 +126,7 @@ def _result(body: GenerateBody, answer: Encoded, dense: Floats, tokens: int) -> 
 
 
 def _cost(body: GenerateBody, answer: Encoded, tokens: int) -> float:
-    count = _picture_count(body)
+    count = len(_pictures(body))
     return cost(answer.spec, 0 if count else tokens, count)
 
 

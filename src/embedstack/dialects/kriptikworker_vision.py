@@ -52,7 +52,7 @@ def _towers(named: str | None, limits: Limits, models: Sequence[ModelSpec]) -> s
 def _kind(given: SiglipInput) -> str:
     if given.type != "auto":
         return given.type
-    return "image" if given.image else "text"
+    return "text" if given.image is None else "image"
 
 
 def _texts(given: SiglipInput) -> list[str]:
@@ -116,7 +116,7 @@ def _frames(given: VisionInput) -> list[str]:
 
 def _picture(image: str | None, name: str = "image", place: int = 0) -> Image | Link:
     """Whatever a data URL says that it is, the original took what stands behind `base64,`."""
-    if not image:
+    if image is None:
         raise Misfit(f"input.{name} is missing; send base64, a data URL or a link", name)
     _, comma, data = image.partition("base64,")
     return picture(data if comma and not image.startswith("http") else image, name, place)

@@ -2,7 +2,8 @@
 
 Source: https://github.com/subinsk/ai-file-cleanup, services/model-worker at 87f3500a. As there, an unknown field is
 ignored. The original took 32 texts or 16 images at most, and failed over its MAX_BATCH_SIZE of 16; here the server's
-own limit counts, and what is over a model's batch is split. `model` is more, for several models.
+own limit counts, and what is over a model's batch is split; our client sends 16 at most. `model` is more, for several
+models. `/embed/batch` without items has an empty reply, as there.
 """
 
 from http import HTTPStatus
@@ -43,6 +44,7 @@ from embedstack.dialects.wire import (
     retry_after,
 )
 from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError, TooLong, UnknownModel
+from embedstack.inputs.picture import ForeignFormat
 from embedstack.types import Encoded
 
 MEBIBYTE = 1024 * 1024
@@ -120,7 +122,7 @@ class ModelWorker:
     name = "model-worker"
     prefix = "/model-worker"
     failure = WorkerFailure
-    max_items = 32  # services/model-worker/src/routes/embeddings.ts
+    max_items = 16  # of images in services/model-worker/src/routes/embeddings.ts, and MAX_BATCH_SIZE of config/env.ts
     info: Info | None = None
 
     def __init__(self) -> None:
@@ -171,6 +173,7 @@ class ModelWorker:
                 ask=ask_batch,
                 write=write_batch,
                 places=places_of,
+                takes_none=True,
             ),
         )
         self.pages = (
@@ -197,7 +200,7 @@ class ModelWorker:
 
 
 def _is_of_the_body(error: EmbedstackError) -> bool:
-    if isinstance(error, Misfit | UnknownModel | TooLong):
+    if isinstance(error, Misfit | UnknownModel | TooLong | ForeignFormat):
         return not isinstance(error, BodyTooLong)
     return type(error) is BadRequest
 

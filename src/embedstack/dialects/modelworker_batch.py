@@ -65,8 +65,13 @@ def read_batch(raw: bytes) -> BatchBody:
     return decode(_DECODER, raw)
 
 
-def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode | tuple[Encode, ...]:
-    """One request of all items, in order; or one of the texts and one of the pictures, where two models read them."""
+def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode | tuple[Encode, ...] | None:
+    """One request of all items, in order; or one of the texts and one of the pictures, where two models read them.
+
+    None of no items, for which the original has an answer, too.
+    """
+    if not body.items:
+        return None
     check_count(len(body.items), limits, "items")
     items = [_item(item, place) for place, item in enumerate(body.items)]
     kinds = [kind for kind in KINDS if any(item.type == kind for item in body.items)]
@@ -85,15 +90,15 @@ def places_of(body: BatchBody, number: int) -> list[int]:
     return [place for place, item in enumerate(body.items) if item.type == KINDS[number]]
 
 
-def write_batch(body: BatchBody, answer: Encoded | tuple[Encoded, ...]) -> Wire:
+def write_batch(body: BatchBody, answer: Encoded | tuple[Encoded, ...] | None) -> Wire:
     """The vectors beside the ids of their items."""
-    answers = answer if isinstance(answer, tuple) else (answer,)
-    by_kind = dict(zip(KINDS, (_rows(one) for one in answers), strict=True)) if len(answers) > 1 else {}
-    only = _rows(answers[0])
-    vectors = [next(by_kind.get(item.type, only)) for item in body.items]
+    answers = answer if isinstance(answer, tuple) else () if answer is None else (answer,)
+    rows = [_rows(one) for one in answers]
+    by_kind = dict(zip(KINDS, rows * 2 if len(rows) == 1 else rows, strict=False))  # one model may read both kinds
+    vectors = [next(by_kind[item.type]) for item in body.items]
     total = len(body.items)
     images = sum(item.type == "image" for item in body.items)
-    duration = max(milliseconds(one.usage) for one in answers)  # they were computed at once
+    duration = max((milliseconds(one.usage) for one in answers), default=0)  # they were computed at once
     metadata = {"total": total, "text": total - images, "image": images, "duration": duration}
     results = [{"id": item.id, "embedding": as_floats(row)} for item, row in zip(body.items, vectors, strict=True)]
     return Wire(200, dump({"results": results, "metadata": metadata}))

@@ -229,7 +229,7 @@ def _example_faults(route: AnyRoute, request: Request | None, answer: Answer | N
 def _count_faults(
     route: AnyRoute, request: Request | None, limits: Limits, models: Sequence[ModelSpec]
 ) -> Iterator[str]:
-    """A field that lists items must be refused when it is empty and when it is over the limit."""
+    """A field that lists items must be refused when it is over the limit, and when it is empty, unless it may be."""
     for path in _item_lists(route, request):
         for count in (0, limits.max_items + 1):
             example = msgspec.to_builtins(route.example)
@@ -237,7 +237,21 @@ def _count_faults(
             for name in path[:-1]:
                 place = place[name]
             place[path[-1]] = place[path[-1]][:1] * count
-            yield from _must_refuse(route, orjson.dumps(example), limits, models)
+            raw = orjson.dumps(example)
+            is_taken = route.takes_none and not count
+            yield from _none_faults(route, raw, limits) if is_taken else _must_refuse(route, raw, limits, models)
+
+
+def _none_faults(route: AnyRoute, raw: bytes, limits: Limits) -> Iterator[str]:
+    """No items need no model, but they have a reply."""
+    body = route.read(raw)
+    if route.ask(body, limits, ()) is not None:
+        yield "an empty list of items is given to a model"
+        return
+    wire = route.write(body, None)
+    if wire.status != 200:
+        yield f"the reply to an empty list has status {wire.status}"
+    yield from _shape_faults("the reply to an empty list", wire, route.reply)
 
 
 def _item_lists(route: AnyRoute, request: Request | None) -> Iterator[tuple[str, ...]]:
