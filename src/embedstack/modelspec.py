@@ -54,6 +54,15 @@ class Vision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Normalizer:
+    """How BERT's kind of tokeniser puts a text in order: what it does beside taking control characters out."""
+
+    lowercase: bool
+    strip_accents: bool
+    splits_chinese: bool  # each of its characters is a word
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
     """The fields of config.json that the graph reads, under one name for all families."""
 
@@ -102,9 +111,11 @@ class ModelSpec:
     pooling: Pooling = "mean"
     normalize: bool = True
     lowercase: bool = False  # texts are lower-cased before the tokeniser sees them
+    normalizer: Normalizer | None = None  # in the place of the one in tokenizer.json
     canonical: bool = False  # texts lose their punctuation and double spaces before the tokeniser sees them
     special_tokens: bool = True  # whether the tokeniser's special tokens are put around a text
     dropped_ids: tuple[int, ...] = ()  # tokens of these ids are taken out of a text, after it was cut
+    median_chars: int = 0  # a text is cut to so many characters for each token of the limit, before it is tokenised
     stop_id: int | None = None  # a token of this id ends a text: those after the first one do not count
     pad_to: int = 0  # texts are filled up to so many tokens, which count like others
     pad_id: int = 0  # with tokens of this id
@@ -112,6 +123,8 @@ class ModelSpec:
     needs_prompt: bool = False  # without one of its prompts the model gives vectors that mean nothing
     cut_norm: bool = False  # a row that is cut has mean 0 and variance 1 before and length 1 after it
     head: Head = "none"
+    head_activation: Activation = "gelu"  # of a ModernBERT that scores, between the two products of its head
+    head_bias: bool = False  # of the first of them
     labels: int = 0
     label_names: tuple[str, ...] = ()  # of a classifier, in the order of its logits
     score_activation: ScoreActivation = "sigmoid"

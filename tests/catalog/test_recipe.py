@@ -408,5 +408,28 @@ def test_a_reranker_with_prompts_is_refused(tmp_path: Path) -> None:
     assert isinstance(refusal(tmp_path, files), Unsupported)
 
 
+@pytest.mark.parametrize("kind", ["Dense", "LogitScore", "SpladePooling", "Normalize"])
+def test_a_module_behind_a_classifier_is_refused_and_not_left_out(tmp_path: Path, kind: str) -> None:
+    files = classifier("BertForSequenceClassification") | {"modules.json": modules("Transformer", kind)}
+
+    error = refusal(tmp_path, files)
+
+    assert isinstance(error, Unsupported)
+    assert f"is built with Transformer -> {kind} over a BertForSequenceClassification" in error.message
+
+
+@pytest.mark.parametrize("task", ["feature-extraction", "text-generation"])
+def test_a_classifier_that_is_loaded_for_something_else_is_refused(tmp_path: Path, task: str) -> None:
+    files = classifier("BertForSequenceClassification") | {
+        "modules.json": modules("Transformer"),
+        "sentence_bert_config.json": as_json({"transformer_task": task}),
+    }
+
+    error = refusal(tmp_path, files)
+
+    assert isinstance(error, Unsupported)
+    assert f"transformer_task={task!r}" in error.message
+
+
 def test_a_classifier_with_a_pooling_is_an_embedder(tmp_path: Path) -> None:
     assert read(tmp_path, minilm(architectures=["BertForSequenceClassification"])).task == "embed"

@@ -66,9 +66,10 @@ def test_a_model_of_ours_gets_a_space_of_its_own_there(tmp_path: Path) -> None:
     assert theirs.space != ours.space
 
 
-def test_a_family_of_ours_has_its_prompts_there_too(tmp_path: Path) -> None:
-    """As a nomic-embed-text that transformers 5 saved, whose files state none."""
-    spec = spec_of(minilm(model_type="nomic_bert"), tmp_path)
+def test_prompts_that_only_a_card_tells_are_there_too(tmp_path: Path) -> None:
+    card = b"The text prompt *must* include a *task instruction prefix*: `search_query: ` or `search_document: `.\n"
+
+    spec = spec_of({**minilm(model_type="nomic_bert"), "README.md": card}, tmp_path)
 
     assert spec.prompts["document"] == "search_document: "
     assert (spec.needs_prompt, spec.cut_norm) == (True, True)

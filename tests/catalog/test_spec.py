@@ -12,7 +12,7 @@ from embedstack.catalog.digests import Digests
 from embedstack.catalog.spec import read_spec
 from embedstack.errors import ConfigError, EmbedstackError, Unsupported
 from embedstack.models import bert
-from embedstack.modelspec import Architecture, ModelSpec
+from embedstack.modelspec import Architecture, ModelSpec, Normalizer
 
 
 def read(tmp_path: Path, files: dict[str, bytes], catalog: str = "") -> ModelSpec:
@@ -354,9 +354,127 @@ def test_a_folder_without_weights_says_what_it_needs(tmp_path: Path) -> None:
     assert "model.safetensors or pytorch_model.bin" in error.message
 
 
+TAKES_THE_FILE = as_json({"tokenizer_class": "PreTrainedTokenizerFast"})
+BERT_NORMALIZER = {
+    "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True
+}  # fmt: skip
+
+
+def tokenised(normalizer: object, told: dict[str, object], **config: object) -> dict[str, bytes]:
+    return {
+        **minilm(**config),
+        "tokenizer.json": as_json({"normalizer": normalizer, "model": {"type": "WordPiece", "vocab": {"[PAD]": 0}}}),
+        "tokenizer_config.json": as_json(told),
+    }
+
+
+CASED = {**BERT_NORMALIZER, "lowercase": False}
+ALIKE = {
+    "nothing is stated": (BERT_NORMALIZER, {}),
+    "all is stated": (BERT_NORMALIZER, {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}),
+    "accents in other words": ({**BERT_NORMALIZER, "strip_accents": True}, {"tokenizer_class": "BertTokenizerFast"}),
+    "cased, as multilingual BERT": (CASED, {"do_lower_case": False, "tokenizer_class": "BertTokenizer"}),
+    "a tokeniser that takes the file": (CASED, {"tokenizer_class": "PreTrainedTokenizerFast"}),
+    "a tokeniser of another kind": ({"type": "NFKC"}, {"tokenizer_class": "XLMRobertaTokenizer"}),
+}
+
+
+@pytest.mark.parametrize(("normalizer", "told"), ALIKE.values(), ids=ALIKE)
+def test_where_both_files_of_a_tokeniser_say_the_same_the_spec_says_nothing(
+    tmp_path: Path, normalizer: object, told: dict[str, object]
+) -> None:
+    assert read(tmp_path, tokenised(normalizer, told)).normalizer is None
+
+
+DIFFERENT = {
+    "cased in one alone": (CASED, {}, (True, True, True)),
+    "cased in the other alone": (BERT_NORMALIZER, {"do_lower_case": False}, (False, False, True)),
+    "accents": (BERT_NORMALIZER, {"strip_accents": False}, (True, False, True)),
+    "accents of the cased": (CASED, {"do_lower_case": False, "strip_accents": True}, (False, True, True)),
+    "Chinese": (BERT_NORMALIZER, {"tokenize_chinese_chars": False}, (True, True, False)),
+    "none": (None, {"tokenizer_class": "DistilBertTokenizerFast"}, (True, True, True)),
+    "control characters": ({**BERT_NORMALIZER, "clean_text": False}, {}, (True, True, True)),
+    "MPNet": ({"type": "NFC"}, {"tokenizer_class": "MPNetTokenizer"}, (True, True, True)),
+}
+
+
+@pytest.mark.parametrize(("normalizer", "told", "made"), DIFFERENT.values(), ids=DIFFERENT)
+def test_where_they_differ_berts_kind_of_tokeniser_goes_by_its_settings(
+    tmp_path: Path, normalizer: object, told: dict[str, object], made: tuple[bool, bool, bool]
+) -> None:
+    lowercase, strips, splits = made
+
+    spec = read(tmp_path, tokenised(normalizer, told))
+
+    assert spec.normalizer == Normalizer(lowercase=lowercase, strip_accents=strips, splits_chinese=splits)
+
+
+def test_what_the_settings_of_a_tokeniser_change_is_part_of_the_space(tmp_path: Path) -> None:
+    cased, uncased = (tokenised(BERT_NORMALIZER, {"do_lower_case": lowers}) for lowers in (False, True))
+
+    assert read(tmp_path, cased).space != read(tmp_path, uncased).space
+
+
+@pytest.mark.parametrize("kind", ["modernbert", "roberta"])
+def test_a_family_whose_tokeniser_takes_the_file_has_the_files_normaliser(tmp_path: Path, kind: str) -> None:
+    config = {"vocab_size": 100, "model_type": kind}
+    told = {"tokenizer_class": "BertTokenizer"} if kind == "modernbert" else {}
+
+    assert read(tmp_path, tokenised(CASED, told, **config)).normalizer is None
+
+
+def test_a_config_may_name_the_tokeniser(tmp_path: Path) -> None:
+    """As that of multilingual-e5-small, a BERT whose tokeniser is another's."""
+    assert read(tmp_path, tokenised({"type": "NFKC"}, {}, tokenizer_class="XLMRobertaTokenizer")).normalizer is None
+
+
+def test_what_is_no_word_piece_is_no_tokeniser_of_berts_kind(tmp_path: Path) -> None:
+    files = tokenised({"type": "NFKC"}, {})
+    files["tokenizer.json"] = as_json({"normalizer": {"type": "NFKC"}, "model": {"type": "Unigram"}})
+
+    assert read(tmp_path, files).normalizer is None
+
+
+def test_texts_are_not_lowered_twice_where_the_settings_lower_them(tmp_path: Path) -> None:
+    lowered = {"sentence_bert_config.json": as_json({"do_lower_case": True})}
+
+    assert read(tmp_path, {**tokenised(CASED, {}), **lowered}).lowercase is False
+
+
+def cut(truncation: object, **told: object) -> dict[str, bytes]:
+    tokenizer = as_json({"normalizer": BERT_NORMALIZER, "truncation": truncation})
+    return {**minilm(), "tokenizer.json": tokenizer, "tokenizer_config.json": as_json(told)}
+
+
+LEFT, RIGHT = ({"max_length": 128, "direction": side} for side in ("Left", "Right"))
+
+
+@pytest.mark.parametrize(
+    ("files", "where"),
+    [
+        (cut(None, truncation_side="left"), "'left' end (truncation_side in tokenizer_config.json)"),
+        (cut(RIGHT, truncation_side="left"), "'left' end (truncation_side in tokenizer_config.json)"),
+        (cut(LEFT), "'Left' end (truncation in tokenizer.json)"),
+    ],
+)
+def test_a_model_that_cuts_the_beginning_off_is_refused(tmp_path: Path, files: dict[str, bytes], where: str) -> None:
+    error = refusal(tmp_path, files)
+
+    assert isinstance(error, Unsupported)
+    assert where in error.message
+    assert "truncate=left" in error.message
+
+
+@pytest.mark.parametrize("files", [cut(RIGHT), cut(None), cut({"max_length": 5}), cut(LEFT, truncation_side="right")])
+def test_the_settings_of_a_tokeniser_say_which_end_it_cuts_before_its_file_does(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    assert read(tmp_path, files).max_tokens == 256
+
+
 def test_texts_are_lowered_first_where_the_folder_says_so_and_the_tokeniser_keeps_case(tmp_path: Path) -> None:
     lowered = {"sentence_bert_config.json": as_json({"do_lower_case": True})}
-    cased = {"tokenizer.json": as_json({"normalizer": {"type": "NFC"}})}
+    cased = {"tokenizer.json": as_json({"normalizer": {"type": "NFC"}}), "tokenizer_config.json": TAKES_THE_FILE}
 
     assert read(tmp_path, {**minilm(), **lowered, **cased}).lowercase is True
 
@@ -370,8 +488,9 @@ def test_texts_are_lowered_first_where_the_folder_says_so_and_the_tokeniser_keep
 )
 def test_texts_are_not_lowered_first_where_the_tokeniser_lowers(tmp_path: Path, normalizer: dict[str, object]) -> None:
     lowered = {"sentence_bert_config.json": as_json({"do_lower_case": True})}
+    tokenizer = {"tokenizer.json": as_json({"normalizer": normalizer}), "tokenizer_config.json": TAKES_THE_FILE}
 
-    spec = read(tmp_path, {**minilm(), **lowered, "tokenizer.json": as_json({"normalizer": normalizer})})
+    spec = read(tmp_path, {**minilm(), **lowered, **tokenizer})
 
     assert spec.lowercase is False
 

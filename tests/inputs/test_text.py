@@ -19,7 +19,7 @@ from embedstack.errors import BadRequest, ConfigError, TooLong
 from embedstack.inputs.checks import check_text
 from embedstack.inputs.pieces import longest_first
 from embedstack.inputs.text import TextInput
-from embedstack.modelspec import ModelSpec
+from embedstack.modelspec import ModelSpec, Normalizer
 from embedstack.types import Pair, Text, Tokens
 from support.tiny import CASES, write
 
@@ -185,6 +185,47 @@ def test_each_character_is_lowered_for_itself(models: dict[str, tuple[Path, Mode
     reader = TextInput(other, replace(spec, lowercase=True))
 
     assert ids(reader, Text("ΟΔΟΣ")) == [[2, told["model"]["vocab"]["οδοσ"], 3]]
+
+
+UNKNOWN = 1
+IN_ORDER = ("Panda BEAR", "pándá bear", "panda\x00bear\u200b sun", "sun日moon", "ÉTÉ 1 sun")
+
+
+def read_by(models: dict[str, tuple[Path, ModelSpec]], **how: bool) -> list[list[int]]:
+    folder, spec = models["bert-mean"]
+    usual = Normalizer(lowercase=True, strip_accents=True, splits_chinese=True)
+    return ids(TextInput(folder, replace(spec, normalizer=replace(usual, **how))), *map(Text, IN_ORDER))
+
+
+def test_a_spec_may_put_texts_in_order_in_another_way_than_the_file(
+    models: dict[str, tuple[Path, ModelSpec]], bert: TextInput
+) -> None:
+    usual = ids(bert, *map(Text, IN_ORDER))
+
+    assert read_by(models) == usual
+    assert read_by(models, lowercase=False)[0] == [CLS, UNKNOWN, UNKNOWN, SEP]
+    assert read_by(models, strip_accents=False)[1] == [CLS, UNKNOWN, usual[1][2], SEP]
+    assert read_by(models, splits_chinese=False)[3] == [CLS, UNKNOWN, SEP]
+
+
+TOLD = ({}, {"do_lower_case": False}, {"strip_accents": False}, {"tokenize_chinese_chars": False},
+        {"do_lower_case": False, "strip_accents": True}, {"strip_accents": None})  # fmt: skip
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("told", TOLD, ids=str)
+@pytest.mark.parametrize("kind", ["BertTokenizer", "DistilBertTokenizerFast", ""])
+def test_what_the_settings_of_a_tokeniser_say_is_followed_as_transformers_does(
+    tmp_path: Path, told: dict[str, object], kind: str
+) -> None:
+    judge = pytest.importorskip("transformers", reason="transformers is not installed")
+    folder = write(CASES["bert-mean"], tmp_path / "model")
+    settings = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": kind or None} | told
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+
+    made = ids(TextInput(folder, find(str(folder), cache_dir=tmp_path).spec), *map(Text, IN_ORDER))
+
+    assert made == judge.AutoTokenizer.from_pretrained(folder)(list(IN_ORDER)).input_ids
 
 
 def test_a_pair_is_lowered_too(models: dict[str, tuple[Path, ModelSpec]]) -> None:

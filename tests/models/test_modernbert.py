@@ -1,6 +1,7 @@
 """ModernBERT: windows smaller than the texts, two speeds of turning, a gate and a head of its own, as transformers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,15 @@ CASES = (
         output="score",
         seed=36,
     ),
+    Tiny(
+        "modernbert-head",
+        scorer("mean", 1) | {"classifier_bias": True, "classifier_activation": "silu"},
+        shapes("model.", 1) | {"head.dense.bias": (HIDDEN,)},
+        SCORES,
+        pooling=None,
+        output="score",
+        seed=37,
+    ),
 )
 
 
@@ -152,6 +162,12 @@ class TestModernBert(FamilyTests):
         "an approximate gelu": architecture(activation="gelu_tanh"),
         "another epsilon": architecture(norm_eps=1e-5),
         "the last token's row": recipe(pooling="last"),
+        "another activation of the head": recipe(head_activation="gelu"),
+        "a head without its bias": recipe(head_bias=False),
+    }
+    not_for: Mapping[str, Sequence[str]] = {
+        name: [case.name for case in CASES if case.name != "modernbert-head"]
+        for name in ("another activation of the head", "a head without its bias")
     }
 
     @pytest.mark.parametrize("mutant", ["without the last norm", "a norm in the first layer", "no first norm"])
@@ -233,13 +249,30 @@ def test_a_config_that_states_nothing_means_what_transformers_takes_it_for() -> 
 
 
 @pytest.mark.parametrize(
-    "switch", [{"classifier_bias": True}, {"classifier_activation": "relu"}, {"classifier_pooling": "max"}], ids=str
+    "switch", [{"classifier_bias": 1}, {"classifier_activation": "gelu_10"}, {"classifier_pooling": "max"}], ids=str
 )
-def test_a_head_of_another_form_is_refused_by_name(switch: dict[str, object], tmp_path: Path) -> None:
+def test_a_head_of_a_form_that_is_none_is_refused_by_name(switch: dict[str, object], tmp_path: Path) -> None:
     folder = write(Tiny("head", scorer("cls", 1) | switch, shapes("", 1), SCORES, pooling=None), tmp_path / "head")
 
     with pytest.raises((Unsupported, ConfigError), match=next(iter(switch))):
         find(str(folder), cache_dir=tmp_path)
+
+
+def test_the_form_of_a_head_is_part_of_the_space(tmp_path: Path) -> None:
+    forms = ({}, {"classifier_bias": True}, {"classifier_activation": "relu"}, {"classifier_activation": "gelu"})
+    cases = [replace(CASES[-1], config=scorer("cls", 1) | form) for form in forms]
+    folders = [write(case, tmp_path / str(number)) for number, case in enumerate(cases)]
+
+    spaces = [find(str(folder), cache_dir=tmp_path).spec.space for folder in folders]
+
+    assert len(set(spaces)) == 3
+    assert spaces[0] == spaces[3]
+
+
+@pytest.mark.parametrize("kind", ["sans_pos", "absolute", "rope"])
+def test_a_kind_of_positions_that_transformers_does_not_read_changes_nothing(kind: str) -> None:
+    """The configs of mmBERT and ettin say sans_pos."""
+    assert read(config(position_embedding_type=kind)) == read(config(position_embedding_type=None))
 
 
 def test_the_switches_of_a_head_do_not_concern_a_model_that_gives_vectors(tmp_path: Path) -> None:

@@ -297,7 +297,7 @@ def test_a_head_of_an_odd_width_is_refused(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def nomic(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelSpec]:
     root = tmp_path_factory.mktemp("nomic")
-    folder = write(FUSED, root / "nomic")
+    folder = write(FUSED, root / "nomic-embed-text-v1.5")
     return folder, find(str(folder), cache_dir=root).spec
 
 
@@ -308,7 +308,7 @@ def rows_of(model: tuple[Path, ModelSpec], spec: ModelSpec, *texts: Text) -> np.
     return NumpyRuntime(spec, weights).run(batch_of(items), frozenset({"dense"}))["dense"]
 
 
-def test_a_repository_without_prompts_gets_the_familys(nomic: tuple[Path, ModelSpec]) -> None:
+def test_a_model_of_its_name_gets_the_familys_prompts(nomic: tuple[Path, ModelSpec]) -> None:
     spec = nomic[1]
 
     assert dict(spec.prompts) == PROMPTS
@@ -326,7 +326,7 @@ def test_a_repository_without_prompts_gets_the_familys(nomic: tuple[Path, ModelS
 )
 def test_a_repository_that_states_prompts_has_those_alone(stated: dict[str, str], needs: bool, tmp_path: Path) -> None:
     files = {"config_sentence_transformers.json": {"prompts": stated}}
-    folder = write(replace(FUSED, files=files), tmp_path / "model")
+    folder = write(replace(FUSED, files=files), tmp_path / "nomic-embed-text-v1.5")
 
     spec = find(str(folder), cache_dir=tmp_path).spec
 
@@ -336,8 +336,15 @@ def test_a_repository_that_states_prompts_has_those_alone(stated: dict[str, str]
 
 def stating(prompts: Mapping[str, str | None], tmp: Path) -> ModelSpec:
     files = {"config_sentence_transformers.json": {"prompts": prompts}}
-    folder = write(replace(FUSED, files=files), tmp / "model")
+    folder = write(replace(FUSED, files=files), tmp / "nomic-embed-text-v1.5")
     return find(str(folder), cache_dir=tmp).spec
+
+
+def test_a_model_of_the_family_that_nothing_calls_nomics_has_no_prompts(tmp_path: Path) -> None:
+    """As sentence-transformers has none for it; its rows are cut like those of the family all the same."""
+    spec = find(str(write(FUSED, tmp_path / "model")), cache_dir=tmp_path).spec
+
+    assert (spec.prompts, spec.needs_prompt, spec.cut_norm) == ({}, False, True)
 
 
 def test_prompts_that_are_stated_to_be_empty_stay_empty(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ _LEGACY_POOLINGS = {
 _ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 """The names that sentence-transformers looks for a role's own prompt under, in this order."""
 _CLASSIFIER = "ForSequenceClassification"
+_SCORES = "sequence-classification"  # what such a Transformer is loaded for
 _HEADS: Mapping[str, Head] = {
     "BertForSequenceClassification": "bert",
     "RobertaForSequenceClassification": "roberta",
@@ -278,6 +279,7 @@ def _scorer(folder: Path, config: Fields, modules: Mapping[str, str], name: str,
     architecture = config.texts("architectures")[0]
     if architecture not in _HEADS:
         raise Unsupported(f"{name!r} is a {architecture}; embedstack has: {', '.join(_HEADS)}")
+    _require_alone(modules, settings, architecture, name)
     labels = read_labels(config)
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
     head = _HEADS[architecture]
@@ -299,6 +301,24 @@ def _scorer(folder: Path, config: Fields, modules: Mapping[str, str], name: str,
         special_tokens=not template,
         pair_template=template,
     )
+
+
+def _require_alone(modules: Mapping[str, str], settings: Fields, architecture: str, name: str) -> None:
+    """What comes after a Transformer, or what it is loaded for, would make something else of the logits.
+
+    Raises:
+        Unsupported: it is not alone, or its logits are not what it gives.
+    """
+    if list(modules) not in ([], ["Transformer"]):
+        raise Unsupported(
+            f"{name!r} is built with {' -> '.join(modules)} over a {architecture}; embedstack has a Transformer alone "
+            "for that"
+        )
+    if (task := settings.text("transformer_task", _SCORES)) != _SCORES:
+        raise Unsupported(
+            f"{name!r} sets transformer_task={task!r} in {settings.path.name}, and its architecture is a "
+            f"{architecture}; embedstack has {_SCORES!r} for that"
+        )
 
 
 def _decoder(folder: Path, config: Fields, modules: Mapping[str, str], name: str, settings: Fields) -> Recipe:

@@ -13,6 +13,7 @@ from pathlib import Path
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
 from embedstack.catalog.encoder import chat_template, has_messages, read_transformer_settings, refuse_messages
+from embedstack.catalog.prefixes import prefixed
 from embedstack.catalog.recipe import (
     POOLINGS,
     REFERENCE_MODULES,
@@ -24,13 +25,8 @@ from embedstack.catalog.recipe import (
     read_prompts,
     refuse_pair_prompts,
 )
-from embedstack.catalog.spec import (
-    TokenizerFile,
-    digest_of,
-    read_licence,
-    read_max_tokens,
-    read_tokenizer,
-)
+from embedstack.catalog.spec import digest_of, read_licence, read_max_tokens
+from embedstack.catalog.tokenizer import TokenizerFile, read_normalizer, read_tokenizer, refuse_another_side
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.models import FAMILIES, family_of
 from embedstack.models.folder import (
@@ -94,6 +90,8 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
         _check_modules(modules, name)
     tokenizer = read_tokenizer(folder)
     _refuse_types(tokenizer, name)
+    refuse_another_side(folder, tokenizer, name)
+    normalizer = read_normalizer(folder, config.text("model_type"), config, tokenizer)
     saved = read_fields_if_there(folder / "config_sentence_transformers.json")
     if labels:
         _refuse_template(folder, settings, modules, name)
@@ -117,7 +115,8 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
         # of joined poolings only the digest tells all
         pooling=POOLINGS.get(poolings[0], "mean") if poolings else "cls",
         normalize=_ends_normalised(modules),
-        lowercase=settings.flag("do_lower_case") and not tokenizer.lowers,
+        lowercase=settings.flag("do_lower_case") and not (normalizer.lowercase if normalizer else tokenizer.lowers),
+        normalizer=normalizer,
         labels=len(labels),
         label_names=labels,
         score_activation=_activation(config, saved, name, labels),
@@ -125,7 +124,7 @@ def reference_draft(folder: Path, *, name: str, revision: str, entry: Entry | No
         needs_prompt=entry.needs_prompt if entry else False,
         licence=entry.licence if entry else read_licence(folder),
     )
-    return _adapted(spec, folder, config)
+    return _adapted(prefixed(spec, folder, config, entry), folder, config)
 
 
 def _adapted(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:

@@ -6,11 +6,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.digests import Digests
+from embedstack.catalog.prefixes import prefixed
 from embedstack.catalog.recipe import Recipe, read_recipe
+from embedstack.catalog.tokenizer import (
+    TokenizerFile,
+    ids_without_weight,
+    read_normalizer,
+    read_tokenizer,
+    refuse_another_side,
+)
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.models import family_of
 from embedstack.models.card import front_of, read_card
@@ -24,14 +30,11 @@ from embedstack.models.folder import (
     root_of,
     weight_files,
 )
-from embedstack.models.tokenizer import Id, Token, decode
 from embedstack.models.weights import open_weights
 from embedstack.modelspec import Architecture, ModelSpec, Output
 
 _LEAST_TOKENS = 3  # one token between the two special ones
 _NO_LIMIT = 2**24  # 1e30 is customary in a tokeniser's file; from here on float32 cannot tell two places apart
-_NO_LEXICAL_WEIGHT = ("cls_token", "eos_token", "pad_token", "unk_token")
-"""Source: FlagEmbedding 1.4, `inference/embedder/encoder_only/m3.py`, `unused_tokens`."""
 _STATIC = "StaticEmbedding"
 """A module of sentence-transformers that has nothing but a table, and so no config.json."""
 _LICENCE = re.compile(r"^license:[ \t]*['\"]?([\w.+-]+)", re.MULTILINE)
@@ -79,6 +82,9 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
     recipe = read_recipe(folder, config, name, entry, family.pooling, hidden=architecture.hidden)
     tokenizer = read_tokenizer(folder)
     _refuse_padding_at_the_end(config, recipe, tokenizer, name)
+    if architecture.family != "static":  # whose texts transformers does not read
+        refuse_another_side(folder, tokenizer, name)
+    normalizer = read_normalizer(folder, model_type, config, tokenizer)
     outputs = _outputs(folder, architecture, recipe)
     spec = ModelSpec(
         name=name,
@@ -95,7 +101,8 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         graph=family.graph,
         pooling=recipe.pooling,
         normalize=recipe.normalize,
-        lowercase=recipe.lower_case and not tokenizer.lowers,
+        lowercase=recipe.lower_case and not (normalizer.lowercase if normalizer else tokenizer.lowers),
+        normalizer=normalizer,
         head=recipe.head,
         labels=len(recipe.label_names),
         label_names=recipe.label_names,
@@ -105,11 +112,12 @@ def draft(folder: Path, *, name: str, revision: str, entry: Entry | None = None)
         pair_template=recipe.pair_template,
         score_ids=recipe.score_ids,
         needs_prompt=entry.needs_prompt if entry else False,
-        sparse_ignore=_ids_without_weight(folder, tokenizer) if "sparse" in outputs and recipe.head == "none" else (),
+        sparse_ignore=ids_without_weight(folder, tokenizer) if "sparse" in outputs and recipe.head == "none" else (),
         log_twice=recipe.log_twice,
         cuts=entry.cuts if entry else (),
         licence=entry.licence if entry else read_licence(folder),
     )
+    spec = prefixed(spec, folder, config, entry)
     spec = family.adapt(spec, folder, config) if family.adapt else spec
     return as_the_catalog_says(spec, entry)
 
@@ -171,82 +179,6 @@ def digest_of(digests: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
-# ------------------------------------------------------------------------------------------------ the tokeniser
-
-
-class _Normalizer(msgspec.Struct):
-    type: str
-    lowercase: bool = False
-    normalizers: "list[_Normalizer]" = []
-
-    @property
-    def lowers(self) -> bool:
-        """Whether the texts leave it in lower case. Source: tokenizers 0.23, `BertNormalizer` and `Lowercase`."""
-        return self.lowercase or self.type == "Lowercase" or any(inner.lowers for inner in self.normalizers)
-
-
-class _Piece(msgspec.Struct):
-    id: str = ""
-    type_id: int = 0
-
-
-class _Special(msgspec.Struct):
-    ids: list[Id] = []
-
-
-class _PostProcessor(msgspec.Struct):
-    single: list[dict[str, _Piece]] = []  # of a template: the kind of a piece, and what is known of it
-    pair: list[dict[str, _Piece]] = []
-    special_tokens: dict[str, _Special] = {}
-    processors: "list[_PostProcessor]" = []
-
-    @property
-    def types(self) -> set[int]:
-        """Token types of a single text. Source: tokenizers 0.23, `TemplateProcessing` and `Sequence`."""
-        own = {piece.type_id for pieces in self.single for piece in pieces.values()}
-        return own.union(*(inner.types for inner in self.processors))
-
-    @property
-    def ends(self) -> set[int]:
-        """Ids with which a text or a pair ends that a template was put around."""
-        last = [piece for pieces in (self.single, self.pair) for piece in pieces[-1:]]
-        specials = [self.special_tokens.get(each["SpecialToken"].id) for each in last if "SpecialToken" in each]
-        own = {special.ids[-1] for special in specials if special and special.ids}
-        return own.union(*(inner.ends for inner in self.processors))
-
-
-class TokenizerFile(msgspec.Struct):
-    """The parts of tokenizer.json that decide a spec; the vocabulary is skipped, since it is large."""
-
-    added_tokens: list[Token] = []
-    normalizer: _Normalizer | None = None
-    post_processor: _PostProcessor | None = None
-
-    @property
-    def lowers(self) -> bool:
-        """Whether it lowers by itself, as sentence-transformers asks before it adds that."""
-        return self.normalizer is not None and self.normalizer.lowers
-
-    @property
-    def types(self) -> set[int]:
-        """Token types of a single text, where the file states them."""
-        return self.post_processor.types if self.post_processor else set()
-
-    @property
-    def ends(self) -> set[int]:
-        """Ids of the special tokens with which texts end, where a template states them."""
-        return self.post_processor.ends if self.post_processor else set()
-
-
-def read_tokenizer(folder: Path) -> TokenizerFile:
-    """What of the tokeniser decides a spec.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    return decode(root_of(folder) / "tokenizer.json", TokenizerFile)
-
-
 def _refuse_padding_at_the_end(config: Fields, recipe: Recipe, tokenizer: TokenizerFile, name: str) -> None:
     """Source: transformers 5.23, `GenericForSequenceClassification`, which takes the last token that is no padding."""
     pad = config.integer("pad_token_id") if "pad_token_id" in config else None
@@ -255,28 +187,6 @@ def _refuse_padding_at_the_end(config: Fields, recipe: Recipe, tokenizer: Tokeni
             f"{name!r} ends its texts with the token {pad}, which is its padding too (pad_token_id in config.json), so "
             "transformers reads the token before it; embedstack cannot follow that yet"
         )
-
-
-def _ids_without_weight(folder: Path, tokenizer: TokenizerFile) -> tuple[int, ...]:
-    root = root_of(folder)
-    names = {**_special(root / "special_tokens_map.json"), **_special(root / "tokenizer_config.json")}
-    ids = {token.content: token.id for token in tokenizer.added_tokens}
-    missing = [kind for kind in _NO_LEXICAL_WEIGHT if names.get(kind) not in ids]
-    if missing:
-        path = str(root / "tokenizer.json")
-        raise ConfigError(f"{path!r} has no {missing[0]}, which sparse vectors leave out; pull the model again")
-    return tuple(sorted({ids[names[kind]] for kind in _NO_LEXICAL_WEIGHT}))
-
-
-def _special(path: Path) -> dict[str, str]:
-    """Kind of special token -> its text; written as a string or as an object."""
-    fields = read_fields_if_there(path)
-    found: dict[str, str] = {}
-    for kind in _NO_LEXICAL_WEIGHT:
-        if kind in fields:
-            is_plain = isinstance(fields.values[kind], str)
-            found[kind] = fields.text(kind) if is_plain else fields.table(kind).text("content")
-    return found
 
 
 def read_licence(folder: Path) -> str:

@@ -95,9 +95,9 @@ def join(text: TextInput, items: Sequence[Text], max_tokens: int | None, truncat
         check_text(item.text, f"text {place}", text.max_text_chars)
     whole = Text("".join(item.text for item in items), roles[0])
     check_text(whole.text, "the text that the parts make together", text.max_text_chars)
-    if text.begins_with_prompt(whole.text):  # the other windows would be without
+    if text.prompts.begin(whole.text):  # the other windows would be without
         raise BadRequest("text 0 begins with a prompt, which goes before each window; leave it out and send its role")
-    text.require_prompt(whole, 0)
+    text.prompts.require(whole, 0)
     (pieces,) = text.pieces([whole], max_tokens, truncate)
     before, own, after = _framed(pieces)
     if any(piece.id >= vocab for piece in pieces):

@@ -31,7 +31,7 @@ def activation(config: Fields, name: str, key: str = "hidden_act", default: str 
     """
     act = config.text(key, default)
     if act not in _ACTIVATIONS:
-        raise Unsupported(f"{name!r} uses the activation {act!r}; embedstack has: {', '.join(_ACTIVATIONS)}")
+        raise Unsupported(f"{name!r} uses the activation {act!r} ({key}); embedstack has: {', '.join(_ACTIVATIONS)}")
     return _ACTIVATIONS[act]
 
 
@@ -75,15 +75,16 @@ def _is_held(number: float) -> bool:
     return _SMALLEST <= number <= _LARGEST
 
 
-def refuse_switches(config: Fields, name: str, *, places: str = "absolute") -> None:
+def refuse_switches(config: Fields, name: str, *, places: str | None = "absolute") -> None:
     """What no graph of ours follows, whatever the family.
 
     Args:
-        places: the kind of positions that the family has.
+        places: the kind of positions that the family has; None where transformers does not read the field, whatever it
+            says (of mmBERT it says sans_pos).
     Raises:
         Unsupported: positions of another kind, a decoder's mask, or quantised weights.
     """
-    stated = config.text("position_embedding_type", places)
+    stated = places and config.text("position_embedding_type", places)
     if stated != places:
         raise Unsupported(
             f"{name!r} uses {stated!r} positions (position_embedding_type); embedstack has {places} ones for its family"
@@ -120,6 +121,34 @@ def turning(config: Fields, name: str) -> Fields:
     return newer if newer.values else earlier
 
 
+def theta_of(config: Fields, stated: Fields, default: float, key: str = "rope_theta") -> float:
+    """The base of the speeds by which positions turn: where transformers 5 keeps it, else where it was before.
+
+    Args:
+        stated: the rope parameters of the layers that are meant.
+        key: of config.json itself.
+    Raises:
+        ConfigError: a number that turns nothing, or that float32 cannot hold.
+    """
+    return magnitude(stated, "rope_theta", magnitude(config, key, default))
+
+
+def plain_theta(config: Fields, stated: Fields, name: str, default: float, key: str = "rope_theta") -> float:
+    """As `theta_of`, where a family computes no scaling.
+
+    Raises:
+        ConfigError: as `theta_of`.
+        Unsupported: the speeds are scaled.
+    """
+    for field in ("rope_type", "type"):
+        if (kind := stated.text(field, "default")) != "default":
+            raise Unsupported(
+                f"{name!r} sets {field}={kind!r} (rope_parameters or rope_scaling of config.json); "
+                "embedstack computes 'default' only for its family"
+            )
+    return theta_of(config, stated, default, key)
+
+
 def rope(config: Fields, name: str, size: int, theta: float) -> tuple[float, float]:
     """The base of the speeds by which positions turn, and what the speeds are divided by.
 
@@ -139,7 +168,7 @@ def rope(config: Fields, name: str, size: int, theta: float) -> tuple[float, flo
     refuse_set(how, name, {"partial_rotary_factor": 1.0})
     if other := {key for key in how.values if key in how} - _ROPE_FIELDS:
         raise Unsupported(f"{name!r} has {min(other)!r} among its rope parameters; embedstack cannot follow that")
-    base = magnitude(how if "rope_theta" in how else config, "rope_theta", theta)
+    base = theta_of(config, how, theta)
     if base != config.number("rope_theta", base):
         raise config.wrong("rope_theta", f"what rope_parameters state ({base})")
     kind = how.text("rope_type", how.text("type", "default"))

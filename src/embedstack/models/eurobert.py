@@ -7,9 +7,19 @@ values, and no biases; every token sees all. Source: arXiv:2503.05500, section 2
 
 from typing import TypeVar
 
-from embedstack.models.config import activation, divided, magnitude, positive, refuse_set, refuse_switches, turning
+from embedstack.models.config import (
+    activation,
+    divided,
+    magnitude,
+    plain_theta,
+    positive,
+    refuse_set,
+    refuse_switches,
+    turning,
+)
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields
+from embedstack.models.gated_half import gated_half
 from embedstack.models.ops import At, Ops, Tensor
 from embedstack.modelspec import Architecture, ModelSpec, Pooling
 
@@ -21,7 +31,7 @@ THETA = 10_000.0  # what a config means that states none
 
 def architecture(config: Fields, name: str) -> Architecture:
     """See Family."""
-    refuse_switches(config, name)
+    refuse_switches(config, name, places=None)
     refuse_set(config, name, {"attention_bias": False, "mlp_bias": False})
     hidden, heads = divided(config, "hidden_size", "num_attention_heads")
     kv_heads = config.integer("num_key_value_heads", heads)
@@ -39,15 +49,8 @@ def architecture(config: Fields, name: str) -> Architecture:
         positions=config.integer("max_position_embeddings"),
         activation=activation(config, name, default="silu"),
         norm_eps=magnitude(config, "rms_norm_eps", 1e-5),
-        rope_theta=_theta(config, name),
+        rope_theta=plain_theta(config, turning(config, name), name, THETA),
     )
-
-
-def _theta(config: Fields, name: str) -> float:
-    """Where transformers 5 keeps it, else where it was before."""
-    stated = turning(config, name)
-    refuse_set(stated, name, {"rope_type": "default", "type": "default"})
-    return magnitude(stated, "rope_theta", magnitude(config, "rope_theta", THETA))
 
 
 def encoder(ops: Ops[X], spec: ModelSpec, only: Pooling | None = None) -> X:
@@ -72,12 +75,7 @@ def layer(ops: Ops[X], a: Architecture, x: X, at: At, turn: tuple[X, X], only: P
     wide = a.heads * a.size
     q = ops.rope(ops.linear(normed, at / "self_attn.q_proj", a.hidden, wide, bias=False), *turn, a.size)
     mixed = ops.attention(q, k, v, a.heads, one_query=only is not None)
-    x = x + ops.linear(mixed, at / "self_attn.o_proj", wide, a.hidden, bias=False)
-    normed = ops.rms_norm(x, at / "post_attention_layernorm", a.hidden, a.norm_eps)
-    parts = [at / "mlp.gate_proj", at / "mlp.up_proj"]
-    gate, up = ops.linears(normed, parts, a.hidden, a.intermediate, bias=False)
-    inner = ops.activate(gate, a.activation) * up
-    return x + ops.linear(inner, at / "mlp.down_proj", a.intermediate, a.hidden, bias=False)
+    return gated_half(ops, a, x + ops.linear(mixed, at / "self_attn.o_proj", wide, a.hidden, bias=False), at)
 
 
 FAMILY = Family(architecture=architecture, encoder=encoder, unread=("lm_head.*",))

@@ -88,7 +88,8 @@ def score(ops: Ops[X], spec: ModelSpec, first: X) -> X:
             pooled = ops.relu(ops.linear(first, "pre_classifier", hidden, hidden))
             return ops.linear(pooled, "classifier", hidden, spec.labels)
         case "modernbert":
-            wide = ops.gelu(ops.linear(first, "head.dense", hidden, hidden, bias=False))
+            dense = ops.linear(first, "head.dense", hidden, hidden, bias=spec.head_bias)
+            wide = ops.activate(dense, spec.head_activation)
             normed = ops.layer_norm(wide, "head.norm", hidden, spec.architecture.norm_eps, bias=False)
             return ops.linear(normed, "classifier", hidden, spec.labels)
         case "linear":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from embedstack.errors import Unsupported
-from embedstack.models.config import activation, divided, magnitude, refuse_set, refuse_switches
+from embedstack.models.config import activation, divided, magnitude, plain_theta, refuse_set, refuse_switches
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields
 from embedstack.models.ops import At, Ops, Tensor
@@ -26,7 +26,7 @@ CLASSIFIER_POOLINGS: tuple[Pooling, ...] = ("cls", "mean")
 
 def architecture(config: Fields, name: str) -> Architecture:
     """See Family."""
-    refuse_switches(config, name)
+    refuse_switches(config, name, places=None)
     hidden, heads = divided(config, "hidden_size", "num_attention_heads")
     refuse_set(
         config,
@@ -83,26 +83,31 @@ def _theta(config: Fields, name: str, kind: str, key: str, default: float) -> fl
     kinds = config.table("rope_parameters")
     if other := kinds.values.keys() - {FULL, SLIDING}:
         raise Unsupported(f"{name!r} has {min(other)!r} in rope_parameters; embedstack has {FULL!r} and {SLIDING!r}")
-    stated = kinds.table(kind)
-    if (scaling := stated.text("rope_type", stated.text("type", "default"))) != "default":
-        raise Unsupported(f"{name!r} sets rope_type={scaling!r} in rope_parameters; embedstack computes 'default' only")
-    return magnitude(stated, "rope_theta", magnitude(config, key, default))
+    return plain_theta(config, kinds.table(kind), name, default, key)
 
 
 def classifier(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
-    """Of a model that scores, the row that it scores, which config.json names.
+    """Of a model that scores, the row that it scores, and the form of its head, which config.json names.
 
     Raises:
-        ConfigError: it names another one than transformers has.
-        Unsupported: a switch that would change the head.
+        ConfigError: it names another row than transformers has.
+        Unsupported: an activation that is none of ours.
     """
     if spec.head != "modernbert":
         return spec
-    refuse_set(config, spec.name, {"classifier_bias": False, "classifier_activation": "gelu"})
+    return replace(
+        spec,
+        pooling=_scored(config),
+        head_activation=activation(config, spec.name, "classifier_activation"),
+        head_bias=config.flag("classifier_bias"),
+    )
+
+
+def _scored(config: Fields) -> Pooling:
     stated = config.text("classifier_pooling", "cls")
     for pooling in CLASSIFIER_POOLINGS:
         if pooling == stated:
-            return replace(spec, pooling=pooling)
+            return pooling
     raise config.wrong("classifier_pooling", f"one of: {', '.join(CLASSIFIER_POOLINGS)}")
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from embedstack.errors import Unsupported
 from embedstack.models.config import activation, divided, magnitude, refuse_set, refuse_switches, rope, turning
 from embedstack.models.family import Family
-from embedstack.models.folder import Fields, read_fields_if_there
+from embedstack.models.folder import Fields
 from embedstack.models.gated import SEPARATE, Biases, Names, hidden_states
 from embedstack.models.ops import At, Ops, Tensor
 from embedstack.modelspec import Activation, Architecture, ModelSpec, Pooling
@@ -147,15 +147,13 @@ def _gate(config: Fields, name: str) -> Activation:
 
 
 def prompted(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
-    """With the family's prompts where the repository states none, as the original ones do, and with how rows are cut.
+    """With the prompts of both roles, also where they have the names of the card, and with how rows are cut.
 
-    What it states is followed, also that a role has none; a prompt of the family, under whatever name, shows that the
-    model needs one.
+    A prompt of the family, under whatever name, shows that the model needs one.
     """
     if spec.task != "embed":
         return spec
-    stated = read_fields_if_there(folder / "config_sentence_transformers.json").table("prompts")
-    prompts = dict(spec.prompts) if spec.prompts or any(role in stated for role in stated.values) else dict(PROMPTS)
+    prompts = dict(spec.prompts)
     for role, other in OTHER_NAMES.items():
         if other in prompts:
             prompts.setdefault(role, prompts[other])

@@ -12,9 +12,19 @@ from typing import TypeVar
 
 from embedstack.errors import Unsupported
 from embedstack.models.card import read_card
-from embedstack.models.config import activation, divided, magnitude, positive, refuse_set, refuse_switches, turning
+from embedstack.models.config import (
+    activation,
+    divided,
+    magnitude,
+    plain_theta,
+    positive,
+    refuse_set,
+    refuse_switches,
+    turning,
+)
 from embedstack.models.family import Family
 from embedstack.models.folder import Fields, has_weights, root_of
+from embedstack.models.gated_half import gated_half
 from embedstack.models.heads import LM_HEAD
 from embedstack.models.ops import At, Ops, Tensor
 from embedstack.models.weights import open_weights
@@ -31,7 +41,7 @@ WIDTHS = re.compile(r"output dimensions ranging from (\d+) to (\d+)")
 
 def architecture(config: Fields, name: str) -> Architecture:
     """See Family."""
-    refuse_switches(config, name)
+    refuse_switches(config, name, places=None)
     refuse_set(config, name, {"attention_bias": False, "use_bidirectional_attention": False, "is_causal": True})
     heads, kv_heads = divided(config, "num_attention_heads", "num_key_value_heads")
     layers = config.integer("num_hidden_layers")
@@ -48,7 +58,7 @@ def architecture(config: Fields, name: str) -> Architecture:
         positions=config.integer("max_position_embeddings"),
         activation=activation(config, name, default="silu"),
         norm_eps=magnitude(config, "rms_norm_eps", 1e-6),
-        rope_theta=_theta(config, name),
+        rope_theta=plain_theta(config, turning(config, name), name, THETA),
     )
 
 
@@ -57,13 +67,6 @@ def _head_size(config: Fields) -> int:
     if not size or size % 2:
         raise config.wrong("head_dim", "an even number above 0, since positions turn its two halves")
     return size
-
-
-def _theta(config: Fields, name: str) -> float:
-    """Where transformers 5 keeps it, else where it was before."""
-    stated = turning(config, name)
-    refuse_set(stated, name, {"rope_type": "default", "type": "default"})
-    return magnitude(stated, "rope_theta", magnitude(config, "rope_theta", THETA))
 
 
 def _refuse_windows(config: Fields, name: str, layers: int) -> None:
@@ -124,13 +127,7 @@ def layer(ops: Ops[X], a: Architecture, x: X, at: At, turn: tuple[X, X], *, is_l
     q = ops.linear(normed, at / "self_attn.q_proj", a.hidden, wide, bias=False)
     q = ops.rope(ops.rms_norm(q, at / "self_attn.q_norm", a.size, a.norm_eps, heads=a.heads), *turn, a.size)
     mixed = ops.attention(q, k, v, a.heads, one_query=is_last, causal=True)
-    x = x + ops.linear(mixed, at / "self_attn.o_proj", wide, a.hidden, bias=False)
-    normed = ops.rms_norm(x, at / "post_attention_layernorm", a.hidden, a.norm_eps)
-    parts = [at / "mlp.gate_proj", at / "mlp.up_proj"]
-    gate, up = ops.linears(normed, parts, a.hidden, a.intermediate, bias=False)
-    return x + ops.linear(
-        ops.activate(gate, a.activation) * up, at / "mlp.down_proj", a.intermediate, a.hidden, bias=False
-    )
+    return gated_half(ops, a, x + ops.linear(mixed, at / "self_attn.o_proj", wide, a.hidden, bias=False), at)
 
 
 def shared(ops: Ops[X], a: Architecture, normed: X, at: At, turn: tuple[X, X]) -> tuple[X, X]:

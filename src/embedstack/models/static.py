@@ -2,10 +2,10 @@
 
 Two packages write them. StaticEmbedding of sentence-transformers 6.2 has no config.json, and cuts texts where its
 tokenizer.json says so (`truncation`). StaticModel of model2vec 0.10 may share a row among tokens (`mapping`), which
-have weights then, and takes unknown tokens out of a text.
+have weights then, cuts a text by its characters before it does by its tokens, and takes unknown ones out of it.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from embedstack.errors import ConfigError, Unsupported
 from embedstack.models.family import Family
-from embedstack.models.folder import Fields, has_weights, root_of
+from embedstack.models.folder import Fields, has_weights, module_rows, root_of
 from embedstack.models.ops import Ops, Tensor
-from embedstack.models.tokenizer import Id, Token, decode
+from embedstack.models.tokenizer import Id, Token, Truncation, decode, require_right
 from embedstack.models.weights import Weights, open_weights
 from embedstack.modelspec import Architecture, ModelSpec, Pooling
 from embedstack.types import Floats
@@ -46,10 +46,15 @@ def architecture(config: Fields, name: str) -> Architecture:
 
 
 def _most_tokens(config: Fields) -> int:
-    if not _is_model2vec(config):
-        return MOST_TOKENS
+    limit = _limit(config) if _is_model2vec(config) else None
+    return MOST_TOKENS if limit is None else limit
+
+
+def _limit(config: Fields) -> int | None:
+    """Tokens at which model2vec cuts a text; None where it does not, or only behind those that we can take."""
     is_endless = "max_length" in config.values and "max_length" not in config  # null
-    return MOST_TOKENS if is_endless else min(config.integer("max_length", MAX_LENGTH), MOST_TOKENS)
+    stated = config.integer("max_length", MAX_LENGTH)
+    return None if is_endless or stated > MOST_TOKENS else stated
 
 
 def _is_model2vec(config: Fields) -> bool:
@@ -58,19 +63,40 @@ def _is_model2vec(config: Fields) -> bool:
 
 def adapt(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
     """See Family. Before the weights are there, the vectors have no width yet."""
-    folder = root_of(folder)
+    root = root_of(folder)
     spec = replace(spec, special_tokens=False, max_tokens=spec.architecture.positions)
-    if not _is_model2vec(config):
-        limit = read_limit(folder, spec.name)
-        spec = spec if limit is None else replace(spec, max_tokens=min(limit, spec.max_tokens))
-    else:
-        # it cuts long texts by characters first, 512 times its tokens' median length, which few texts notice
-        unknown = read_unknown(folder)
-        spec = replace(spec, normalize=config.flag("normalize"), dropped_ids=() if unknown is None else (unknown,))
-    if not has_weights(path.name for path in folder.iterdir()):
+    spec = _of_model2vec(spec, folder, config) if _is_model2vec(config) else _of_sentence_transformers(spec, root)
+    if not has_weights(path.name for path in root.iterdir()):
         return spec
-    vocab, hidden = _size(open_weights(folder))
+    vocab, hidden = _size(open_weights(root))
     return replace(spec, architecture=replace(spec.architecture, vocab=vocab, hidden=hidden), dim=hidden)
+
+
+def _of_sentence_transformers(spec: ModelSpec, root: Path) -> ModelSpec:
+    limit = read_limit(root, spec.name)
+    return spec if limit is None else replace(spec, max_tokens=min(limit, spec.max_tokens))
+
+
+def _of_model2vec(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
+    """Two packages read such a folder, and each has a file of its own that says whether vectors have length 1.
+
+    Raises:
+        Unsupported: the two differ.
+    """
+    normalize = config.flag("normalize")
+    kinds = [kind.rpartition(".")[2] for kind, _ in module_rows(folder)]
+    if kinds and normalize is not ("Normalize" in kinds):
+        raise Unsupported(
+            f"{spec.name!r} sets normalize={normalize} in config.json, which model2vec reads, and has the modules "
+            f"{' -> '.join(kinds)} in modules.json, which sentence-transformers reads; make both say the same in a copy"
+        )
+    known = read_vocabulary(root_of(folder))
+    return replace(
+        spec,
+        normalize=normalize,
+        dropped_ids=() if known.unknown is None else (known.unknown,),
+        median_chars=0 if _limit(config) is None else known.median_chars,
+    )
 
 
 def _size(weights: Weights) -> tuple[int, int]:
@@ -126,15 +152,18 @@ class _Model(msgspec.Struct):
     vocab: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Truncation(msgspec.Struct):
-    max_length: Id
-    direction: str = "Right"
-
-
 class _File(msgspec.Struct):
     model: _Model | None = None
     added_tokens: list[Token] = []
-    truncation: _Truncation | None = None
+    truncation: Truncation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What model2vec asks of its tokeniser's tokens."""
+
+    unknown: int | None  # the id that stands for what it does not know; None where it has none
+    median_chars: int  # of a token
 
 
 def read_limit(folder: Path, name: str) -> int | None:
@@ -146,30 +175,31 @@ def read_limit(folder: Path, name: str) -> int | None:
     stated = decode(folder / "tokenizer.json", _File).truncation
     if stated is None:
         return None
-    if stated.direction != "Right":
-        raise Unsupported(
-            f"{name!r} cuts long texts at their {stated.direction!r} end (truncation in tokenizer.json); "
-            "embedstack cuts them at the right unless a request asks otherwise"
-        )
+    require_right(stated.direction, "truncation in tokenizer.json", name)
     return max(stated.max_length, 1)
 
 
-def read_unknown(folder: Path) -> int | None:
-    """The id that stands for what the tokeniser does not know; None where it has none.
-
-    Source: `_get_unk_token_id` of model2vec 0.10.
-    """
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """Source: `_get_unk_token_id` and `StaticModel.__init__` of model2vec 0.10."""
     path = folder / "tokenizer.json"
     file = decode(path, _File)
-    if file.model is None or file.model.unk_token is None:
-        return file.model.unk_id if file.model else None
-    added = {token.content: token.id for token in file.added_tokens}
-    if file.model.unk_token in added:
-        return added[file.model.unk_token]
+    model = file.model or _Model()
+    ids = _ids(model.vocab, path) | {token.content: token.id for token in file.added_tokens}
+    return Vocabulary(
+        unknown=model.unk_id if model.unk_token is None else ids.get(model.unk_token),
+        median_chars=int(np.median([len(token) for token in ids])) if ids else 0,
+    )
+
+
+def _ids(vocab: msgspec.Raw, path: Path) -> dict[str, int]:
+    """By token; the pieces of a Unigram model are numbered by their order."""
     try:
-        return msgspec.json.decode(file.model.vocab, type=dict[str, int]).get(file.model.unk_token)
+        found: dict[str, int] | list[tuple[str, float]] = msgspec.json.decode(
+            vocab, type=dict[str, int] | list[tuple[str, float]]
+        )
     except msgspec.DecodeError as error:
         raise ConfigError(f"{str(path)!r} is no tokenizer ({error}); pull the model again") from error
+    return found if isinstance(found, dict) else {token: number for number, (token, _) in enumerate(found)}
 
 
 FAMILY = Family(architecture=architecture, encoder=encoder, pooling="mean", adapt=adapt)

@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from embedstack.errors import ConfigError
+from embedstack.errors import ConfigError, Unsupported
 
 Id = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 File = TypeVar("File")
@@ -16,6 +16,28 @@ class Token(msgspec.Struct):
 
     id: Id
     content: str
+
+
+class Truncation(msgspec.Struct):
+    """Where the tokeniser itself cuts texts."""
+
+    max_length: int
+    direction: str = "Right"
+
+
+def require_right(side: str, where: str, name: str) -> None:
+    """Every request says which end is cut, and the right one unless it was told otherwise, so a model cannot.
+
+    Args:
+        where: the field and its file, for the message.
+    Raises:
+        Unsupported: the model says another one.
+    """
+    if side.lower() != "right":
+        raise Unsupported(
+            f"{name!r} cuts long texts at their {side!r} end ({where}); embedstack cuts them at the right unless a "
+            "request says left: write right there in a copy of it, and send truncate=left"
+        )
 
 
 def decode(path: Path, kind: type[File]) -> File:

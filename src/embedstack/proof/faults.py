@@ -3,11 +3,13 @@
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Literal, get_args
 
+from embedstack.errors import BadRequest
 from embedstack.inputs.text import TextInput
 from embedstack.models.folder import root_of
 from embedstack.modelspec import ModelSpec, Pooling
@@ -92,7 +94,10 @@ def _texts(spec: ModelSpec, folder: Path, text: TextInput) -> Iterator[Candidate
     else:
         lowered = _reader(folder, replace(spec, lowercase=True))
         yield Candidate("lower-cased", "lower-cases, the model keeps capital letters", spec, lowered.encode)
-    if spec.special_tokens:
+    if spec.pad_to:  # the special tokens at its end cannot be told from what fills it up
+        says = f"does not fill texts up, the model does to {spec.pad_to} tokens"
+        yield Candidate("no padding", says, spec, _reader(folder, replace(spec, pad_to=0)).encode)
+    elif spec.special_tokens:
         yield Candidate("no special tokens", "leaves out the special tokens around a text", spec, _bare(spec, folder))
     if spec.task != "embed":
         yield Candidate("no segments", "marks query and document as one segment", spec, _one_segment(text))
@@ -101,11 +106,19 @@ def _texts(spec: ModelSpec, folder: Path, text: TextInput) -> Iterator[Candidate
 
 def _cuts(spec: ModelSpec, text: TextInput) -> Iterator[Candidate]:
     for limit in CUTS:
-        if limit < spec.max_tokens:
+        if limit < spec.max_tokens and _has_room(spec, text, limit):
             says = f"cuts texts at {limit} tokens, the model takes {spec.max_tokens}"
             yield Candidate(f"cut at {limit}", says, spec, _cut(text, limit), "long")
     says = "cuts the beginning of long texts, not their end"
     yield Candidate("cut at the beginning", says, spec, lambda items: text.encode(items, truncate="left"), "long")
+
+
+def _has_room(spec: ModelSpec, text: TextInput, limit: int) -> bool:
+    """Whether anything is left of an item: the text that is written around a pair can be as long as a limit."""
+    with suppress(BadRequest):
+        text.encode([Pair("a", "a") if spec.task != "embed" else Text("a", "none")], max_tokens=limit)
+        return True
+    return False
 
 
 def _with_roles(text: TextInput, played: dict[str, str]) -> Encoder:
@@ -155,7 +168,7 @@ def _cased(spec: ModelSpec, folder: Path) -> Encoder:
     """The same tokeniser without its own lower-casing, and none before it."""
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "tokenizer.json").write_text(json.dumps(_caseless(folder)), "utf-8")
-        return _reader(Path(scratch), replace(spec, lowercase=False)).encode
+        return _reader(Path(scratch), replace(spec, lowercase=False, normalizer=None)).encode
 
 
 def _caseless(folder: Path) -> dict[str, object]:
