@@ -183,11 +183,12 @@ def cross_encoder(folder, options):
 def embedstack_images(folder, options):
     """The texts are the paths of pictures; so are those of `transformers_images`."""
     import embedstack
+    from embedstack.types import Image
 
     model = embedstack.load(
         folder, runtime=options["runtime"], precision=options["precision"], threads=options["threads"]
     )
-    return lambda paths, batch: model.encode([embedstack.Image(Path(path).read_bytes()) for path in paths]).dense
+    return lambda paths, batch: model.encode([Image(Path(path).read_bytes()) for path in paths]).dense
 
 
 def transformers_images(folder, options):

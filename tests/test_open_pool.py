@@ -54,7 +54,7 @@ def ask(pool: Pool, model: str) -> Encoded:
 
 def test_one_model_in_two_precisions_has_one_space_and_two_fingerprints(folders, serve) -> None:
     folder = str(folders["bert-mean"])
-    pool = serve(folder, f"small={folder}@onnx:int8", f"{folder}@onnx:float32")
+    pool = serve(folder, f"small={folder}@onnx:int8", f"{folder}@onnx:float32", allow_unproven=True)
 
     plain, small, other = (ask(pool, name) for name in ("bert-mean", "small", "bert-mean@onnx:float32"))
 

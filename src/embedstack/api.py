@@ -54,7 +54,7 @@ def open_engine(
         ConfigError, UnknownModel, Mismatch, Unsupported: the message says what to do.
     """
     recipes = _recipes(model_names(settings) if names is None else names, settings, say, serving=serving)
-    return _engine([recipe.open() for recipe in recipes], settings, serving=serving)
+    return _engine([recipe.opened() for recipe in recipes], settings, serving=serving)
 
 
 def open_pool(settings: Settings, names: Sequence[str] | None = None, say: Say = to_stderr) -> Pool:
@@ -165,6 +165,7 @@ def _recipe(name: str, settings: Settings, say: Say, *, serving: bool) -> Recipe
         version=__version__,
         is_serving=serving,
         is_weighed=serving and settings.memory_mb > 0,
+        allow_unproven=settings.allow_unproven,
     )
     asked = parse_asked(name)
     return recipe_of(asked, lambda model, runtime: locate(model, replace(settings, runtime=runtime), say), how, say)
@@ -178,16 +179,20 @@ def load(
     device: str | None = None,
     threads: int | None = None,
     offline: bool | None = None,
+    allow_unproven: bool | None = None,
 ) -> "Model":
     """A model for use in this process; fetched on first use.
 
     Args:
         name: a catalog name, a Hugging Face id or a folder.
-        runtime, precision, device, threads, offline: as the settings of these names, which apply where they are None.
+        runtime and all that follow: as the settings of these names, which apply where they are None.
     Raises:
         ConfigError, UnknownModel, Mismatch, Unsupported: the message says what to do.
     """
-    flags = {"runtime": runtime, "precision": precision, "device": device, "threads": threads, "offline": offline}
+    flags = {
+        "runtime": runtime, "precision": precision, "device": device, "threads": threads, "offline": offline,
+        "allow_unproven": allow_unproven,
+    }  # fmt: skip
     return Model(open_engine(read_settings(flags), [name], say=_silent))
 
 

@@ -58,6 +58,9 @@ class Settings:
         "auto: what the runtime chooses, and it says why (openvino: bfloat16 where the processor has it natively, "
         "else float32); int8 only if asked for",
     )
+    allow_unproven: bool = knob(
+        False, "run int8 of a model also where it has not passed its proof on this machine; it counts as unproven"
+    )
     device: str = knob("auto", "where the runtime runs: auto, cpu, cuda, cuda:1, mps")
     threads: int = knob(0, "processor threads for the model; 0 reads the affinity and the container's quota")
     lanes: int = knob(0, "batches that run at once; 0 measures at the first start and remembers")

@@ -48,6 +48,15 @@ def test_bench_measures_runtimes_side_by_side(embedder: str, texts: str) -> None
     assert [line.split()[:2] for line in lines[3:]] == [["openvino", "auto"], ["numpy", "auto"]]
 
 
+def test_bench_measures_int8_that_is_not_proven(embedder: str, texts: str, machine: Path) -> None:
+    int8 = ("--runtime", "onnx", "--precision", "int8")
+
+    lines = good("bench", embedder, "--texts", texts, "--rounds", "1", *int8).stdout.splitlines()
+
+    assert lines[3].split()[:2] == ["onnx", "int8"]
+    assert not (machine / "cache/proven").exists()
+
+
 @pytest.mark.parametrize("name", ["bert-classifier", "bert-labels"])
 def test_bench_takes_models_that_score(folders: dict[str, str], name: str, texts: str) -> None:
     report = json.loads(good("bench", folders[name], "--texts", texts, "--rounds", "1", "--json").stdout)

@@ -215,6 +215,43 @@ def test_what_cannot_be_meant_is_refused(
     assert says in str(result.exception)
 
 
+# ------------------------------------------------------------------------------------------------ int8
+
+INT8 = ("--runtime", "onnx", "--precision", "int8")
+
+
+def test_int8_that_is_proven_may_run_from_then_on(model: str, tmp_path: Path) -> None:
+    before = run("embed", "panda", "--model", model, *INT8)
+
+    good("models", "prove", model, *INT8)
+    shutil.rmtree(tmp_path / "cache/truth")  # so that nothing but the note speaks for it
+
+    assert isinstance(before.exception, ConfigError)
+    assert "int8 of 'bert-mean' is not proven here" in str(before.exception)
+    assert json.loads(good("embed", "panda", "--model", model, *INT8).stdout)
+
+
+def test_int8_that_is_allowed_runs_unproven(model: str, tmp_path: Path) -> None:
+    assert json.loads(good("embed", "panda", "--model", model, *INT8, "--allow-unproven").stdout)
+
+    assert not (tmp_path / "cache/proven").exists()
+
+
+def test_what_an_endpoint_reached_is_no_note_of_this_machine(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load(model, precision="float32") as right:
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            asked = json.loads(request.content)
+            return openai(right.encode(asked["input"] if isinstance(asked["input"], list) else [asked["input"]]).dense)
+
+        served(monkeypatch, answer)
+        good("models", "prove", model, "--url", "http://host/v1", "--precision", "int8")
+
+    assert not (tmp_path / "cache/proven").exists()
+
+
 # ------------------------------------------------------------------------------------------------ pull and serve
 
 

@@ -90,6 +90,17 @@ def test_the_time_of_the_last_load_is_the_next_prediction(house: House) -> None:
     assert refused(pool, "a").retry_after_s == 7.0
 
 
+def test_a_proof_that_is_made_once_is_no_part_of_what_a_load_takes(house: House) -> None:
+    def proving() -> None:
+        house.clock.now += 60.0
+
+    house["a"].proving = proving
+    pool = house.open()
+    pool.load_model("a").result(PATIENCE_S)
+
+    assert pool.states()[0].need.load_s == 0.0
+
+
 def test_an_alias_reaches_its_model(house: House) -> None:
     house["b"].aliases = ("bee",)
     pool = house.open(fill=True)

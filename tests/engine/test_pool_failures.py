@@ -139,6 +139,29 @@ def test_the_check_sees_the_model_under_its_own_name(house: House) -> None:
     assert pool.proof == "proven"
 
 
+def test_what_may_run_unproven_is_compared_with_nothing(house: House) -> None:
+    def check(encoder: object, precision: str) -> str:
+        raise Mismatch("another vector than its truth")
+
+    house["a"].is_proven = False
+    pool = house.open(check=check)
+    pool.load_model("a").result(PATIENCE_S)
+
+    assert [(state.name, state.proof) for state in pool.states() if state.state == "loaded"] == [("a", "unproven")]
+
+
+def test_what_fails_its_proof_leaves_nothing_open(house: House) -> None:
+    def proving() -> None:
+        raise Mismatch("int8 is not proven")
+
+    house["a"].proving = proving
+    pool = house.open()
+
+    with pytest.raises(Mismatch, match="int8"):
+        pool.load_model("a").result(PATIENCE_S)
+    assert house.meter.held == {}
+
+
 def test_files_of_another_space_are_refused_under_a_name_that_has_answered(house: House) -> None:
     pool = house.open()
     loaded(pool, "a")

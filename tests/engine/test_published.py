@@ -15,7 +15,7 @@ from embedstack.models.weights import Weights
 from embedstack.runtimes.processor import NATIVE_BFLOAT16, flags
 from embedstack.types import Classify, Encode, Pair, Text
 from support import judges
-from support.proofs import note_weights
+from support.proofs import note, note_weights
 from support.runtimes import runtimes
 from support.tiny import CASES, write
 
@@ -26,6 +26,11 @@ def read(name: str) -> dict[str, object]:
     return json.loads((GOLDEN / name).read_text())
 
 
+def judge_of(said: dict[str, object]) -> str:
+    """The packages and versions that a golden file was recorded with."""
+    return str(said["origin"]).removeprefix("recorded: ").partition(";")[0]
+
+
 @pytest.fixture(params=runtimes("reference"))
 def m3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Model:
     monkeypatch.setenv("EMBEDSTACK_CACHE_DIR", str(tmp_path))
@@ -34,7 +39,7 @@ def m3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path
         yield model
 
 
-def test_dense_sparse_and_multi_equal_flagembedding(m3: Model) -> None:
+def test_dense_sparse_and_multi_equal_flagembedding(m3: Model, request: pytest.FixtureRequest) -> None:
     said = read("bge_m3.json")
 
     made = m3.encode(said["texts"], outputs=("dense", "sparse", "multi"))
@@ -46,6 +51,12 @@ def test_dense_sparse_and_multi_equal_flagembedding(m3: Model) -> None:
     for row, judged in zip(made.multi, said["multi"], strict=True):
         assert row.shape == np.shape(judged)
         assert np.abs(row - np.array(judged)).max() <= 1e-5
+    lexical = [[judged[str(i)] for i in row.ids] for row, judged in zip(made.sparse, said["sparse"], strict=True)]
+    compared = [(made.dense, said["dense"]), *zip(made.multi, said["multi"], strict=True)]
+    compared += [(row.weights, judged) for row, judged in zip(made.sparse, lexical, strict=True)]
+    off = max(float(np.abs(rows - np.array(judged)).max() / np.abs(judged).max()) for rows, judged in compared)
+    runtime = request.node.callspec.params["m3"]
+    note("xlm-roberta", "bge-m3", runtime, off, heads=("dense", "sparse", "multi"), judge=judge_of(said))
 
 
 @pytest.mark.parametrize(("bias", "output"), [("sparse_linear.bias", "sparse"), ("colbert_linear.bias", "multi")])
@@ -61,6 +72,7 @@ def test_the_bias_of_a_head_counts(bias: str, output: str, m3: Model, monkeypatc
     right = said["multi"] if output == "multi" else [[*row.values()] for row in said["sparse"]]
     sums = [abs(float(np.sum(row)) - float(np.sum(judged))) for row, judged in zip(rows, right, strict=True)]
     assert max(sums) > 0.01
+    note("xlm-roberta", "bge-m3", f"mutation: no {bias}", 0.0)
 
 
 def test_a_head_that_nobody_asked_for_is_not_given(m3: Model) -> None:

@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import wraps
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,8 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.errors import ConfigError, RuntimeFailed
+from embedstack.models.ops import turning_speeds
+from embedstack.models.stored import Stored
 from embedstack.models.weights import Weights, open_weights
 from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Options, open_runtime
@@ -158,6 +160,78 @@ def test_float32_switches_tf32_off(monkeypatch: pytest.MonkeyPatch, switch: None
     accelerator.prepare(torch.device("cpu"), "float32", Options(threads=1))
 
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+# ------------------------------------------------------------------------------------------------ sixteen bits
+
+HALVES = {"bfloat16": 2**-8, "float16": 2**-11}  # the share of a number that rounding it once may cost
+
+
+def ops_in(precision: str, lengths: Sequence[int], **tensors: np.ndarray):
+    """Operations in 16 bits over items of these lengths, and what makes an array one of theirs."""
+    import torch
+
+    from embedstack.runtimes.accelerator import DTYPES
+    from embedstack.runtimes.torch import Kept, TorchOps
+
+    stored = {f"norm.{name}": Stored("float32", rows.astype(np.float32)) for name, rows in tensors.items()}
+    ids = np.zeros(sum(lengths), np.int32)
+    laid = Batch(ids, ids, np.cumsum([0, *lengths]).astype(np.int32))
+    ops = TorchOps(Kept(Weights(stored, "drawn"), torch.device("cpu"), DTYPES[precision]), laid)
+    return ops, lambda rows: torch.from_numpy(rows).to(DTYPES[precision])
+
+
+@pytest.mark.parametrize("norm", ["rms_norm", "layer_norm"])
+@pytest.mark.parametrize("precision", HALVES)
+def test_a_norm_squares_in_more_than_16_bits(precision: str, norm: str) -> None:
+    """Decoders have channels in the thousands, whose squares float16 has no number for."""
+    rows = np.random.default_rng(7).normal(0, 1, (30, 64))
+    rows[:, 5] = 3000
+    ops, given = ops_in(precision, LENGTHS, weight=np.ones(64), bias=np.zeros(64))
+    x = given(rows)
+
+    made = getattr(ops, norm)(x, "norm", 64, 1e-6).float().numpy()
+
+    exact = x.double().numpy()
+    centred = exact - exact.mean(axis=1, keepdims=True) if norm == "layer_norm" else exact
+    wanted = centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + 1e-6)
+    assert np.allclose(made, wanted, rtol=HALVES[precision], atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_angles_are_exact_at_the_end_of_a_long_text(precision: str) -> None:
+    ops, _ = ops_in(precision, [8000])
+
+    cos, sin = ops.angles(10_000.0, 64, 8000)
+
+    turns = (np.arange(8000, dtype=np.float32)[:, None] * turning_speeds(10_000.0, 64)).astype(np.float64)
+    assert np.abs(cos.numpy() - np.cos(turns)).max() <= 1e-6
+    assert np.abs(sin.numpy() - np.sin(turns)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_what_is_turned_is_rounded_once(precision: str) -> None:
+    ops, given = ops_in(precision, [2000])
+    x = given(np.random.default_rng(8).normal(0, 1, (2000, 2 * 16)))
+    cos, sin = ops.angles(10_000.0, 16, 2000)
+
+    made = ops.rope(x, cos, sin, 16).float().numpy()
+
+    a, b = np.split(x.double().numpy().reshape(2000, 2, 16), 2, axis=2)
+    c, s = (one.double().numpy()[:, None] for one in (cos, sin))
+    wanted = np.concatenate([a * c - b * s, b * c + a * s], axis=2).reshape(2000, 32)
+    assert np.allclose(made, wanted, rtol=HALVES[precision], atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", HALVES)
+def test_the_mean_of_many_tokens_is_summed_in_more_than_16_bits(precision: str) -> None:
+    ops, given = ops_in(precision, [4000, 3])
+    x = given(np.random.default_rng(9).normal(20, 1, (4003, 8)))
+
+    made = ops.pool(x, "mean").float().numpy()
+
+    exact = x.double().numpy()
+    assert np.allclose(made, [exact[:4000].mean(axis=0), exact[4000:].mean(axis=0)], rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------ weights

@@ -96,6 +96,8 @@ class Shelf:
     is_variant: bool = False
     precision: str = "auto"
     broken: Exception | None = None
+    is_proven: bool = True
+    proving: Callable[[], None] = lambda: None  # what is done while it is proven
     image: ImageInput | None = None
     files: int = 1
     opened: int = 0
@@ -114,6 +116,10 @@ class Shelf:
         self.meter.held[self.spec.name] = self.size
         self.meter.top = self.meter.now_bytes() + self.peak
         return Loaded(self.spec, TextInput(self.folder, self.spec), Ones(self), self.aliases, self.image)
+
+    def prove(self, loaded: Loaded) -> bool:
+        self.proving()
+        return self.is_proven
 
     def need(self) -> Need:
         held = self.estimated or self.size

@@ -13,6 +13,7 @@ Command = TypeVar("Command", bound=Callable[..., object])
 MODEL = (
     "runtime",
     "precision",
+    "allow_unproven",
     "device",
     "threads",
     "lanes",

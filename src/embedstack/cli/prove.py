@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from embedstack import __version__
 from embedstack.api import locate, open_engine
 from embedstack.catalog.locate import Located
 from embedstack.catalog.network import to_stderr
@@ -21,6 +22,7 @@ from embedstack.errors import BadRequest, Mismatch, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.proof.fidelity import Fidelity
 from embedstack.proof.kept import Truth
+from embedstack.proof.noted import Note
 from embedstack.proof.prove import Report
 from embedstack.proof.prove import prove as compare
 from embedstack.proof.truth import ensure
@@ -64,7 +66,8 @@ def prove(
     It ends with 0 if every limit of the precision is kept, and with 3 if not.
     """
     _refuse_idle("--file" if file else "--url" if url is not None else "a runtime here")
-    settings = replace(settings_from(flags), vector_cache_mb=0)  # every vector is to be computed
+    # every vector is to be computed, also of what only this will prove
+    settings = replace(settings_from(flags), vector_cache_mb=0, allow_unproven=True)
     key = named_variable(key_env) if key_env else ""
     shown = Endpoint(url, key).shown if url is not None else ""
     if settings.runtime == "reference":
@@ -84,7 +87,10 @@ def prove(
                 return shown, await compare(client, located.spec, truth, located.folder, precision=precision)
             engine = _exported(file, located, settings) if file else open_engine(settings, [name])
             stack.callback(engine.close)
-            return await _local(engine, located, truth)
+            where, report = await _local(engine, located, truth)
+            if not file:
+                Note(located.spec, settings.cache_dir, __version__).write(report)
+            return where, report
 
     where, report = asyncio.run(compared())
     click.echo(json.dumps(_fields(where, report), indent=2) if is_json else _text(where, report))

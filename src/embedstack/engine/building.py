@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from embedstack.catalog import Located, weight_files
 from embedstack.catalog.catalog import entry_of
+from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
 from embedstack.engine.memory import RememberedNeed
 from embedstack.engine.naming import Asked
@@ -22,6 +23,7 @@ from embedstack.models import FAMILIES, family_of
 from embedstack.models.folder import chosen, root_of
 from embedstack.models.weights import open_weights, unread_weights
 from embedstack.modelspec import ModelSpec, Precision
+from embedstack.proof.noted import ROUNDED, RUNTIME, Note, prove_once, require_truth
 from embedstack.runtimes import Options, Runtime, open_runtime
 from embedstack.runtimes.processor import choose_precision, flags, usable_threads
 
@@ -55,6 +57,7 @@ class How:
     max_image_pixels: int = 50_000_000
     is_serving: bool = False  # it will run for long: lanes are measured if nobody has yet, and graphs are warmed
     is_weighed: bool = False  # its memory is measured, so batches of all sizes are run before
+    allow_unproven: bool = False  # int8 may run where it has not passed its proof
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class Recipe:
     how: How
     say: Say
     again: "Callable[[], Recipe]"  # reads the files' identity anew: they may have changed
+    asked: str = ""  # the model as the user named it: a folder, say
 
     def open(self, batches: Callable[[], int] = lambda: 0) -> Loaded:
         """Read the weights.
@@ -86,6 +90,8 @@ class Recipe:
             ConfigError, Mismatch, Unsupported, RuntimeFailed: the message says what to do.
         """
         began, how = time.monotonic(), self.how
+        if self._is_unnoted and not how.allow_unproven:
+            require_truth(self._note, self.asked or self.spec.name)
         with ThreadPoolExecutor(1) as beside:  # the tokeniser is read while the graph is compiled
             text = beside.submit(self._text)
             runtime = self._runtime(batches)
@@ -99,6 +105,35 @@ class Recipe:
         except BaseException:
             runtime.close()
             raise
+
+    def prove(self, loaded: Loaded) -> bool:
+        """Whether what was opened may be called proven, as far as it depends on its precision.
+
+        int8 whose note is not here is compared with the truth in full, once.
+
+        Raises:
+            Mismatch: it is not near enough.
+        """
+        if not self._is_unnoted:
+            return True
+        if self.how.allow_unproven:
+            return False
+        alone = Engine([replace(loaded, spec=self.origin, aliases=())])  # truth is kept under the model's own name
+        try:
+            prove_once(alone, self._note, self.folder, self.say)
+        finally:
+            alone.stop()
+        return True
+
+    def opened(self) -> Loaded:
+        """Opened and proven, for those who do not weigh it in between."""
+        loaded = self.open()
+        try:
+            self.prove(loaded)
+        except BaseException:
+            loaded.runtime.close()
+            raise
+        return loaded
 
     def need(self) -> Need:
         """As it was measured on this machine, else estimated; no weight is read."""
@@ -180,6 +215,15 @@ class Recipe:
         return measured.runtime
 
     @property
+    def _note(self) -> Note:
+        return Note(self.origin, self.how.cache_dir, self.how.version)
+
+    @property
+    def _is_unnoted(self) -> bool:
+        """int8 that has not passed its proof here; what another runtime says to int8 is its own refusal."""
+        return (self.how.runtime, self.how.precision) == (RUNTIME, ROUNDED) and not self._note.is_there()
+
+    @property
     def _largest_tokens(self) -> int:
         """Of a batch: an item that is longer than a batch may be runs alone, however long it is."""
         vision = self.spec.architecture.vision
@@ -241,6 +285,7 @@ def recipe_of(asked: Asked, find: Find, how: How, say: Say) -> Recipe:
         how,
         say,
         lambda: recipe_of(asked, find, how, say),
+        asked.model,
     )
 
 

@@ -212,6 +212,7 @@ class Loader(threading.Thread):
         began, before = self._clock(), self._meter.now_bytes()
         with self._meter.watch() as peak:
             loaded = slot.source.open(self._batches)
+        took_s = self._clock() - began  # a proof that is made once is no part of the next load
         self._ceiling.saw_load()
         try:
             proof = self._prove(loaded, slot.source)
@@ -219,7 +220,7 @@ class Loader(threading.Thread):
             least, beyond = slot.need.least_bytes, slot.need.beyond_bytes
             held = max(self._meter.now_bytes() - before, least) + beyond
             top = max(held, peak.top_bytes - before)
-            need = Need(held, top, self._clock() - began, least, is_measured=True, beyond_bytes=beyond)
+            need = Need(held, top, took_s, least, is_measured=True, beyond_bytes=beyond)
             slot.source.note(need)
             with self._changed:
                 slot.need = need
@@ -235,7 +236,10 @@ class Loader(threading.Thread):
         """In an engine of its own, where nobody else waits and nobody is refused.
 
         It has the model's own name there, whatever it is served by, since that is where its truth is kept.
+        What may run unproven is compared with nothing.
         """
+        if not source.prove(loaded):
+            return "unproven"
         alone = Engine([replace(loaded, spec=source.origin, aliases=())])
         try:
             return self._check(alone, source.precision)

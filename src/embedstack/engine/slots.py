@@ -51,6 +51,14 @@ class Source(Protocol):
         """
         ...
 
+    def prove(self, loaded: Loaded) -> bool:
+        """Whether what was opened may be called proven, as far as it depends on its precision.
+
+        Raises:
+            Mismatch: it was compared with the truth, and is not near enough.
+        """
+        ...
+
     def need(self) -> Need: ...
 
     def note(self, need: Need) -> None: ...

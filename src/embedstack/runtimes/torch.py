@@ -248,12 +248,15 @@ class TorchOps(Ops[torch.Tensor]):
         return torch.cat([self.pool(self.matmul(x, rows), "max") for rows in parts], dim=1)
 
     def layer_norm(self, x: torch.Tensor, at: str, width: int, eps: float, *, bias: bool = True) -> torch.Tensor:
-        shift = self.weight(f"{at}.bias", width) if bias else None
-        return F.layer_norm(x, (width,), self.weight(f"{at}.weight", width), shift, eps)
+        """What comes in float32, as sums with constants do, is normed in it; what products read is in theirs."""
+        scale, shift = self.weight(f"{at}.weight", width), self.weight(f"{at}.bias", width) if bias else None
+        made = F.layer_norm(x, (width,), scale.to(x.dtype), shift if shift is None else shift.to(x.dtype), eps)
+        return made.to(self._kept.dtype)
 
     def rms_norm(self, x: torch.Tensor, at: str, width: int, eps: float, *, heads: int = 1) -> torch.Tensor:
         rows = x.unflatten(1, (heads, width))
-        return F.rms_norm(rows, (width,), self.weight(f"{at}.weight", width), eps).flatten(1)
+        scale = self.weight(f"{at}.weight", width).to(x.dtype)
+        return F.rms_norm(rows, (width,), scale, eps).flatten(1).to(self._kept.dtype)
 
     def angles(
         self, base: float, size: int, positions: int, *, factor: float = 1.0
