@@ -19,62 +19,10 @@ from support import towers
 from support.families import SEEN, TOLERANCE, FamilyTests, batch_of, differs, run, write
 from support.mutations import Changed, Mutation, architecture, recipe, swapped
 from support.proofs import RECORDS, note
+from support.tiny_siglip import POSITIONS, SHAPES, VOCAB, case, config, text_config, vision_config
 
-HIDDEN, POSITIONS = 36, towers.POSITIONS
-VOCAB = len(towers.siglip_pieces())
 GOLDEN = Path(__file__).parents[1] / "golden" / "siglip_texts.json"
 ORIGIN = "recorded: transformers 5.23.0; EMBEDSTACK_RECORD=1 python -m pytest -m reference tests/models/test_siglip.py"
-PREPROCESSOR = {"image_processor_type": "SiglipImageProcessor", "size": {"height": 27, "width": 27}}
-
-
-def text_config(**more: object) -> dict[str, object]:
-    return {
-        "hidden_size": HIDDEN,
-        "num_attention_heads": 3,
-        "num_hidden_layers": 2,
-        "intermediate_size": 40,
-        "vocab_size": VOCAB,
-        "max_position_embeddings": POSITIONS,
-        "layer_norm_eps": 1e-3,
-        **more,
-    }
-
-
-def vision_config(**more: object) -> dict[str, object]:
-    return {
-        "hidden_size": HIDDEN,
-        "num_attention_heads": 3,
-        "num_hidden_layers": 3,
-        "intermediate_size": 44,
-        "image_size": 27,
-        "patch_size": 4,
-        "layer_norm_eps": 1e-3,
-        **more,
-    }
-
-
-def config(
-    text: Mapping[str, object] = text_config(), vision: Mapping[str, object] = vision_config()
-) -> dict[str, object]:
-    return {"architectures": ["SiglipModel"], "model_type": "siglip", "text_config": text, "vision_config": vision}
-
-
-SHAPES = towers.siglip_shapes(text_config(), vision_config())
-
-
-def case(name: str, **more: object) -> towers.Seen:
-    usual = {
-        "config": config(),
-        "shapes": SHAPES,
-        "judge": towers.judge("SiglipModel"),
-        "tokenizer": towers.siglip_tokenizer,
-        "tokenizer_config": towers.siglip_settings(),
-        "files": {"preprocessor_config.json": PREPROCESSOR},
-        "draw": {"logit_scale": np.array([3.0], np.float32), "logit_bias": np.array([-7.5], np.float32)},
-        "least_id": 3,
-    }
-    return towers.Seen(name, **(usual | more))
-
 
 # texts narrower than images, as in the largest SigLIP 2
 WIDE = vision_config(hidden_size=40, num_attention_heads=4, hidden_act="gelu")

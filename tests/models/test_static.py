@@ -13,12 +13,12 @@ import embedstack
 from embedstack.catalog import find
 from embedstack.catalog.catalog import Entry
 from embedstack.catalog.spec import draft
-from embedstack.errors import BadRequest, ConfigError, Unsupported
+from embedstack.errors import BadRequest, ConfigError, TooLong, Unsupported
 from embedstack.inputs.text import TextInput
 from embedstack.models.folder import root_of
-from embedstack.models.static import MAX_LENGTH, MOST_TOKENS
+from embedstack.models.static import MAX_LENGTH, MOST_TOKENS, Vocabulary, read_vocabulary
 from embedstack.models.weights import Weights
-from embedstack.modelspec import ModelSpec
+from embedstack.modelspec import ModelSpec, Truncate
 from embedstack.types import Text
 from support import tiny
 from support.families import FamilyTests, Item, Tiny, write
@@ -89,6 +89,7 @@ PLAIN = Tiny(
     pooling=None,
     files=modules(".", "1_Normalize"),
     seed=51,
+    judged_by=("model2vec",),
 )
 MAPPED = Tiny(
     name="static-mapped",
@@ -98,6 +99,7 @@ MAPPED = Tiny(
     pooling=None,
     seed=52,
     draw={"mapping": np.random.default_rng(53).integers(0, SHARED, VOCAB)},
+    judged_by=("model2vec",),
 )
 
 
@@ -152,11 +154,9 @@ class TestStatic(FamilyTests):
     }
     unseen: ClassVar[Sequence[str]] = ("mapping",)  # whole numbers, moved by a mutation above
 
-    @pytest.fixture(scope="class")
     @classmethod
-    def folders(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-        root = tmp_path_factory.mktemp(cls.family)
-        return {case.name: placed(case, root / case.name) for case in cls.cases}
+    def placed(cls, case: Tiny, folder: Path) -> Path:
+        return placed(case, folder)
 
     @pytest.mark.reference
     def test_texts_get_the_vectors_of_the_original(self, case: Tiny, folders: dict[str, Path]) -> None:
@@ -251,6 +251,94 @@ def test_a_model2vec_may_state_where_it_cuts(tmp_path: Path, stated: int | None,
 def ids(case: Tiny, folder: Path, text: str, max_tokens: int | None = None) -> list[int]:
     spec = spec_of(case, folder)
     return TextInput(folder, spec).encode([Text(text)], max_tokens)[0].ids.tolist()
+
+
+# ------------------------------------------------------------------------------------------------ characters
+
+MEDIAN = 3  # characters of a token of tiny.tokenizer in the middle
+
+
+def reader(tmp_path: Path) -> TextInput:
+    return TextInput(tmp_path / "m", spec_of(PLAIN, tmp_path / "m"))
+
+
+@pytest.mark.parametrize(("stated", "median"), [(64, MEDIAN), (MOST_TOKENS, MEDIAN), (None, 0), (1_000_000, 0)])
+def test_only_a_limit_of_model2vecs_own_counts_characters(tmp_path: Path, stated: int | None, median: int) -> None:
+    case = Tiny(name="m", config=model2vec(max_length=stated), shapes=PLAIN.shapes, judge=by_model2vec, pooling=None)
+
+    assert spec_of(case, tmp_path / "m").median_chars == median
+
+
+def test_the_pieces_of_a_unigram_model_are_tokens_too(tmp_path: Path) -> None:
+    tokenizer: dict[str, object] = {
+        "model": {"type": "Unigram", "unk_id": 1, "vocab": [["ab", 0.0], ["<unk>", 0.0], ["abcd", -1.0]]}
+    }
+    tokenizer["added_tokens"] = [{"id": 3, "content": "abcdef"}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+    assert read_vocabulary(tmp_path) == Vocabulary(unknown=1, median_chars=4)
+
+
+@pytest.mark.parametrize(("end", "kept"), [("right", ["panda"]), ("left", ["a", "sun"])])
+def test_a_text_is_cut_by_its_characters_before_it_is_tokenised(tmp_path: Path, end: Truncate, kept: list[str]) -> None:
+    """Two tokens are 6 characters, of which `panda` leaves none to `sun`, and `da sun` has three tokens."""
+    text_input = reader(tmp_path)
+    vocab = tiny.tokenizer(BERT).get_vocab()
+
+    (made,) = text_input.encode([Text("panda sun")], 2, end)
+
+    assert made.ids.tolist() == [vocab.get(word if word in ("panda", "sun") else f"##{word}") for word in kept]
+    assert made.dropped == 1 if end == "right" else made.dropped >= 1
+
+
+def test_a_text_of_so_many_characters_is_whole(tmp_path: Path) -> None:
+    (made,) = reader(tmp_path).encode([Text("the  sun ")], 3, "refuse")
+
+    assert (made.cost, made.dropped) == (2, 0)
+
+
+def test_a_text_of_more_characters_is_refused_where_it_must_not_be_cut(tmp_path: Path) -> None:
+    with pytest.raises(TooLong, match="text 0 has 9 characters, and of 2 tokens 'm' reads 6"):
+        reader(tmp_path).encode([Text("panda sun")], 2, "refuse")
+
+
+def test_what_is_left_of_a_text_may_be_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadRequest, match=r"no token that .* knows"):
+        reader(tmp_path).encode([Text(" " * 6 + "panda")], 2)
+
+
+@pytest.mark.parametrize(("end", "kept"), [("right", [False, True]), ("left", [True, False])])
+def test_what_its_characters_cut_off_is_marked(tmp_path: Path, end: Truncate, kept: list[bool]) -> None:
+    (made,) = reader(tmp_path).pieces([Text("panda sun")], 2, end)
+
+    assert [piece.is_cut for piece in made] == kept
+
+
+@pytest.mark.reference
+def test_texts_that_their_characters_cut_get_the_vectors_of_model2vec(tmp_path: Path) -> None:
+    judge = pytest.importorskip("model2vec", reason="model2vec is not installed")
+    folder = str(placed(PLAIN, tmp_path / "m"))
+    texts = ["panda sun", "the   " * 9 + "moon", "pandas and a river", "a b c d e f", "the moon"]
+
+    for limit in (2, 5):
+        made = embedstack.load(folder, precision="float32").encode(texts, max_tokens=limit)
+
+        said = judge.StaticModel.from_pretrained(folder).encode(texts, max_length=limit)
+        np.testing.assert_allclose(made, said, atol=1e-6)
+
+
+@pytest.mark.parametrize(("normalize", "places"), [(False, (".", "1_Normalize")), (True, (".",))])
+def test_two_files_that_differ_on_lengths_are_refused(tmp_path: Path, normalize: bool, places: tuple[str, ...]) -> None:
+    case = Tiny(
+        name="m", config=model2vec(normalize=normalize), shapes=PLAIN.shapes, judge=by_model2vec, pooling=None,
+        files=modules(*places),
+    )  # fmt: skip
+
+    with pytest.raises(Unsupported, match=rf"normalize={normalize} in config\.json.* in modules\.json"):
+        spec_of(case, tmp_path / "m")
+
+
+# ------------------------------------------------------------------------------------------------ tokens
 
 
 def test_no_special_tokens_stand_around_a_text(tmp_path: Path) -> None:

@@ -51,8 +51,40 @@ def test_a_runtime_that_is_too_far_off_proves_nothing(written: Path) -> None:
     assert rows["gte"] == ("none", (), {})
 
 
+def test_what_was_compared_is_shown_of_cases_that_hold(written: Path) -> None:
+    cases = {
+        "near": {"runtimes": {"onnx": 1e-7}, "heads": ["score", "dense"]},
+        "far": {"runtimes": {"openvino": 1e-3}, "heads": ["sparse"]},
+    }
+    (written / "bert.json").write_text(json.dumps({"judge": "a judge", "cases": cases}))
+
+    (row,) = (row for row in proven() if row.family == "bert")
+
+    assert row.heads == ("dense", "score")
+
+
+def test_those_who_judged_are_named_each_once(written: Path) -> None:
+    mine = {"runtimes": {"onnx": 1e-7}}
+    cases = {"a": {**mine, "judge": "c 3, b 2"}, "b": {**mine, "judge": "c 3"}, "usual": mine}
+    (written / "bert.json").write_text(json.dumps({"judge": "a 1, b 2", "cases": cases}))
+    (written / "clip.json").write_text(json.dumps({"judge": "a 1", "cases": {"a": cases["a"]}}))
+
+    judges = {row.family: row.judge for row in proven()}
+
+    assert (judges["bert"], judges["clip"]) == ("a 1, b 2, c 3", "c 3, b 2")
+
+
 def test_every_family_that_ships_is_proven() -> None:
     assert {row.family for row in proven() if row.level == "none"} == set()
+
+
+def test_every_head_that_ships_is_shown() -> None:
+    heads = {row.family: set(row.heads) for row in proven()}
+
+    assert all(heads.values())
+    assert heads["xlm-roberta"] == {"dense", "sparse", "multi", "score"}
+    assert heads["siglip"] == {"dense", "image"}
+    assert heads["qwen3"] == {"dense", "score"}
 
 
 def test_real_weights_are_a_level_of_their_own(written: Path) -> None:

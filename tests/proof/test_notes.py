@@ -74,6 +74,40 @@ def test_real_weights_are_noted_beside_the_cases(folder: Path) -> None:
     assert sorted(read(folder)["cases"]) == ["kept"]
 
 
+def test_what_was_compared_and_by_whom_is_noted(folder: Path) -> None:
+    note("bert", "one", "numpy", 1e-7, heads=["sparse", "dense"], judge="b judge 2.0")
+    note("bert", "one", "mutation: a", 0.0)
+
+    row = read(folder)["cases"]["one"]
+    assert (row["heads"], row["judge"]) == (["dense", "sparse"], "b judge 2.0")
+
+
+def test_the_largest_difference_of_a_published_model_is_noted(folder: Path) -> None:
+    write(folder)
+
+    for off in (1e-6, 3e-6, 2e-6):
+        note_weights("bert", "m2", off)
+
+    assert read(folder)["weights"]["m2"] == 3e-6
+
+
+def test_an_earlier_run_is_no_bound_for_a_published_model(folder: Path) -> None:
+    write(folder)
+
+    note_weights("bert", "m", 1e-8)
+
+    assert read(folder)["weights"] == {"m": 1e-8}
+
+
+def test_weights_are_noted_where_the_judge_of_the_cases_is_another(folder: Path) -> None:
+    write(folder, judge="a judge 0.9", kept=OTHER)
+
+    note_weights("bert", "m2", 1e-7)
+
+    assert (read(folder)["judge"], sorted(read(folder)["cases"])) == ("a judge 0.9", ["kept"])
+    assert read(folder)["weights"] == {"m": 1e-6, "m2": 1e-7}
+
+
 def test_nothing_is_noted_where_it_is_not_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proofs, "RECORDS", False)
 

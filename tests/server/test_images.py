@@ -181,6 +181,30 @@ async def test_a_broken_picture_is_told_by_its_place(serve, opening):
     assert "image 1" in reply.text
 
 
+@pytest.mark.parametrize("data", [b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"a text that was named cat.jpg"])
+@pytest.mark.parametrize("path", ["/embed/image", "/embed/batch"])
+async def test_a_picture_of_another_format_is_a_400_of_the_model_worker(serve, opening, path, data):
+    content = base64.b64encode(data).decode()
+    body = {"images": [content], "items": [{"id": "a", "type": "image", "content": content}]}
+    async with serve(opening("clip")) as client:
+        reply = await client.post(path, json=body)
+
+    assert reply.status_code == 400
+    assert reply.json()["error"] == "Validation Error"
+    assert "image 0 is not PNG, JPEG, WebP or GIF" in reply.text
+
+
+async def test_a_video_among_frames_is_called_one_and_its_frames_are_asked_for(serve, opening):
+    video = base64.b64encode(b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41").decode()
+    async with serve(opening("clip")) as client:
+        reply = await client.post("/kriptik-worker/vl-jepa/runsync", json={
+            "input": {"type": "video", "frames": [FIRST, f"data:video/mp4;base64,{video}"]}
+        })  # fmt: skip
+
+    assert reply.status_code == 422
+    assert "image 1 is not PNG, JPEG, WebP or GIF, it seems to be a video (MP4); send its frames" in reply.text
+
+
 async def test_pictures_are_counted_by_caller(serve, opening):
     async with serve(opening("clip")) as client:
         reply = await client.post("/infinity/embeddings", json={"input": [FIRST, SECOND], "modality": "image"})

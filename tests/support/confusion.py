@@ -19,6 +19,7 @@ from embedstack.catalog import find
 from embedstack.engine.finish import unit
 from embedstack.errors import ConfigError
 from embedstack.inputs.text import TextInput
+from embedstack.models.folder import root_of
 from embedstack.models.weights import Weights, open_weights
 from embedstack.modelspec import ModelSpec
 from embedstack.proof.diagnosis import Diagnosis, Trials, asked_for
@@ -207,12 +208,16 @@ def subject(name: str, spec: ModelSpec, folder: Path, truth: Truth | None = None
 
 
 def tiny_folder(case: str, root: Path) -> Path:
-    """A small model whose tokeniser stays within its table: a `9` inside a word has an id past it in `support.tiny`."""
-    folder = write(CASES[case], root / case)
-    path = folder / "tokenizer.json"
+    """A small model whose tokeniser stays within its table."""
+    return within_table(write(CASES[case], root / case))
+
+
+def within_table(folder: Path) -> Path:
+    """The same, its tokeniser mended: a `9` inside a word has an id past the table in `support.tiny`."""
+    path = root_of(folder) / "tokenizer.json"
     stated = json.loads(path.read_text("utf-8"))
     vocab = stated["model"]["vocab"]
-    if isinstance(vocab, dict):
+    if isinstance(vocab, dict) and vocab.get("##9", 0) >= len(vocab):
         (free,) = set(range(len(vocab))) - set(vocab.values())
         vocab["##9"] = free
         path.write_text(json.dumps(stated), "utf-8")

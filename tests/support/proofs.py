@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,26 +11,30 @@ from embedstack.models import proofs_folder
 
 RECORDS = bool(os.environ.get("EMBEDSTACK_RECORD"))
 ROOT = Path(__file__).parents[2]
+USUAL = ("transformers", "sentence-transformers", "torch")
 _BEGUN: set[tuple[str, str]] = set()
 
 
-def judges() -> str:
+def judges(*packages: str) -> str:
     """Who judges, in which versions."""
-    return ", ".join(f"{name} {version(name)}" for name in ("transformers", "sentence-transformers", "torch"))
+    return ", ".join(f"{name} {version(name)}" for name in packages or USUAL)
 
 
-def note(family: str, case: str, what: str, off: float) -> None:
+def note(family: str, case: str, what: str, off: float, *, heads: Sequence[str] = (), judge: str = "") -> None:
     """Keep what was proven, where it is asked for; call it after the assertion.
 
     Args:
         what: a runtime, or `mutation: ` and its name.
         off: how far off that runtime is.
+        heads: what was compared: outputs, and `image` for vectors of pictures.
+        judge: who said what is right, with versions, where that are not the usual ones; see `judges`.
     """
     if not RECORDS:
         return
     module = os.environ["PYTEST_CURRENT_TEST"].partition("::")[0]
     known = _known(family, module)
     rows = known["cases"].setdefault(case, {"module": module, "runtimes": {}, "mutations": []})
+    rows |= {name: value for name, value in (("heads", sorted(heads)), ("judge", judge)) if value}
     if what.startswith("mutation: "):
         rows["mutations"] = sorted({*rows["mutations"], what.removeprefix("mutation: ")})
     else:
@@ -38,10 +43,19 @@ def note(family: str, case: str, what: str, off: float) -> None:
 
 
 def note_weights(family: str, model: str, off: float) -> None:
-    """Keep how far off a published model with its real weights is; call it after the assertion."""
-    if RECORDS:
-        known = _known(family, "")
-        _write(family, {**known, "weights": {**known["weights"], model: float(f"{off:.1e}")}})
+    """Keep how far off a published model with its real weights is, the most of all that was compared.
+
+    Call it after the assertion. What was recorded of drawn weights stays as it is: whoever has the real ones need not
+    have the judge.
+    """
+    if not RECORDS:
+        return
+    path = _path(family)
+    known = json.loads(path.read_text()) if path.is_file() else {"judge": "", "cases": {}}
+    weights = known.get("weights", {})
+    before = weights.get(model, 0.0) if (family, model) in _BEGUN else 0.0
+    _BEGUN.add((family, model))
+    _write(family, {**known, "weights": {**weights, model: float(f"{max(off, before):.1e}")}})
 
 
 def _known(family: str, module: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is made, not written: docs/reference.md, .env.example, tables of the README, docs/proof.md and docs/clients.md.
+"""What is made, not written: docs/reference.md, .env.example, tables of the README and of pages of docs/.
 
 python tests/support/reference.py      # writes them; a test says when they are out of date
 """
@@ -14,6 +14,7 @@ import click
 from embedstack import errors
 from embedstack.cli import COMMANDS, cli
 from embedstack.dialects import open_dialects
+from embedstack.proof.families import HEADS, Proven, proven
 from embedstack.server.table import OWN_PAGES, places
 from embedstack.settings import Settings, environment_names, example
 
@@ -27,6 +28,7 @@ MARKS = "<!-- measured -->\n", "<!-- /measured -->"
 CONFUSION = "<!-- confusion -->\n", "<!-- /confusion -->"
 LANGUAGES = {"python": "python", "node": "js"}
 CLIENTS = "<!-- clients -->\n", "<!-- /clients -->"
+PROVEN = "<!-- families -->\n", "<!-- /families -->"
 
 
 def pages() -> dict[Path, str]:
@@ -37,6 +39,7 @@ def pages() -> dict[Path, str]:
         ROOT / "README.md": with_measurements((ROOT / "README.md").read_text()),
         ROOT / "docs/proof.md": with_confusion((ROOT / "docs/proof.md").read_text()),
         ROOT / "docs/clients.md": with_clients((ROOT / "docs/clients.md").read_text()),
+        ROOT / "docs/models.md": with_families((ROOT / "docs/models.md").read_text()),
     }
 
 
@@ -187,6 +190,28 @@ def _confusion(name: str, rows: dict[str, dict[str, str]]) -> str:
     lines = [f"| {name} | {' | '.join(precisions)} |", f"|---|{'---|' * len(precisions)}"]
     lines += [f"| {fault} | {' | '.join(cells[each] for each in precisions)} |" for fault, cells in rows.items()]
     return "\n".join(lines) + "\n"
+
+
+def with_families(page: str) -> str:
+    """The table of families, its last column as test runs wrote it: how far each is proven, in what, and by whom."""
+    start, end = page.index(PROVEN[0]) + len(PROVEN[0]), page.index(PROVEN[1])
+    head, rule, *rows = page[start:end].splitlines()
+    return page[:start] + "\n".join([head, rule, *map(_family, rows)]) + "\n" + page[end:]
+
+
+def _family(row: str) -> str:
+    cells = row.split("|")[1:4]
+    told = _told_of([one for one in proven() if f"`{one.family}`" in cells[0]])
+    return f"|{'|'.join(cells)}| {told} |"
+
+
+def _told_of(families: list[Proven]) -> str:
+    levels = [" ".join([one.level, *(f"({model})" for model in one.weights)]) for one in families]
+    heads = [head for head in HEADS if any(head in one.heads for one in families)]
+    packages = [one.partition(" ")[0] for family in families for one in family.judge.split(", ")]
+    judges = [package for package in packages if package not in ("", "torch")]
+    parts = (levels, heads, judges)
+    return "; ".join(", ".join(dict.fromkeys(part)) for part in parts if part)
 
 
 def with_clients(page: str) -> str:

@@ -7,6 +7,7 @@ import click
 
 from embedstack.proof.families import Proven, proven
 
+COLUMNS = ("FAMILY", "PROVEN", "HEADS", "OFF", "RUNTIMES", "MUTATIONS", "JUDGE")
 LEVELS = {
     "weights": "real weights of a published model were compared, too",
     "graph": "the graph was compared with another implementation, over drawn weights",
@@ -19,8 +20,9 @@ LEVELS = {
 def families(as_json: bool) -> None:
     """Families of models, by the model_type of config.json, and what test runs have proven of each.
 
-    OFF is the largest difference from the judge in any runtime, as a share of its largest number; MUTATIONS are ways to
-    be wrong (a gate for its input, a window off by one) that the comparison was shown to see.
+    HEADS are the outputs that were compared, and image where vectors of pictures were. OFF is the largest difference
+    from the judge in any runtime, as a share of its largest number; MUTATIONS are ways to be wrong (a gate for its
+    input, a window off by one) that the comparison was shown to see.
     """
     rows = proven()
     if as_json:
@@ -31,18 +33,18 @@ def families(as_json: bool) -> None:
 
 
 def _table(rows: list[Proven]) -> str:
-    lines = [("FAMILY", "PROVEN", "OFF", "RUNTIMES", "MUTATIONS", "JUDGE")]
-    for row in rows:
-        off = f"{max(row.runtimes.values()):.0e}" if row.runtimes else ""
-        lines.append(
-            (
-                row.family,
-                row.level,
-                off,
-                " ".join(row.runtimes),
-                str(len(row.mutations)) if row.cases else "",
-                row.judge,
-            )
-        )
-    widths = [max(len(line[column]) for line in lines) for column in range(5)]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, [*widths, 0], strict=True)).rstrip() for line in lines)
+    lines: list[tuple[str, ...]] = [COLUMNS, *map(_line, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def _line(row: Proven) -> tuple[str, ...]:
+    return (
+        row.family,
+        row.level,
+        " ".join(row.heads),
+        f"{max(row.runtimes.values()):.0e}" if row.runtimes else "",
+        " ".join(row.runtimes),
+        str(len(row.mutations)) if row.cases else "",
+        row.judge,
+    )
