@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from embedstack.catalog.catalog import Wanted, parse
 from embedstack.errors import ConfigError
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
 
@@ -35,6 +36,7 @@ def test_the_model_workers_defaults_hold(tmp_path: Path) -> None:
         ("TEXT_MODEL_NAME", "Xenova/unheard-of", "models", "Xenova/unheard-of,clip-vit-base-patch32"),
         ("TEXT_MODEL_NAME", "org/name", "models", "org/name,clip-vit-base-patch32"),
         ("IMAGE_MODEL_NAME", "org/name", "models", "all-MiniLM-L6-v2,org/name"),
+        ("IMAGE_MODEL_NAME", "Xenova/clip-vit-base-patch16", "models", "all-MiniLM-L6-v2,clip-vit-base-patch16"),
     ],
 )
 def test_its_variables_are_settings(tmp_path: Path, name: str, value: str, field: str, wanted: object) -> None:
@@ -58,6 +60,15 @@ def test_a_bad_value_is_refused_by_the_variables_name(tmp_path: Path, name: str,
         worker(tmp_path, **{name: value})
 
     assert told.value.exit_code == 2
+
+
+def test_the_text_model_that_its_manual_names_beside_the_default_is_the_original(tmp_path: Path) -> None:
+    made = worker(tmp_path, TEXT_MODEL_NAME="Xenova/distilbert-base-nli-stsb-mean-tokens")
+
+    wanted = parse(made.models.split(",")[0])
+
+    assert isinstance(wanted, Wanted)
+    assert wanted.repo == "sentence-transformers/distilbert-base-nli-stsb-mean-tokens"
 
 
 def test_a_flag_and_our_own_variable_beat_those_of_a_profile(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embedstack.catalog.catalog import COMMIT, Wanted, entries, entry_of, parse
+from embedstack.catalog.catalog import COMMIT, Wanted, copies, entries, entry_of, parse
 from embedstack.errors import ConfigError, UnknownModel
 from embedstack.settings import DEFAULT_MODEL
 
@@ -17,8 +17,9 @@ def test_the_first_of_the_catalog_is_the_default() -> None:
 
 def test_the_catalog_has_the_models_that_are_promised() -> None:
     promised = {"all-MiniLM-L6-v2", "bge-m3", "bge-reranker-v2-m3", "multilingual-e5-small", "bge-small-en-v1.5"}
+    later = {"gte-modernbert-base", "Splade_PP_en_v1", "siglip-so400m-patch14-384", "siglip2-base-patch16-224"}
 
-    assert promised | {"ms-marco-MiniLM-L6-v2"} <= {entry.name for entry in entries()}
+    assert promised | later | {"ms-marco-MiniLM-L6-v2"} <= {entry.name for entry in entries()}
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
@@ -44,6 +45,8 @@ ALIASES = [
     ("Xenova/multilingual-e5-small", "multilingual-e5-small"),
     ("cross-encoder/ms-marco-MiniLM-L-6-v2", "ms-marco-MiniLM-L6-v2"),
     ("Xenova/ms-marco-MiniLM-L-6-v2", "ms-marco-MiniLM-L6-v2"),
+    ("Xenova/clip-vit-base-patch16", "clip-vit-base-patch16"),
+    ("google/siglip-so400m-patch14-384", "siglip-so400m-patch14-384"),
 ]
 
 
@@ -53,6 +56,18 @@ def test_an_alias_means_the_pinned_original(alias: str, name: str) -> None:
 
     assert entry is not None
     assert parse(alias) == Wanted(name, entry.repo, entry.revision, entry)
+
+
+@pytest.mark.parametrize("spelt", [str, str.lower, str.upper])
+def test_an_onnx_copy_of_a_model_without_a_block_means_the_original_like_any_id(spelt) -> None:
+    original = "sentence-transformers/distilbert-base-nli-stsb-mean-tokens"
+
+    assert parse(spelt("Xenova/distilbert-base-nli-stsb-mean-tokens")) == Wanted(original, original, "main")
+
+
+def test_a_copy_has_no_block_and_neither_has_its_original() -> None:
+    assert copies()
+    assert [name for pair in copies().items() for name in pair if entry_of(name)] == []
 
 
 def test_any_id_of_the_hub_is_taken_at_its_main_revision() -> None:

@@ -24,6 +24,7 @@ from embedstack.models.folder import HEADS
 
 REPO = "intfloat/multilingual-e5-small"
 OTHER_FORM = {**without(minilm(), "model.safetensors"), "pytorch_model.bin": b"other weights"}
+FORMS = {"model.safetensors", "pytorch_model.bin"}
 
 
 def sha256(data: bytes) -> str:
@@ -84,11 +85,19 @@ def fetch_pinned(hub: HubServer, cache: Path) -> Callable[[Entry], Located]:
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 def test_every_file_of_weights_is_pinned_or_said_not_to_be(entry: Entry) -> None:
-    heads = {HEADS[output] for output in entry.outputs if output in HEADS}
+    heads = {HEADS[output] for output in entry.outputs if output in HEADS and "dense" in entry.outputs}
+    pinned, unpinned = set(entry.sha256), set(entry.unpinned)
 
-    assert len({"model.safetensors", "pytorch_model.bin"} & entry.sha256.keys()) == 1
-    assert "tokenizer.json" in entry.sha256
-    assert heads - entry.sha256.keys() == set(entry.unpinned)
+    assert len(FORMS & pinned) == (0 if FORMS & unpinned else 1)
+    assert unpinned - FORMS == (heads | {"tokenizer.json"}) - pinned
+
+
+UNPINNED = [entry for entry in entries() if FORMS & set(entry.unpinned)]
+
+
+@pytest.mark.parametrize("entry", UNPINNED, ids=lambda entry: entry.name)
+def test_a_model_whose_weights_are_not_pinned_says_so(entry: Entry) -> None:
+    assert "digest" in entry.about
 
 
 @pytest.mark.parametrize("entry", [entry for entry in entries() if entry.needs_prompt], ids=lambda entry: entry.name)
@@ -166,6 +175,26 @@ def test_the_pinned_revision_by_its_branch_is_held_to_the_digests_too(hub: HubSe
 
     with pytest.raises(Mismatch):
         find(f"{REPO}@main", cache_dir=cache, hf_endpoint=hub.url, say=lambda _: None)
+
+
+def test_weights_without_a_pin_are_taken_as_the_hub_lists_them(
+    hub: HubServer, fetch_pinned: Callable[[Entry], Located]
+) -> None:
+    hub.add("org/model", minilm())
+    entry = pinned_entry({"tokenizer.json": minilm()["tokenizer.json"]}, "model.safetensors")
+
+    assert fetch_pinned(entry).spec.dim == 384
+
+
+def test_weights_without_a_pin_are_refused_where_they_are_not_as_listed(
+    hub: HubServer, fetch_pinned: Callable[[Entry], Located]
+) -> None:
+    weights = minilm()["model.safetensors"]
+    hub.add("org/model", minilm()).altered["model.safetensors"] = weights[::-1]
+    entry = pinned_entry({"tokenizer.json": minilm()["tokenizer.json"]}, "model.safetensors")
+
+    with pytest.raises(Mismatch, match=r"model.safetensors"):
+        fetch_pinned(entry)
 
 
 def test_a_head_without_a_pin_is_taken_as_the_hub_lists_it(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from embedstack.catalog.answers import INSTRUCTION
 from embedstack.catalog.catalog import Wanted, entry_of, parse
 from embedstack.catalog.store import Manifest, Store
 from embedstack.cli.models import models
@@ -33,6 +34,23 @@ FILES = {
     "1_Pooling/config.json": b'{"pooling_mode": "cls"}',
     "tokenizer.json": b"{}",
     "model.safetensors": b"weights" * 1000,
+}
+
+RANKER = {  # as Qwen3-Reranker is published: its card says how a pair is written
+    "config.json": json.dumps(
+        {
+            **CONFIG,
+            "architectures": ["Qwen3ForCausalLM"],
+            "model_type": "qwen3",
+            "num_key_value_heads": 1,
+            "head_dim": 4,
+            "tie_word_embeddings": True,
+        }
+    ).encode(),
+    "tokenizer.json": b'{"model": {"vocab": {"yes": 1, "no": 2}}}',
+    "tokenizer_config.json": b'{"model_max_length": 32}',
+    "README.md": b"---\n\npipeline_tag: text-ranking\n---\nJudge whether the Document meets the requirements",
+    "model.safetensors": b"\x02" + bytes(7) + b"{}",
 }
 
 
@@ -118,6 +136,33 @@ def test_show_tells_what_stands_before_a_text_of_each_role(cache: Path, here: Pa
 )
 def test_show_says_whether_a_prompt_is_required(cache: Path, name: str, told: str) -> None:
     assert told in run(cache, "show", name).stdout
+
+
+@pytest.mark.parametrize("name", ["Qwen3-Embedding-0.6B", "snowflake-arctic-embed-m-v2.0", "all-MiniLM-L6-v2"])
+def test_show_claims_no_prompts_that_only_the_files_of_a_model_state(cache: Path, name: str) -> None:
+    lines = {line.split()[0]: line for line in run(cache, "show", name).stdout.splitlines()}
+
+    assert lines["prompts"].endswith("in its files; seen once it is pulled")
+    assert lines["prompt_profile"].endswith("in its files; seen once it is pulled")
+
+
+def test_show_for_machines_has_null_where_the_prompts_are_not_known(cache: Path) -> None:
+    shown = json.loads(run(cache, "show", "Qwen3-Embedding-0.6B", "--json").stdout)
+
+    assert (shown["prompts"], shown["prompt_profile"]) == (None, None)
+
+
+def test_show_of_a_decoder_that_reranks_has_its_instruction(tmp_path: Path, cache: Path) -> None:
+    for name, data in RANKER.items():
+        (tmp_path / name).write_bytes(data)
+
+    shown = json.loads(run(cache, "show", str(tmp_path), "--json").stdout)
+
+    assert shown["instruction"] == INSTRUCTION
+
+
+def test_show_names_the_files_that_have_no_digest(cache: Path) -> None:
+    assert json.loads(run(cache, "show", "gte-modernbert-base", "--json").stdout)["unpinned"] == ["model.safetensors"]
 
 
 def test_show_of_a_reranker_has_no_roles(cache: Path) -> None:

@@ -91,6 +91,13 @@ def _instructed(template: str, saved: Fields) -> str:
     return template.replace("{instruction}", stated)
 
 
+def instruction_of(template: str) -> str:
+    """What is asked of each pair in a text that `read_template` wrote; empty where nothing is."""
+    before, _, after = QWEN3.partition("{instruction}")
+    is_ours = template.startswith(before) and template.endswith(after)
+    return template[len(before) : len(template) - len(after)] if is_ours else ""
+
+
 def read_ids(folder: Path, config: Fields, place: str | None, name: str) -> tuple[int, ...]:
     """The token that says yes, and the one that says no if there is one.
 

@@ -56,6 +56,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[Entry, ...]
+    copies: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class Wanted:
 
     @property
     def unpinned(self) -> tuple[str, ...]:
-        """Heads of this revision whose digests the catalog does not know."""
+        """Files of this revision whose digests the catalog does not know."""
         return self.entry.unpinned if self.entry and self.is_pinned else ()
 
     @property
@@ -91,8 +92,18 @@ class Wanted:
 @cache
 def entries() -> tuple[Entry, ...]:
     """The catalog, the default model first."""
-    text = Path(__file__).with_name("models.toml").read_bytes()
-    return tuple(_whole(entry) for entry in msgspec.toml.decode(text, type=_File).models)
+    return tuple(_whole(entry) for entry in _file().models)
+
+
+@cache
+def copies() -> dict[str, str]:
+    """An id of ONNX files, in lower case -> the repository that they were made from, of models that have no block."""
+    return {name.casefold(): repo for name, repo in _file().copies.items()}
+
+
+@cache
+def _file() -> _File:
+    return msgspec.toml.decode(Path(__file__).with_name("models.toml").read_bytes(), type=_File)
 
 
 def _whole(entry: Entry) -> Entry:
@@ -118,6 +129,7 @@ def parse(name: str) -> Wanted | Path:
         return _folder(name)
     if entry := entry_of(name):
         return Wanted(entry.name, entry.repo, entry.revision, entry)
+    name = copies().get(name.casefold(), name)
     repo, at, revision = name.partition("@")
     entry = entry_of(repo)
     if (

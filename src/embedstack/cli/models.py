@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from embedstack.catalog.answers import instruction_of
 from embedstack.catalog.bundle import bundle as write_bundle
 from embedstack.catalog.bundle import unbundle
 from embedstack.catalog.catalog import COMMIT, Entry, Wanted, entries, parse
@@ -23,6 +24,7 @@ LATER: dict[str, str] = {
     "export": "embedstack.cli.export:export",
     "families": "embedstack.cli.families:families",
 }
+IN_FILES = "in its files; seen once it is pulled"
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
@@ -141,17 +143,29 @@ def _catalog_fields(wanted: Wanted | Path) -> dict[str, object]:
             "licence": entry.licence,
             "about": entry.about,
             "aliases": list(entry.aliases),
-            "prompts": entry.prompts,
-            **_profile(entry.task, entry.prompts, entry.needs_prompt),
+            **_stated(entry),
             "sources": sources,
             "digests": wanted.sha256,
+            "unpinned": list(wanted.unpinned),
         }
     return fields
 
 
+def _stated(entry: Entry) -> dict[str, object]:
+    """What the catalog says of prompts, None where they are in the files of the model alone."""
+    known = _profile(entry.task, entry.prompts, entry.needs_prompt)
+    return {"prompts": entry.prompts or None, **(known if entry.prompts else dict.fromkeys(known))}
+
+
 def _located_fields(here: Located) -> dict[str, object]:
-    profile = _profile(here.spec.task, here.spec.prompts, here.spec.needs_prompt)
-    return {**spec_fields(here.spec), **profile, "here": True, "folder": str(here.folder), "source": here.source}
+    spec = here.spec
+    told = {**_profile(spec.task, spec.prompts, spec.needs_prompt), **_instruction(spec.pair_template)}
+    return {**spec_fields(spec), **told, "here": True, "folder": str(here.folder), "source": here.source}
+
+
+def _instruction(template: str) -> dict[str, object]:
+    """What stands before each pair, where a decoder reranks."""
+    return {"instruction": instruction} if (instruction := instruction_of(template)) else {}
 
 
 def _profile(task: str, prompts: Mapping[str, str], is_required: bool) -> dict[str, object]:
@@ -176,7 +190,9 @@ def _lines(fields: Mapping[str, object]) -> str:
 
 
 def _told(name: str, value: object) -> str:
-    return _profile_lines(value) if name == "prompt_profile" and isinstance(value, Mapping) else _plain(value)
+    if name == "prompt_profile" and isinstance(value, Mapping):
+        return _profile_lines(value)
+    return IN_FILES if name in ("prompts", "prompt_profile") and value is None else _plain(value)
 
 
 def _plain(value: object) -> str:
