@@ -512,7 +512,7 @@ def limited(clip: Parts, runtime: Sums, image: Watched) -> Iterator[Engine]:
     folder, spec = clip
     loaded = Loaded(spec, TextInput(folder, spec), runtime, image=image)
     limits = Limits(max_wait_s=0.0, max_bulk_wait_s=1e-9, bulk_batch_s=0.0)
-    engine = Engine([loaded], batch_tokens=TOKENS + 1, limits=limits)
+    engine = Engine([loaded], batch_tokens=TOKENS + 1, limits=limits, cache_bytes=1_000_000)
     yield engine
     runtime.gate.set()
     image.gate.set()
@@ -631,24 +631,32 @@ def test_what_a_request_holds_of_its_pictures_counts_with_the_base64_that_they_c
 
 
 def test_a_request_whose_pictures_would_take_long_together_is_refused_before_any_is_decoded(
-    engine: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
+    limited: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items = [Image(png(30)), Image(png(31))]
     effort = sum(image.needs(item).effort for item in items)
     monkeypatch.setattr(pictures, "MAX_EFFORT", effort - 1)
     with pytest.raises(TooLong, match=rf"take {effort} steps .* the limit is {effort - 1}"):
-        made_of(engine, *items)
+        made_of(limited, *items)
 
     assert image.threads == []
 
 
 def test_what_is_known_or_equal_takes_no_effort(
-    engine: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
+    limited: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pictures, "MAX_EFFORT", image.needs(Image(png(31))).effort)
-    made_of(engine, Image(png(30)))
+    made_of(limited, Image(png(30)))
 
-    assert made_of(engine, Image(png(30)), Image(png(31)), Image(png(31))).usage.items == 3
+    assert made_of(limited, Image(png(30)), Image(png(31)), Image(png(31))).usage.items == 3
+
+
+def test_without_a_server_nobody_is_refused_for_the_effort_of_pictures(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "MAX_EFFORT", 1)
+
+    assert made_of(engine, Image(png(30))).usage.items == 1
 
 
 def test_32_progressive_photographs_of_a_camera_are_no_great_effort() -> None:

@@ -71,7 +71,13 @@ class Engine:
         self._pictures = Pictures()
         self._scheduler = Scheduler(batch_tokens, lanes=lanes, limits=limits)
         self._lanes = [Lane(self._scheduler, self._cache, number, self.on_batch) for number in range(lanes)]
-        self._rows = Rows(self._scheduler, self._cache, self._pictures, max_request_tokens)
+        self._rows = Rows(
+            self._scheduler,
+            self._cache,
+            self._pictures,
+            max_request_tokens=max_request_tokens,
+            limits_effort=limits is not None and limits.max_wait_s is not None,
+        )
         self._late = Late(self._rows)
         weakref.finalize(self, self._scheduler.stop)  # an engine that nobody holds any more ends its lanes
 

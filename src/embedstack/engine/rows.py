@@ -55,13 +55,20 @@ class Rows:
 
     Args:
         max_request_tokens: of one request; 0 sets no limit.
+        limits_effort: whether pictures that take minutes are refused; a script waits for what it asks for.
     """
 
     def __init__(
-        self, scheduler: Scheduler, cache: Cache | None, pictures: Pictures, max_request_tokens: int = 0
+        self,
+        scheduler: Scheduler,
+        cache: Cache | None,
+        pictures: Pictures,
+        *,
+        max_request_tokens: int = 0,
+        limits_effort: bool = False,
     ) -> None:
         self._scheduler, self._cache, self._pictures = scheduler, cache, pictures
-        self._max_request_tokens = max_request_tokens
+        self._max_request_tokens, self._limits_effort = max_request_tokens, limits_effort
 
     async def of(
         self, loaded: Loaded, request: Asking, outputs: frozenset[Output]
@@ -154,7 +161,8 @@ class Rows:
         known = self._known([keys[place] for place in places], request, DENSE)
         rows = {place: row for place, row in zip(places, known, strict=True) if row is not None}
         missing = [place for place in places if place not in rows]
-        check_effort(sum(looked[place].needs.effort for place in missing))
+        if self._limits_effort:
+            check_effort(sum(looked[place].needs.effort for place in missing))
         return Sight(_vision(loaded), group, items, looked, keys, first, missing, rows)
 
     @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Condition
 
-from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Limits, Taken, admit, admit_bytes
+from embedstack.engine.admission import BULK, LONG, LONG_BATCH, SHORT, Backlog, Left, Limits, Taken, admit, admit_bytes
 from embedstack.engine.line import Call, Job, Line, Reserved, Run, share
 from embedstack.engine.packing import Shares, choose
 from embedstack.engine.room import Devices, Room
@@ -178,7 +178,7 @@ class Scheduler:
             running_ns=running_ns,
             lanes=lanes,
             left_s=None if line.deadline is None else line.deadline - self._clock(),
-            left=self._taken.left(self._clock(), line.caller),
+            left=self._taken.left(self._clock(), line.caller) if line.claim == BULK else Left(),
         )
 
     def _is_long_before(self, full_ns: int) -> bool:
