@@ -65,7 +65,7 @@ def read(tmp_path: Path, given: Files, name: str = "org/model", catalog: str = "
 
 
 @pytest.mark.parametrize(("card", "prompts"), CARDS.values(), ids=CARDS)
-@pytest.mark.parametrize("stated", [None, {}, {"query": None}], ids=str)
+@pytest.mark.parametrize("stated", [None, {}, {"query": None}, {"query": "", "document": ""}], ids=str)
 def test_a_card_that_says_so_gives_the_prompts(
     tmp_path: Path, card: str, prompts: dict[str, str], stated: object
 ) -> None:
@@ -108,12 +108,34 @@ def test_what_a_model_was_made_of_counts_where_there_is_no_card(tmp_path: Path, 
     assert read(tmp_path / "2", files("Trained anew, without any.\n", _name_or_path=made_of)).prompts == {}
 
 
-@pytest.mark.parametrize("stated", [{"query": "find: "}, {"query": "", "document": ""}], ids=str)
-def test_prompts_that_the_files_state_come_first_also_empty_ones(tmp_path: Path, stated: dict[str, str]) -> None:
+def test_words_that_the_files_state_for_a_role_come_first(tmp_path: Path) -> None:
+    spec = read(tmp_path, files(CARDS["e5, its example"][0], {"query": "find: ", "document": ""}))
+
+    assert (spec.prompts, spec.needs_prompt) == ({"query": "find: "}, False)
+
+
+def test_words_for_something_else_leave_the_roles_to_the_card(tmp_path: Path) -> None:
+    stated = {"query": "", "document": "", "twins": "find: "}
+
     spec = read(tmp_path, files(CARDS["e5, its example"][0], stated))
 
-    assert spec.prompts == {role: words for role, words in stated.items() if words}
-    assert not spec.needs_prompt
+    assert (spec.prompts, spec.needs_prompt) == ({**E5, "twins": "find: "}, True)
+
+
+EMPTY = {"query": "", "document": ""}  # what sentence-transformers 5 writes for any model
+
+
+def test_empty_prompts_say_nothing_where_a_name_asks_for_some(tmp_path: Path) -> None:
+    spec = read(tmp_path, files("A copy.\n", EMPTY), "intfloat/e5-base-v2")
+
+    assert (spec.prompts, spec.needs_prompt) == (E5, True)
+
+
+@pytest.mark.parametrize("card", OTHERS.values(), ids=OTHERS)
+def test_empty_prompts_stay_empty_where_nothing_asks_for_any(tmp_path: Path, card: str) -> None:
+    spec = read(tmp_path, files(card, EMPTY))
+
+    assert (spec.prompts, spec.needs_prompt) == ({}, False)
 
 
 def test_the_files_may_state_what_the_card_asks_for(tmp_path: Path) -> None:

@@ -137,6 +137,24 @@ def test_an_empty_picture_is_refused_and_its_caption_does_not_stand_for_it(name)
     assert code_of(GENERATE, caught.value)[0] == 400
 
 
+@pytest.mark.parametrize("options", [{"imageUrl": "", "imageBase64": DARK}, {"imageUrl": DARK, "imageBase64": ""}])
+def test_an_empty_picture_beside_another_is_not_set(options):
+    request = ask(GENERATE, (BGE, VISUAL), content="UI", type="visual", options=options)
+
+    assert [type(item) for item in request.items] == [Image]
+
+
+def test_two_empty_pictures_are_refused():
+    with pytest.raises(Misfit, match="options 0: an image is empty"):
+        ask(GENERATE, (BGE, VISUAL), content="UI", type="visual", options={"imageUrl": "", "imageBase64": ""})
+
+
+def test_an_empty_picture_beside_a_text_that_is_no_caption_is_not_set():
+    request = ask(GENERATE, content="a", type="intent", options={"imageUrl": ""})
+
+    assert request.items == (Text("a"),)
+
+
 def test_a_visual_without_a_picture_is_a_text_for_the_image_model():
     request = ask(GENERATE, (BGE, VISUAL), content="a red button", type="visual")
 

@@ -117,7 +117,10 @@ def test_what_is_missing_is_named(given, field):
 @pytest.mark.parametrize(
     ("route", "given", "field"),
     [
-        (SIGLIP_ROUTE, {"image": "", "texts": ["a"]}, "image"),
+        (SIGLIP_ROUTE, {"image": ""}, "image"),
+        (SIGLIP_ROUTE, {"image": "", "texts": [""], "text": ""}, "image"),
+        (SIGLIP_ROUTE, {"image": "data:image/png;base64,", "text": "a"}, "image"),
+        (SIGLIP_ROUTE, {"type": "image", "image": "", "texts": ["a"]}, "image"),
         (SIGLIP_ROUTE, {"type": "similarity", "image": "base64,", "texts": ["a"]}, "image"),
         (VISION_ROUTE, {"type": "visual_text", "image": "", "text": "a"}, "image"),
         (VISION_ROUTE, {"type": "video", "frames": [""], "text": "a"}, "frames"),
@@ -128,6 +131,14 @@ def test_an_empty_picture_is_refused_and_the_text_beside_it_does_not_stand_for_i
         ask(route, **given)
 
     assert WORKER.fail(caught.value).status == 400
+
+
+@pytest.mark.parametrize("given", [{"text": "a cat"}, {"texts": ["a cat"]}])
+def test_an_empty_picture_beside_a_text_is_not_set_where_no_picture_is_asked_for(given):
+    request = ask(SIGLIP_ROUTE, type="auto", image="", **given)
+
+    assert request.items == (Text("a cat"),)
+    assert output(SIGLIP_ROUTE, ROWS[:1], type="auto", image="", **given)["type"] == "text"
 
 
 # ------------------------------------------------------------------------------------------------ vl-jepa
@@ -161,6 +172,7 @@ def test_a_video_is_its_frames_their_mean_and_its_parts():
 
 def test_frames_may_be_called_video():
     assert len(ask(VISION_ROUTE, type="video", video=[DARK, LIGHT]).items) == 2
+    assert len(ask(VISION_ROUTE, type="video", frames=[], video=[DARK, LIGHT]).items) == 2
 
 
 def test_nothing_is_called_vl_jepa_and_no_number_is_cut_off():

@@ -432,6 +432,8 @@ def test_a_png_of_endless_profiles_is_refused_before_it_is_decoded():
 PHOTOGRAPH = saved(picture("RGB", 70, 50), "JPEG", exif=pictures.exif(1))
 PREVIEW = saved(picture("RGB", 16, 12), "JPEG")
 SEVERAL = JPEG[:2] + b"\xff\xe2\0\x08MPF\0ab" + JPEG[2:]  # as phones mark a photograph that holds another
+XMP = b"http://ns.adobe.com/xap/1.0/\0<rdf:RDF><Container:Directory/></rdf:RDF>"
+ULTRA_HDR = JPEG[:2] + b"\xff\xe1" + (2 + len(XMP)).to_bytes(2, "big") + XMP + JPEG[2:]
 
 
 @pytest.mark.parametrize("second", [PNG, JPEG, GIF, WEBP], ids=["PNG", "JPEG", "GIF", "WebP"])
@@ -455,8 +457,14 @@ def test_two_photographs_in_one_are_refused(first, second):
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [(PHOTOGRAPH, PREVIEW), (SEVERAL, JPEG), (JPEG, b"\xff\xd8\xff and then noise"), (JPEG, b"\0ftypmp42")],
-    ids=["a preview", "marked as several", "noise", "a film"],
+    [
+        (PHOTOGRAPH, PREVIEW),
+        (SEVERAL, JPEG),
+        (ULTRA_HDR, JPEG),
+        (JPEG, b"\xff\xd8\xff and then noise"),
+        (JPEG, b"\0ftypmp42"),
+    ],
+    ids=["a preview", "marked as several", "a list in its XMP", "noise", "a film"],
 )
 def test_what_cameras_put_behind_a_photograph_is_left(first, second):
     np.testing.assert_array_equal(pixels(first + second), pixels(first))

@@ -334,30 +334,60 @@ def test_a_repository_that_states_prompts_has_those_alone(stated: dict[str, str]
     assert spec.needs_prompt is needs
 
 
+EMPTY = {"query": "", "document": ""}  # what sentence-transformers 5 writes for any model
+
+
 def stating(prompts: Mapping[str, str | None], tmp: Path) -> ModelSpec:
     files = {"config_sentence_transformers.json": {"prompts": prompts}}
     folder = write(replace(FUSED, files=files), tmp / "nomic-embed-text-v1.5")
     return find(str(folder), cache_dir=tmp).spec
 
 
-def test_a_model_of_the_family_that_nothing_calls_nomics_has_no_prompts(tmp_path: Path) -> None:
+def called(tmp: Path, prompts: Mapping[str, str], card: str = "") -> ModelSpec:
+    """Of a folder with a card, if there is one."""
+    files = {"config_sentence_transformers.json": {"prompts": prompts}}
+    folder = write(replace(FUSED, files=files), tmp / "embedder")
+    if card:
+        (folder / "README.md").write_text(card)
+    return find(str(folder), cache_dir=tmp).spec
+
+
+@pytest.mark.parametrize("stated", [{}, EMPTY], ids=str)
+def test_another_model_of_the_family_has_no_prompts(stated: dict[str, str], tmp_path: Path) -> None:
     """As sentence-transformers has none for it; its rows are cut like those of the family all the same."""
-    spec = find(str(write(FUSED, tmp_path / "model")), cache_dir=tmp_path).spec
+    spec = called(tmp_path, stated, "# Finds recipes, made of nomic-embed-text-v1.5\n")
 
     assert (spec.prompts, spec.needs_prompt, spec.cut_norm) == ({}, False, True)
 
 
-def test_prompts_that_are_stated_to_be_empty_stay_empty(tmp_path: Path) -> None:
-    """As sentence-transformers 5 saves a model that has none."""
-    spec = stating({"query": "", "document": ""}, tmp_path)
+@pytest.mark.parametrize("stated", [{}, EMPTY], ids=str)
+@pytest.mark.parametrize("card", ["", "---\nlicense: apache-2.0\n---\n"], ids=["none", "a front alone"])
+def test_a_folder_without_a_card_and_a_name_may_be_nomics_and_needs_its_prompts(
+    stated: dict[str, str], card: str, tmp_path: Path
+) -> None:
+    spec = called(tmp_path, stated, card)
 
-    assert spec.prompts == {}
-    assert not spec.needs_prompt
+    assert (spec.prompts, spec.needs_prompt) == (PROMPTS, True)
 
 
-@pytest.mark.parametrize("stated", [{}, {"query": None, "document": None}], ids=str)
-def test_a_table_without_prompts_states_nothing(stated: dict[str, None], tmp_path: Path) -> None:
-    assert stating(stated, tmp_path).prompts == PROMPTS
+def test_a_folder_without_a_card_has_the_prompts_that_it_states(tmp_path: Path) -> None:
+    spec = called(tmp_path, {"query": "find: ", "document": "found: "})
+
+    assert (spec.prompts, spec.needs_prompt) == ({"query": "find: ", "document": "found: "}, False)
+
+
+def test_prompts_under_the_cards_names_are_followed_without_a_card_too(tmp_path: Path) -> None:
+    spec = called(tmp_path, {"search_query": "find: ", "search_document": "found: "})
+
+    assert (spec.prompts["query"], spec.prompts["document"], spec.needs_prompt) == ("find: ", "found: ", False)
+
+
+@pytest.mark.parametrize("stated", [{}, {"query": None, "document": None}, EMPTY], ids=str)
+def test_a_table_without_words_states_nothing(stated: dict[str, str | None], tmp_path: Path) -> None:
+    """sentence-transformers 5 writes empty prompts where it saves the original again."""
+    spec = stating(stated, tmp_path)
+
+    assert (spec.prompts, spec.needs_prompt) == (PROMPTS, True)
 
 
 def test_prompts_under_the_cards_names_are_those_of_the_roles(tmp_path: Path) -> None:

@@ -338,6 +338,20 @@ def test_two_files_that_differ_on_lengths_are_refused(tmp_path: Path, normalize:
         spec_of(case, tmp_path / "m")
 
 
+@pytest.mark.parametrize(("places", "is_unit"), [((".", "1_Normalize"), True), ((".",), False)])
+@pytest.mark.parametrize("absent", [{}, {"normalize": None}], ids=["not there", "null"])
+def test_the_modules_alone_say_whose_vectors_are_of_length_1_where_model2vecs_file_does_not(
+    tmp_path: Path, absent: dict[str, object], places: tuple[str, ...], is_unit: bool
+) -> None:
+    silent = {name: value for name, value in model2vec().items() if name != "normalize"}
+    case = Tiny(
+        name="m", config={**silent, **absent}, shapes=PLAIN.shapes, judge=by_model2vec, pooling=None,
+        files=modules(*places),
+    )  # fmt: skip
+
+    assert spec_of(case, tmp_path / "m").normalize is is_unit
+
+
 # ------------------------------------------------------------------------------------------------ tokens
 
 

@@ -83,9 +83,14 @@ def _texts(body: GenerateBody | EstimateBody) -> list[str]:
 
 
 def _pictures(body: GenerateBody) -> list[str]:
-    """As they were sent; an empty one is not left out, for then the caption would be taken for the picture."""
+    """As they were sent, without an empty one beside another, or beside texts that are no captions.
+
+    Alone it is not left out of a visual, for then the caption would be taken for the picture.
+    """
     options = body.options or Options()
-    return [one for one in (options.image_base64, options.image_url) if one is not None]
+    given = [one for one in (options.image_base64, options.image_url) if one is not None]
+    filled = [one for one in given if one]
+    return filled or (given[:1] if body.type == "visual" else [])
 
 
 def generated(body: GenerateBody, answer: Encoded) -> Json:

@@ -50,9 +50,11 @@ def _towers(named: str | None, limits: Limits, models: Sequence[ModelSpec]) -> s
 
 
 def _kind(given: SiglipInput) -> str:
+    """Where it is left to us, an empty picture beside a text is none, as clients say it that fill every field."""
     if given.type != "auto":
         return given.type
-    return "text" if given.image is None else "image"
+    has_text = any(given.texts or ()) or any(given.text or ())
+    return "text" if given.image is None or (given.image == "" and has_text) else "image"
 
 
 def _texts(given: SiglipInput) -> list[str]:
@@ -108,7 +110,7 @@ def _text(given: VisionInput) -> list[Text]:
 
 
 def _frames(given: VisionInput) -> list[str]:
-    frames = given.frames if given.frames is not None else given.video
+    frames = given.frames or given.video
     if not frames:
         raise Misfit("input.frames is missing; send the frames of the video as pictures", "frames")
     return [frames] if isinstance(frames, str) else frames

@@ -76,7 +76,7 @@ def _png(data: bytes, what: str) -> Walk:
             raise BadRequest(f"{what} (png) cannot be decoded (a checksum of its pixels is wrong); send the whole file")
         if kind == b"IEND":
             return Walk(end=at)
-    raise TooLong(f"{what} (png) holds more than {MAX_PNG_CHUNKS} chunks; save it again")
+    raise TooLong(f"{what} (png) holds more than {MAX_PNG_CHUNKS} chunks (a fixed limit); save it again")
 
 
 def _is_sound(data: bytes, start: int, stop: int) -> bool:
@@ -125,7 +125,7 @@ def _check_passes(passes: int, segments: int, pixels: int, what: str) -> None:
     if passes * pixels > MAX_PASS_PIXELS:
         raise TooLong(
             f"{what} (jpeg) goes {passes} times or more over its {pixels} pixels, the limit is {MAX_PASS_PIXELS} "
-            "in all; save it again without progressive passes"
+            "in all (a fixed one); save it again without progressive passes"
         )
     if passes > MAX_PASSES:
         raise TooLong(

@@ -12,7 +12,9 @@ from embedstack.inputs.picture import after_blocks, check_picture, table_bytes
 
 JPEG = b"\xff\xd8\xff"
 FILE = re.compile(rb"[\0\s]*(\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF.{4}WEBP|\xff\xd8\xff[\xc0-\xfe])", re.DOTALL)
-EXIF, SEVERAL = b"Exif\0", b"MPF\0"  # the last where a JPEG says itself that it holds more
+EXIF = b"Exif\0"
+SEVERAL = (b"MPF\0", b"Container:Directory")  # where a JPEG says itself that it holds more
+"""CIPA's multi-picture format, and the XMP of https://developer.android.com/media/platform/hdr-image-format."""
 MAX_GIF_BLOCKS = 200_000  # of all frames: 10 MB have 41,000 where they are full; so many take 20 ms
 
 
@@ -66,12 +68,12 @@ def _gif_end(data: bytes, what: str) -> int | None:
         return None
     except ValueError:
         pass
-    raise TooLong(f"{what} (gif) holds more than {MAX_GIF_BLOCKS} blocks; send its first frame")
+    raise TooLong(f"{what} (gif) holds more than {MAX_GIF_BLOCKS} blocks (a fixed limit); send its first frame")
 
 
 def _is_part(data: bytes, at: int, head: bytes, pixels: int) -> bool:
     """Whether what begins like a JPEG behind another belongs to that, as a camera's preview does, or is none."""
-    if SEVERAL in head:
+    if any(mark in head for mark in SEVERAL):
         return True
     try:
         _, width, height = check_picture(data[at:], max_bytes=len(data), max_pixels=1 << 32)

@@ -51,7 +51,8 @@ PROMPTS = {
     "classification": "classification: ",
     "clustering": "clustering: ",
 }
-"""Source: the model card of nomic-ai/nomic-embed-text-v1.5, which says that each text must have one of them."""
+"""Source: the model card of nomic-ai/nomic-embed-text-v1.5, which says that each text must have one of them. They are
+put and demanded where a model's card or name asks for them, and where neither is left; see `catalog/prefixes`."""
 OTHER_NAMES = {"query": "search_query", "document": "search_document"}
 """Of the roles, in repositories that call their prompts as the card does."""
 

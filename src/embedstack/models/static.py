@@ -78,13 +78,13 @@ def _of_sentence_transformers(spec: ModelSpec, root: Path) -> ModelSpec:
 
 
 def _of_model2vec(spec: ModelSpec, folder: Path, config: Fields) -> ModelSpec:
-    """Two packages read such a folder, and each has a file of its own that says whether vectors have length 1.
+    """Two packages read such a folder, and each has a file of its own that may say whether vectors have length 1.
 
     Raises:
-        Unsupported: the two differ.
+        Unsupported: both say it, and they differ.
     """
-    normalize = config.flag("normalize")
     kinds = [kind.rpartition(".")[2] for kind, _ in module_rows(folder)]
+    normalize = config.flag("normalize", default="Normalize" in kinds)
     if kinds and normalize is not ("Normalize" in kinds):
         raise Unsupported(
             f"{spec.name!r} sets normalize={normalize} in config.json, which model2vec reads, and has the modules "
