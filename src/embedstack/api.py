@@ -10,7 +10,7 @@ from embedstack.catalog.catalog import entry_of
 from embedstack.catalog.network import to_stderr
 from embedstack.engine.admission import Limits
 from embedstack.engine.background import wait
-from embedstack.engine.building import How, Recipe, recipe_of
+from embedstack.engine.building import How, Recipe, open_all, recipe_of
 from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
 from embedstack.engine.loader import Rules
@@ -54,7 +54,7 @@ def open_engine(
         ConfigError, UnknownModel, Mismatch, Unsupported: the message says what to do.
     """
     recipes = _recipes(model_names(settings) if names is None else names, settings, say, serving=serving)
-    return _engine([recipe.opened() for recipe in recipes], settings, serving=serving)
+    return open_all(recipes, lambda models: _engine(models, settings, serving=serving))
 
 
 def open_pool(settings: Settings, names: Sequence[str] | None = None, say: Say = to_stderr) -> Pool:

@@ -9,9 +9,11 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.engine import building
-from embedstack.engine.building import How, Recipe, _sizes, recipe_of
+from embedstack.engine.building import How, Recipe, _sizes, open_all, recipe_of
+from embedstack.engine.engine import Engine
 from embedstack.engine.naming import parse_asked
 from embedstack.engine.need import MB, Need
+from embedstack.errors import BadRequest
 from embedstack.modelspec import Vision
 from embedstack.runtimes import RUNTIMES
 from embedstack.runtimes.numpy import NumpyRuntime
@@ -91,6 +93,18 @@ def test_a_model_whose_tokeniser_cannot_be_read_leaves_no_runtime_open(
         made.open()
 
     assert len(closed) == 1
+
+
+def test_models_that_one_engine_cannot_hold_stay_not_open(
+    recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RUNTIMES, "leaving", f"{__name__}:Leaving")  # type: ignore[index]
+    closed.clear()
+
+    with pytest.raises(BadRequest, match="two models have the same name"):
+        open_all([recipe(runtime="leaving", lanes=1)] * 2, Engine)
+
+    assert len(closed) == 2
 
 
 def test_what_was_measured_without_a_ceiling_is_not_believed_with_one(recipe: Callable[..., Recipe]) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine
-from embedstack.errors import BadRequest, ConfigError, NotReady, UnknownModel
+from embedstack.errors import BadRequest, ConfigError, EmbedstackError, NotReady, UnknownModel
 from embedstack.inputs.image import ImageInput
+from embedstack.proof.proving import Proving
 from embedstack.types import Encode, Encoded, Image, Text, Tokenize
 from support.shelves import (
     PATIENCE_S,
@@ -91,7 +92,7 @@ def test_the_time_of_the_last_load_is_the_next_prediction(house: House) -> None:
 
 
 def test_a_proof_that_is_made_once_is_no_part_of_what_a_load_takes(house: House) -> None:
-    def proving() -> None:
+    def proving(proof: Proving) -> None:
         house.clock.now += 60.0
 
     house["a"].proving = proving
@@ -99,6 +100,25 @@ def test_a_proof_that_is_made_once_is_no_part_of_what_a_load_takes(house: House)
     pool.load_model("a").result(PATIENCE_S)
 
     assert pool.states()[0].need.load_s == 0.0
+
+
+def test_callers_hear_that_a_model_is_being_proven_and_how_long_that_takes(house: House) -> None:
+    said: list[EmbedstackError] = []
+
+    def proving(proof: Proving) -> None:
+        proof.begin()
+        said.append(refused(pool, "a"))
+        house.clock.now += 30.0
+        proof.step(0.25)
+        said.extend([refused(pool, "a"), refused(pool, "b")])
+
+    house["a"].proving = proving
+    pool = house.open()
+    pool.load_model("a").result(PATIENCE_S)
+
+    assert [error.retry_after_s for error in said] == [10.0, 90.0, 90.0]
+    assert str(said[1]) == "'a' is loaded and is being proven once; ask again in 90 s"
+    assert "'b' is being loaded" in str(said[2])
 
 
 def test_an_alias_reaches_its_model(house: House) -> None:

@@ -13,6 +13,7 @@ from embedstack.engine.engine import Engine
 from embedstack.engine.loader import Rules
 from embedstack.engine.pool import Pool
 from embedstack.errors import ConfigError, LoadFailed, Mismatch, NotReady, Overloaded, RuntimeFailed
+from embedstack.proof.proving import Proving
 from embedstack.types import Encode, Text
 from support.shelves import PATIENCE_S, House, ask, in_memory, loaded, refused, settled, wish
 
@@ -151,7 +152,7 @@ def test_what_may_run_unproven_is_compared_with_nothing(house: House) -> None:
 
 
 def test_what_fails_its_proof_leaves_nothing_open(house: House) -> None:
-    def proving() -> None:
+    def proving(proof: Proving) -> None:
         raise Mismatch("int8 is not proven")
 
     house["a"].proving = proving
@@ -159,6 +160,26 @@ def test_what_fails_its_proof_leaves_nothing_open(house: House) -> None:
 
     with pytest.raises(Mismatch, match="int8"):
         pool.load_model("a").result(PATIENCE_S)
+    assert house.meter.held == {}
+
+
+def test_a_pool_that_closes_waits_for_no_proof(house: House) -> None:
+    begun = threading.Event()
+
+    def proving(proof: Proving) -> None:
+        begun.set()
+        assert proof.left.wait(PATIENCE_S)
+        proof.step()
+
+    house["a"].proving = proving
+    pool = house.open()
+    loading = pool.load_model("a")
+    assert begun.wait(PATIENCE_S)
+
+    pool.close()
+
+    with pytest.raises(NotReady, match="was left before it was done"):
+        loading.result(0)
     assert house.meter.held == {}
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,14 +12,17 @@ from safetensors.numpy import load_file, save_file
 
 from embedstack.api import Model, open_engine, open_pool
 from embedstack.catalog import Located, find
-from embedstack.errors import ConfigError, Mismatch
+from embedstack.engine.engine import Engine
+from embedstack.errors import ConfigError, Mismatch, NotReady
 from embedstack.proof import noted
 from embedstack.proof.diagnosis import Diagnosis
 from embedstack.proof.fidelity import Fidelity
 from embedstack.proof.kept import place
-from embedstack.proof.noted import Note
+from embedstack.proof.noted import Note, prove_once
 from embedstack.proof.prove import Report
+from embedstack.proof.proving import Proving
 from embedstack.proof.truth import ensure
+from embedstack.runtimes.onnx import OnnxRuntime
 from embedstack.settings import Settings, read_settings
 from support.confusion import tiny_folder
 
@@ -204,6 +207,97 @@ def test_it_is_proven_inside_an_event_loop_too(sound: Located, machine: Machine,
     assert machine.proofs() == 1
 
 
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The precision of each runtime that was closed so far."""
+    seen: list[str] = []
+    close = OnnxRuntime.close
+
+    def watched(runtime: OnnxRuntime) -> None:
+        seen.append(runtime.precision)
+        close(runtime)
+
+    monkeypatch.setattr(OnnxRuntime, "close", watched)
+    return seen
+
+
+def test_where_one_of_several_fails_its_proof_none_stays_open(
+    sound: Located, coarse: Located, machine: Machine, root: Path, closed: list[str]
+) -> None:
+    for located in (sound, coarse):
+        machine.keep_truth(located, root)
+
+    with pytest.raises(Mismatch, match="is not proven"):
+        open_engine(machine.settings(), [f"a={sound.folder}", f"b={coarse.folder}"], say=machine.said.append)
+
+    assert len(closed) == 2
+
+
+# ------------------------------------------------------------------------------------------------ a proof that is left
+
+
+@dataclass(slots=True, eq=False)
+class Watched(Proving):
+    """A proof where something happens at one step."""
+
+    at: int = 0
+    happens: Callable[["Watched"], object] = lambda proving: None
+    steps: int = 0
+
+    def step(self, share: float = 0.0) -> None:
+        self.steps += 1
+        if self.steps == self.at:
+            self.happens(self)
+        Proving.step(self, share)
+
+
+@pytest.fixture
+def engine(sound: Located, machine: Machine, root: Path) -> Iterator[Engine]:
+    machine.keep_truth(sound, root)
+    made = open_engine(machine.settings(allow_unproven=True), [str(sound.folder)], say=machine.said.append)
+    yield made
+    made.close()
+
+
+def make(engine: Engine, sound: Located, machine: Machine, proving: Proving) -> None:
+    prove_once(engine, machine.note(sound), sound.folder, machine.said.append, proving)
+
+
+def test_the_steps_of_a_proof_add_up_to_the_whole(engine: Engine, sound: Located, machine: Machine) -> None:
+    proving = Proving(lambda: 0.0)
+
+    make(engine, sound, machine, proving)
+
+    assert proving.share == pytest.approx(1.0, abs=0.05)  # a weight or two are of no graph
+
+
+@pytest.mark.parametrize("at", [1, 3, -2], ids=["at once", "while truth is looked at", "while vectors are asked for"])
+def test_a_proof_that_is_left_ends_at_its_next_step_and_notes_nothing(
+    at: int, engine: Engine, sound: Located, machine: Machine
+) -> None:
+    whole = Watched()
+    make(engine, sound, machine, whole)
+    machine.note(sound).path.unlink()
+    at = at if at > 0 else whole.steps + at
+    proving = Watched(at=at, happens=lambda proof: proof.left.set())
+
+    with pytest.raises(NotReady, match="was left before it was done"):
+        make(engine, sound, machine, proving)
+
+    assert proving.steps == at
+    assert not machine.note(sound).is_there()
+
+
+def test_truth_that_is_still_to_be_made_is_left_too(engine: Engine, sound: Located, machine: Machine) -> None:
+    place(sound.spec, machine.cache).unlink()
+    proving = Watched(at=3, happens=lambda proof: proof.left.set())
+
+    with pytest.raises(NotReady):
+        make(engine, sound, machine, proving)
+
+    assert not place(sound.spec, machine.cache).exists()
+
+
 # ------------------------------------------------------------------------------------------------ the note
 
 
@@ -258,7 +352,7 @@ def test_another_circumstance_has_to_pass_anew(
             monkeypatch.setattr(noted, "int8_reason", lambda: "natively (avx512_vnni)")
             note = machine.note(sound)
         case "library":
-            monkeypatch.setattr(noted, "version", lambda name: "0.0")
+            monkeypatch.setattr("onnxruntime.__version__", "0.0")
             note = machine.note(sound)
         case _:
             note = machine.note(replace(sound, spec=replace(sound.spec, weights="others")))

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -24,6 +25,7 @@ from embedstack.models.folder import chosen, root_of
 from embedstack.models.weights import open_weights, unread_weights
 from embedstack.modelspec import ModelSpec, Precision
 from embedstack.proof.noted import ROUNDED, RUNTIME, Note, prove_once, require_truth
+from embedstack.proof.proving import Proving
 from embedstack.runtimes import Options, Runtime, open_runtime
 from embedstack.runtimes.processor import choose_precision, flags, usable_threads
 
@@ -106,13 +108,15 @@ class Recipe:
             runtime.close()
             raise
 
-    def prove(self, loaded: Loaded) -> bool:
+    def prove(self, loaded: Loaded, proving: Proving) -> bool:
         """Whether what was opened may be called proven, as far as it depends on its precision.
 
         int8 whose note is not here is compared with the truth in full, once.
 
+        Args:
+            proving: says when that is to be left.
         Raises:
-            Mismatch: it is not near enough.
+            Mismatch: it is not near enough. NotReady: it was left.
         """
         if not self._is_unnoted:
             return True
@@ -120,7 +124,7 @@ class Recipe:
             return False
         alone = Engine([replace(loaded, spec=self.origin, aliases=())])  # truth is kept under the model's own name
         try:
-            prove_once(alone, self._note, self.folder, self.say)
+            prove_once(alone, self._note, self.folder, self.say, proving)
         finally:
             alone.stop()
         return True
@@ -129,7 +133,7 @@ class Recipe:
         """Opened and proven, for those who do not weigh it in between."""
         loaded = self.open()
         try:
-            self.prove(loaded)
+            self.prove(loaded, Proving())
         except BaseException:
             loaded.runtime.close()
             raise
@@ -260,6 +264,18 @@ class Recipe:
     def _remembered_need(self) -> RememberedNeed:
         how = self.how  # what was measured before batches of all sizes had run is less than what it will hold
         return RememberedNeed(note_path(how.cache_dir, "needs", (*self._circumstances, how.lanes, how.is_weighed)))
+
+
+def open_all(recipes: Sequence[Recipe], into: Callable[[list[Loaded]], Engine]) -> Engine:
+    """All of them in one engine; where one fails, nothing stays open of the others."""
+    with ExitStack() as opening:
+        models: list[Loaded] = []
+        for recipe in recipes:
+            models.append(recipe.opened())
+            opening.callback(models[-1].runtime.close)
+        engine = into(models)
+        opening.pop_all()
+    return engine
 
 
 def recipe_of(asked: Asked, find: Find, how: How, say: Say) -> Recipe:

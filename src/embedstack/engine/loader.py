@@ -15,8 +15,9 @@ from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
 from embedstack.engine.memory import Meter
 from embedstack.engine.need import MB, Need, next_to_go
-from embedstack.engine.slots import FRESH_S, Slot, Source, Table
+from embedstack.engine.slots import FRESH_S, Slot, Table
 from embedstack.errors import EmbedstackError, Mismatch, NotReady, RuntimeFailed, UnknownModel
+from embedstack.proof.proving import Proving
 from embedstack.proof.startup import Proof
 from embedstack.types import Encoder
 
@@ -101,9 +102,12 @@ class Loader(threading.Thread):
         return work.done
 
     def stop(self) -> None:
-        """Finish what is being done, refuse what waits."""
+        """Finish what is being done but for a proof, which can take minutes; refuse what waits."""
         with self._changed:
             self._is_open = False
+            for slot in self._table.slots.values():
+                if slot.proving is not None:
+                    slot.proving.left.set()
             self._waiting.put(None)
             self._changed.notify_all()
         if self.is_alive():
@@ -215,7 +219,7 @@ class Loader(threading.Thread):
         took_s = self._clock() - began  # a proof that is made once is no part of the next load
         self._ceiling.saw_load()
         try:
-            proof = self._prove(loaded, slot.source)
+            proof = self._prove(loaded, slot)
             self._meter.give_back()
             least, beyond = slot.need.least_bytes, slot.need.beyond_bytes
             held = max(self._meter.now_bytes() - before, least) + beyond
@@ -232,19 +236,30 @@ class Loader(threading.Thread):
         with self._changed:
             slot.loaded(proof, self._clock())
 
-    def _prove(self, loaded: Loaded, source: Source) -> Proof:
+    def _prove(self, loaded: Loaded, slot: Slot) -> Proof:
         """In an engine of its own, where nobody else waits and nobody is refused.
 
         It has the model's own name there, whatever it is served by, since that is where its truth is kept.
         What may run unproven is compared with nothing.
         """
-        if not source.prove(loaded):
+        if not self._passes(loaded, slot):
             return "unproven"
-        alone = Engine([replace(loaded, spec=source.origin, aliases=())])
+        alone = Engine([replace(loaded, spec=slot.source.origin, aliases=())])
         try:
-            return self._check(alone, source.precision)
+            return self._check(alone, slot.source.precision)
         finally:
             alone.stop()
+
+    def _passes(self, loaded: Loaded, slot: Slot) -> bool:
+        with self._changed:
+            slot.proving = proving = Proving(self._clock)
+            if not self._is_open:  # a load that is under way is finished, but for a proof
+                proving.left.set()
+        try:
+            return slot.source.prove(loaded, proving)
+        finally:
+            with self._changed:
+                slot.proving = None
 
     def _batches(self) -> int:
         return self._engine.load().batches

@@ -260,4 +260,4 @@ class Pool:
             if refusal is not None:
                 return refusal
             self._loader.ask(Work("load", slot))
-        return slot.waiting(now)
+        return slot.waiting(now, max(other.proving_s(now) for other in self._table.slots.values()))

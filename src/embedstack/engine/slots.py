@@ -10,6 +10,7 @@ from embedstack.engine.naming import name_table, pick
 from embedstack.engine.need import MB, Candidate, Need
 from embedstack.errors import EmbedstackError, LoadFailed, NotReady, RuntimeFailed
 from embedstack.modelspec import Input, ModelSpec, Task
+from embedstack.proof.proving import Proving
 from embedstack.proof.startup import Proof
 
 Standing = Literal["available", "loading", "loaded", "unloading", "failed"]
@@ -51,11 +52,11 @@ class Source(Protocol):
         """
         ...
 
-    def prove(self, loaded: Loaded) -> bool:
+    def prove(self, loaded: Loaded, proving: Proving) -> bool:
         """Whether what was opened may be called proven, as far as it depends on its precision.
 
         Raises:
-            Mismatch: it was compared with the truth, and is not near enough.
+            Mismatch: it was compared with the truth, and is not near enough. NotReady: `proving` says to leave it.
         """
         ...
 
@@ -97,6 +98,7 @@ class Slot:
     loaded_at: float = 0.0
     used_at: float | None = None
     ready_at: float = 0.0  # when a load that is under way should be done
+    proving: Proving | None = None  # it is opened, and compared with the truth before anybody meets it
     has_served: bool = False  # its identity has been given out
     is_wanted: bool = False
     proof: Proof = "unproven"
@@ -162,9 +164,16 @@ class Slot:
             return NotReady(f"{self.name!r} could not be loaded just now: {self.failure}", self.retry_at - now)
         return None
 
-    def waiting(self, now: float) -> NotReady:
-        """What its callers hear while it is loaded."""
-        left_s = max(1.0, self.ready_at - now)
+    def proving_s(self, now: float) -> float:
+        """What is left of a proof that is under way; 0 if none is."""
+        return self.proving.left_s(now) if self.proving is not None and self.proving.is_under_way else 0.0
+
+    def waiting(self, now: float, behind_s: float = 0.0) -> NotReady:
+        """What its callers hear while it is loaded; `behind_s`: what is left of a proof that its load waits for."""
+        if left_s := self.proving_s(now):
+            again = f"ask again in {math.ceil(left_s)} s"
+            return NotReady(f"{self.name!r} is loaded and is being proven once; {again}", left_s)
+        left_s = max(1.0, self.ready_at - now, behind_s)
         size = f"{self.need.held_bytes / MB:.0f} MB"
         return NotReady(f"{self.name!r} is being loaded ({size}); ask again in {math.ceil(left_s)} s", left_s)
 

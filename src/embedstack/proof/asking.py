@@ -29,9 +29,15 @@ Made = dict[Output, dict[str, Floats]]
 """By output, then by probe; see `fidelity.Rows`."""
 
 
+def _nothing() -> None:
+    """Nobody watches."""
+
+
 class Asking:
     """Requests of one model, and what was learnt from their answers.
 
+    Args:
+        on_request: called before each; what it raises ends the asking.
     Attributes:
         fingerprint: of all replies; empty if they had none.
         refused: long probes that `together` was refused, and in which words.
@@ -39,8 +45,8 @@ class Asking:
         notes: what could not be asked.
     """
 
-    def __init__(self, encoder: Encoder, spec: ModelSpec) -> None:
-        self._encoder, self._spec = encoder, spec
+    def __init__(self, encoder: Encoder, spec: ModelSpec, on_request: Callable[[], object] = _nothing) -> None:
+        self._encoder, self._spec, self._on_request = encoder, spec, on_request
         self._outputs = frozenset(spec.outputs)
         self._fingerprints: list[str] = []
         self.refused: dict[Probe, str] = {}
@@ -56,7 +62,7 @@ class Asking:
     async def together(self, wanted: Sequence[Probe]) -> Made:
         """In requests of one role each, since many servers take one role at a time."""
         made: Made = {}
-        for group in _groups(wanted):
+        for group in groups(wanted):
             try:
                 _add(made, group, await self._answer(group))
             except BadRequest as error:
@@ -77,6 +83,7 @@ class Asking:
         return made
 
     async def _answer(self, group: Sequence[Probe]) -> dict[Output, list[Floats]]:
+        self._on_request()
         if self._spec.task != "embed":
             return {"score": list(await self._scores(group))}
         try:
@@ -145,17 +152,17 @@ def logits(scores: Floats, spec: ModelSpec) -> Floats:
     return np.asarray(np.log(shares / (1 - shares)), np.float32)
 
 
-def _groups(wanted: Sequence[Probe]) -> list[list[Probe]]:
+def groups(wanted: Sequence[Probe]) -> list[list[Probe]]:
     """Of one role or one kind and of a size that servers take; what may be refused for its length stands alone."""
     role: Callable[[Probe], str] = lambda p: (  # noqa: E731
         p.item.role if isinstance(p.item, Text) else "~" if isinstance(p.item, Image) else ""
     )  # pictures come last, so that an endpoint without them is known to give texts
     usual = sorted((p for p in wanted if not _is_long(p)), key=role)
-    groups = [[p] for p in wanted if _is_long(p)]
+    made = [[p] for p in wanted if _is_long(p)]
     for _, members in groupby(usual, key=role):
         group = list(members)
-        groups += [group[start : start + MOST_ITEMS] for start in range(0, len(group), MOST_ITEMS)]
-    return groups
+        made += [group[start : start + MOST_ITEMS] for start in range(0, len(group), MOST_ITEMS)]
+    return made
 
 
 def _is_long(probe: Probe) -> bool:

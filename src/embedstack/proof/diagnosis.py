@@ -1,8 +1,8 @@
 """Vectors that are not as they should be -> what was done wrong, by trying it: or that this cannot be told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from embedstack.proof.faults import Candidate, candidates
 from embedstack.proof.fidelity import LENGTH, TINY, Array, distances, unit
 from embedstack.proof.kept import Truth
 from embedstack.proof.probes import PAST_LIMIT, Probe, probes
+from embedstack.proof.proving import HALF
 from embedstack.proof.truth import pack, readable
 from embedstack.runtimes.numpy import NumpyOps
 from embedstack.types import Encoding, Floats
@@ -38,6 +39,7 @@ NOISE: Mapping[Precision, float] = {
     "float64": 1e-6, "float32": 1e-6, "tf32": 1e-3, "bfloat16": 1e-3, "float16": 1e-3, "int8": 1e-2
 }  # fmt: skip
 
+Step = Callable[[float], object]
 Verdict = Literal["right", "fault", "another model", "unknown"]
 SAYS: Mapping[Verdict, str] = {
     "right": "it fits the model's own recipe",
@@ -132,15 +134,22 @@ def _lengths(spec: ModelSpec, truth: Mapping[str, Floats], made: Mapping[str, Fl
     return None
 
 
+def _nothing(share: float) -> None:
+    """Nobody watches."""
+
+
 class Trials:
     """What every candidate gives for the probes; computed once, for as many endpoints as there are to judge.
 
+    Args:
+        step: told of each weight before it is read, with its share of the comparison; what it raises ends it.
     Raises:
         Mismatch: the truth that was kept is not what these weights give.
     """
 
-    def __init__(self, spec: ModelSpec, folder: Path, truth: Truth) -> None:
+    def __init__(self, spec: ModelSpec, folder: Path, truth: Truth, step: Step = _nothing) -> None:
         self._spec, self._folder, self._weights = spec, folder, open_weights(folder)
+        self._step = partial(step, HALF / len(self._weights.names()))
         self._output: Output = spec.outputs[0]
         self._truth = self._comparable(truth.rows[self._output])
         self._probes = [probe for probe in asked_for(spec) if probe.name in self._truth]
@@ -246,7 +255,7 @@ class Trials:
         if not encodings:
             return []
         batch = pack(encodings)
-        ops = NumpyOps(self._weights, batch)
+        ops = NumpyOps(self._weights, batch, self._step)
         key = (spec.architecture, batch.ids.tobytes(), batch.segments.tobytes(), batch.offsets.tobytes())
         if key not in self._hidden:
             self._hidden[key] = encoder(ops, spec)

@@ -7,12 +7,11 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +20,7 @@ from embedstack.catalog.digests import write_whole
 from embedstack.errors import ConfigError, Mismatch
 from embedstack.modelspec import ModelSpec, Precision
 from embedstack.proof.kept import kept
+from embedstack.proof.proving import Proving
 from embedstack.runtimes.int8 import METHOD
 from embedstack.runtimes.processor import ELSEWHERE, int8_reason
 from embedstack.types import Encoder
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 ROUNDED: Precision = "int8"  # a graph of its own, whose fidelity the model decides: see docs/models.md
 RUNTIME = ELSEWHERE[ROUNDED]
-LIBRARIES = ("onnxruntime", "onnxruntime-gpu")  # what computes it, by the names that it is installed under
 ALLOWED = "allow it with the setting allow_unproven (--allow-unproven, EMBEDSTACK_ALLOW_UNPROVEN=true)"
 log = logging.getLogger(__name__)
 
@@ -89,10 +88,12 @@ class Note:
 
 
 def _library() -> str:
-    for name in LIBRARIES:
-        with suppress(PackageNotFoundError):
-            return f"{name} {version(name)}"
-    return ""
+    """What computes it; nothing where that is not installed, and then nothing is opened."""
+    try:
+        from embedstack.runtimes.onnx import library  # of an extra
+    except ImportError:
+        return ""
+    return library()
 
 
 def require_truth(note: Note, called: str) -> None:
@@ -110,29 +111,59 @@ def require_truth(note: Note, called: str) -> None:
         )
 
 
-def prove_once(encoder: Encoder, note: Note, folder: Path, say: Callable[[str], None]) -> None:
-    """The full comparison, as `models prove --quick` makes it, and the note that spares the next start.
+def prove_once(encoder: Encoder, note: Note, folder: Path, say: Callable[[str], None], proving: Proving) -> None:
+    """The comparison by all limits, as `models prove --quick` makes it, and the note that spares the next start.
 
     Args:
         encoder: gives int8 of this model.
         folder: weights and tokeniser.
         say: takes a line for the person who waits.
+        proving: says when it is to be left.
     Raises:
+        NotReady: it was left.
         Mismatch: it is not near enough to the truth, or the truth that was kept is none.
     """
-    from embedstack.proof.prove import prove  # reads faults and graphs, which a start with a note does without
-    from embedstack.proof.truth import ensure
-
     spec = note.spec
     say(f"{spec.name}: proving {ROUNDED} once; remembered for the next start")
     log.info("event=proving model=%s precision=%s space=%s", spec.name, ROUNDED, spec.space)
-    truth = ensure(spec, folder, note.cache_dir)
-    with ThreadPoolExecutor(1) as beside:  # whoever loads a model may be inside an event loop, which has room for one
-        work = prove(encoder, spec, truth, folder, precision=ROUNDED)
-        report = beside.submit(asyncio.run, work).result()
+    report = _beside(lambda: _report(encoder, note, folder, proving), proving)
     if not report.is_proven:
         raise Mismatch(
             f"{ROUNDED} of {spec.name!r} is not proven: {'; '.join(report.failures)}; take another precision, or "
             f"{ALLOWED}"
         )
     note.write(report)
+
+
+def _report(encoder: Encoder, note: Note, folder: Path, proving: Proving) -> Report:
+    from embedstack.proof.prove import prove  # reads faults and graphs, which a start with a note does without
+    from embedstack.proof.truth import ensure
+
+    proving.begin()
+    truth = ensure(note.spec, folder, note.cache_dir, on_weight=proving.step)
+    proving.begin()
+    return asyncio.run(prove(encoder, note.spec, truth, folder, precision=ROUNDED, is_ours=True, proving=proving))
+
+
+def _beside(work: Callable[[], Report], proving: Proving) -> Report:
+    """In a thread of its own: whoever loads a model may be inside an event loop, and a thread has room for one.
+
+    A daemon, and none of an executor: the interpreter waits for those before it tells anybody that it ends.
+    """
+    done: Future[Report] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # it ends the thread; who waits is told
+            done.set_exception(error)
+
+    thread = Thread(target=run, name="embedstack-proof", daemon=True)
+    thread.start()
+    try:
+        return done.result()
+    except BaseException:  # Ctrl-C, too
+        proving.left.set()
+        raise
+    finally:
+        thread.join()

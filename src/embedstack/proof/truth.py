@@ -23,14 +23,22 @@ from embedstack.runtimes.numpy import NumpyRuntime
 from embedstack.types import Batch, Encoding, Floats, Image, Item, Sparse, Vectors
 
 log = logging.getLogger(__name__)
+OnWeight = Callable[[], object]
 
 
-def ensure(spec: ModelSpec, folder: Path, cache_dir: Path, *, late: bool = False) -> Truth:
+def _nothing() -> None:
+    """Nobody watches."""
+
+
+def ensure(
+    spec: ModelSpec, folder: Path, cache_dir: Path, *, late: bool = False, on_weight: OnWeight = _nothing
+) -> Truth:
     """The truth of a model: what is kept, and what was missing made and kept too.
 
     Args:
         folder: where the weights are.
         late: also of the text past the limit of a model that takes long ones; that can take minutes.
+        on_weight: called before each weight is read; what it raises ends the work.
     Raises:
         ConfigError: the weights are not as the spec says, or hold a number that is not finite.
         Unsupported: the family is not ours, so that there is no truth.
@@ -40,7 +48,7 @@ def ensure(spec: ModelSpec, folder: Path, cache_dir: Path, *, late: bool = False
     missing = [probe for probe in wanted if here is None or not here.has(probe, spec.outputs)]
     if not missing and here is not None:
         return here
-    made = Truth(spec.space, _merged(here.rows if here else {}, make(spec, folder, missing)))
+    made = Truth(spec.space, _merged(here.rows if here else {}, make(spec, folder, missing, on_weight)))
     try:
         write_whole(place(spec, cache_dir), packed(made))
     except OSError as error:  # it costs the time to make it again, and changes nothing
@@ -49,7 +57,9 @@ def ensure(spec: ModelSpec, folder: Path, cache_dir: Path, *, late: bool = False
     return made
 
 
-def make(spec: ModelSpec, folder: Path, wanted: Sequence[Probe]) -> dict[Output, dict[str, Floats]]:
+def make(
+    spec: ModelSpec, folder: Path, wanted: Sequence[Probe], on_weight: OnWeight = _nothing
+) -> dict[Output, dict[str, Floats]]:
     """Rows of these probes in float64, rounded to float32 at the end.
 
     All of a kind go through the graph together, layer by layer, so that each weight is read once.
@@ -58,10 +68,15 @@ def make(spec: ModelSpec, folder: Path, wanted: Sequence[Probe]) -> dict[Output,
     runtime = NumpyRuntime(spec, weights)
     rows: dict[Output, dict[str, Floats]] = {output: {} for output in spec.outputs}
     with tqdm(total=len(weights.names()), desc=f"{spec.name}: truth in float64", unit=" tensors", disable=None) as bar:
+
+        def read() -> None:
+            on_weight()
+            bar.update()
+
         for some, encodings in _encoded(spec, folder, wanted):
             batch = pack(encodings)
             outputs = given_for(spec, batch)
-            made = runtime.run(batch, outputs, on_weight=bar.update)
+            made = runtime.run(batch, outputs, on_weight=read)
             for output in outputs:
                 rows[output] |= _rows(spec, output, made, some, encodings)
     return {output: {name: rows[output][name] for name in due(output, rows[output])} for output in rows}

@@ -34,6 +34,11 @@ _OWN: list[type[Exception]] = [
 FAILED: tuple[type[Exception], ...] = (*_OWN, RuntimeError, MemoryError)
 
 
+def library() -> str:
+    """Which ONNX Runtime this is, under whatever name it was installed."""
+    return f"onnxruntime {ort.__version__} ({ort.get_build_info()})"
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """Where ONNX Runtime computes."""
