@@ -16,7 +16,8 @@ from embedstack.types import Classify, Encode, Encoded, Score, Text
 from support.tiny import CASES, write
 
 pytestmark = pytest.mark.slow
-CYCLES = 6
+CYCLES = 4
+GROWTH = 0.01  # of the memory, that each cycle after the first may add
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +131,14 @@ def test_a_running_server_takes_on_catalog_names_only(folders, serve) -> None:
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
 def test_models_that_come_and_go_leave_no_memory_behind(folders, serve, runtime: str) -> None:
-    pool, meter, held = serve(*map(str, folders.values()), runtime=runtime), ProcessMemory(), []
+    names = ("bert-mean", "bert-classifier")
+    pool, meter, held = serve(*(str(folders[name]) for name in names), runtime=runtime), ProcessMemory(), []
 
     for _ in range(CYCLES):
-        for name in folders:
+        for name in names:
             pool.load_model(name).result(60)
             pool.unload_model(name).result(60)
         held.append(meter.now_bytes())
 
-    assert held[-1] <= 1.05 * held[0]
+    print([h / held[0] for h in held])
+    assert held[-1] <= (1 + GROWTH * (CYCLES - 1)) * held[0]

@@ -1,5 +1,6 @@
 """8-bit products: what rounding may cost, that no row depends on another one, and where it is refused."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -222,14 +223,18 @@ def test_a_damaged_weight_is_named(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ real weights
 
 
+@pytest.fixture(scope="module")
+def rounded(minilm_folder: Path) -> Iterator[embedstack.Model]:
+    """The default model in 8 bits."""
+    with embedstack.load(runtime="onnx", precision="int8") as model:
+        yield model
+
+
 @pytest.mark.slow
 @pytest.mark.weights
-def test_real_vectors_stay_where_they_were(minilm_folder: Path) -> None:
+def test_real_vectors_stay_where_they_were(rounded: embedstack.Model) -> None:
     texts = sentences.mixed(96)
-    with (
-        embedstack.load(runtime="onnx", precision="int8") as rounded,
-        embedstack.load(runtime="onnx", precision="float32") as floats,
-    ):
+    with embedstack.load(runtime="onnx", precision="float32") as floats:
         cosines = (rounded.encode(texts).dense * floats.encode(texts).dense).sum(axis=1)
 
     assert cosines.min() >= 0.997
@@ -238,19 +243,18 @@ def test_real_vectors_stay_where_they_were(minilm_folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.weights
-def test_real_vectors_do_not_depend_on_their_neighbours(minilm_folder: Path) -> None:
+def test_real_vectors_do_not_depend_on_their_neighbours(rounded: embedstack.Model) -> None:
     texts = sentences.mixed(24)
-    with embedstack.load(runtime="onnx", precision="int8") as model:
-        alone = np.concatenate([model.encode(text).dense for text in texts])
 
-        assert model.encode(texts).dense == pytest.approx(alone, abs=1e-6)
+    alone = np.concatenate([rounded.encode(text).dense for text in texts])
+
+    assert rounded.encode(texts).dense == pytest.approx(alone, abs=1e-6)
 
 
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.timeout(600)
-def test_retrieval_is_as_good_as_in_floats(labelled_sets: Path, minilm_folder: Path) -> None:
-    with embedstack.load(runtime="onnx", precision="int8") as model:
-        found = quality.xquad(labelled_sets, lambda texts: model.encode(texts).dense)
+def test_retrieval_is_as_good_as_in_floats(labelled_sets: Path, rounded: embedstack.Model) -> None:
+    found = quality.xquad(labelled_sets, lambda texts: rounded.encode(texts).dense)
 
     assert found == pytest.approx(0.94333, abs=0.002)

@@ -237,20 +237,39 @@ def minilm_subjects(folder: Path, cache_dir: Path) -> Iterator[Subject]:
     yield subject(f"{DEFAULT_MODEL}, 512 tokens, prompts", replace(spec, prompts=E5, max_tokens=512), folder)
 
 
-def answers(fault: Fault, whose: Subject, precision: str) -> dict[str, np.ndarray]:
-    """What an endpoint with a fault gives for the probes, by name; computed in one go by one of our runtimes."""
+Known = dict[tuple[object, ...], dict[tuple[bytes, bytes], np.ndarray]]
+"""Rows by what computed them, and by what it read."""
+
+
+def answers(fault: Fault, whose: Subject, precision: str, known: Known | None = None) -> dict[str, np.ndarray]:
+    """What an endpoint with a fault gives for the probes, by name; computed in one go by one of our runtimes.
+
+    Args:
+        known: rows of other faults of this subject; what is read and computed as there is taken from them.
+    """
     spec = fault.spec(whose.spec)
     asked = [probe for probe in asked_for(whose.spec) if probe.name in next(iter(whose.truth.rows.values()))]
     room = spec.architecture.positions - spec.architecture.position_offset
     made = [(probe, fault.read(spec, whose.folder, probe)) for probe in asked]
     made = [(probe, encoding) for probe, encoding in made if encoding.cost <= room]
-    weights = fault.weights(open_weights(whose.folder))
-    runtime = open_runtime(PRECISIONS[precision])(spec, weights, Options(precision=precision, device="cpu", threads=2))
-    (rows,) = runtime.run(pack([encoding for _, encoding in made]), frozenset({spec.outputs[0]})).values()
-    runtime.close()
+    rows = computed(fault, whose, precision, [encoding for _, encoding in made], {} if known is None else known)
     rows = unit(rows) if spec.task == "embed" and fault.is_normalised else rows
     rows = rows[::-1] if fault.is_turned else rows
     return {probe.name: row for (probe, _), row in zip(made, rows, strict=True)}
+
+
+def computed(fault: Fault, whose: Subject, precision: str, encodings: list[Encoding], known: Known) -> np.ndarray:
+    """A row of each text."""
+    rows = known.setdefault((precision, fault.spec, fault.weights), {})
+    keys = [(e.ids.tobytes(), b"" if e.segments is None else e.segments.tobytes()) for e in encodings]
+    missing = {key: encoding for key, encoding in zip(keys, encodings, strict=True) if key not in rows}
+    if missing:
+        spec, options = fault.spec(whose.spec), Options(precision=precision, device="cpu", threads=2)
+        runtime = open_runtime(PRECISIONS[precision])(spec, fault.weights(open_weights(whose.folder)), options)
+        (made,) = runtime.run(pack(list(missing.values())), frozenset({spec.outputs[0]})).values()
+        runtime.close()
+        rows |= zip(missing, made, strict=True)
+    return np.stack([rows[key] for key in keys])
 
 
 def cell(fault: Fault, said: Diagnosis) -> str:
@@ -267,9 +286,10 @@ def cell(fault: Fault, said: Diagnosis) -> str:
 def matrix(whose: Subject, precisions: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Fault -> precision -> cell."""
     made: dict[str, dict[str, str]] = {}
+    known: Known = {}
     for fault in FAULTS:
         if fault.applies(whose.spec):
-            row = {p: cell(fault, whose.trials.judge(answers(fault, whose, p), p)) for p in precisions}
+            row = {p: cell(fault, whose.trials.judge(answers(fault, whose, p, known), p)) for p in precisions}
             made[fault.name] = row
     return made
 

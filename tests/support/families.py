@@ -184,6 +184,11 @@ def runs(
         made.close()
 
 
+def short(items: Sequence[Item]) -> list[int]:
+    """Places of the two shortest that are more than one token."""
+    return sorted((place for place, item in enumerate(items) if len(item) > 1), key=lambda at: len(items[at]))[:2]
+
+
 def differs(made: np.ndarray, judged: np.ndarray) -> float:
     """The largest difference as a share of the largest number."""
     assert made.shape == judged.shape
@@ -308,6 +313,16 @@ class FamilyTests:
         with np.load(GOLDEN / f"{case.name}.npz") as recorded:
             return recorded["judged"]
 
+    def is_off(self, case: Tiny, spec: ModelSpec, weights: Weights, items: Sequence[Item], by: float) -> bool:
+        """Whether it differs from the judge by more than that: in what is soonest computed, or else in all."""
+        judged = self.golden(case)
+        few = short(items) if len(judged) == len(items) else []
+        if few:
+            made = run(case, "numpy", spec, weights, [items[place] for place in few])
+            if np.abs(made - judged[few]).max() > by * np.abs(judged).max():
+                return True
+        return differs(run(case, "numpy", spec, weights, items), judged) > by
+
     def test_the_family_is_in_the_table(self) -> None:
         assert self.family in FAMILIES
         assert self.cases
@@ -341,9 +356,9 @@ class FamilyTests:
         spec, weights = self.opened(case, folders, tmp_path)
         items = case.items(spec)
 
-        made = run(case, "numpy", *self.mutations[mutation](spec, weights), items)
+        changed = self.mutations[mutation](spec, weights)
 
-        assert differs(made, self.golden(case)) > SEEN * TOLERANCE
+        assert self.is_off(case, *changed, items, SEEN * TOLERANCE)
         note(self.family_of(case), case.name, f"mutation: {mutation}", 0.0)
 
     def test_every_tensor_counts(self, case: Tiny, folders: dict[str, Path], tmp_path: Path) -> None:
@@ -354,8 +369,7 @@ class FamilyTests:
         read = sorted(weights._used)
 
         def is_seen(name: str) -> bool:
-            changed = zeroed(name)(spec, open_weights(folders[case.name]))
-            return differs(run(case, "numpy", *changed, items), self.golden(case)) > TOLERANCE
+            return self.is_off(case, *zeroed(name)(spec, open_weights(folders[case.name])), items, TOLERANCE)
 
         unseen = [name for name in read if not any(part in name for part in self.unseen) and not is_seen(name)]
 

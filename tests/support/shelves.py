@@ -20,6 +20,7 @@ from embedstack.errors import EmbedstackError
 from embedstack.inputs.image import ImageInput
 from embedstack.inputs.text import TextInput
 from embedstack.modelspec import ModelSpec, Output
+from embedstack.proof.proving import Proving
 from embedstack.types import Batch, Encode, Encoded, Text, Vectors
 
 BASE = 50 * MB
@@ -97,7 +98,7 @@ class Shelf:
     precision: str = "auto"
     broken: Exception | None = None
     is_proven: bool = True
-    proving: Callable[[], None] = lambda: None  # what is done while it is proven
+    proving: Callable[[Proving], None] = lambda proof: None  # what is done while it is proven
     image: ImageInput | None = None
     files: int = 1
     opened: int = 0
@@ -117,8 +118,8 @@ class Shelf:
         self.meter.top = self.meter.now_bytes() + self.peak
         return Loaded(self.spec, TextInput(self.folder, self.spec), Ones(self), self.aliases, self.image)
 
-    def prove(self, loaded: Loaded) -> bool:
-        self.proving()
+    def prove(self, loaded: Loaded, proving: Proving) -> bool:
+        self.proving(proving)
         return self.is_proven
 
     def need(self) -> Need:

