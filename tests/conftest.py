@@ -1,6 +1,8 @@
 """What many tests need: the real weights of the default model, or leave to use others in their place."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,15 @@ def minilm_folder() -> Path:
 def drawn_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawn weights stand in for published ones, so the catalog's digests of those are not asked for."""
     monkeypatch.setattr(Wanted, "sha256", property(lambda wanted: {}))
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Nothing ends here but what nobody holds: the collector does not see how large an array is."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Pictures and texts through the engine: order, batches, what is known already, what is decoded when and where."""
 
 import asyncio
-import gc
 import threading
 import time
 import weakref
@@ -567,10 +566,10 @@ def test_nothing_is_counted_any_more_after_a_request(limited: Engine, broken: bo
     assert limited._scheduler._backlog.total() == 0
 
 
-def test_files_that_wait_are_bounded_by_their_bytes(
+def test_files_that_wait_are_bounded_by_their_bytes_and_the_base64_that_they_came_in(
     limited: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "KEPT_BYTES", len(png(30)) + len(png(31)) - 1)
+    monkeypatch.setattr(admission, "KEPT_BYTES", 2 * (len(png(30)) + len(png(31))))
 
     async def story() -> None:
         image.gate.clear()
@@ -608,23 +607,6 @@ def test_pictures_that_are_known_are_answered_however_much_waits(
     finally:
         image.gate.set()
         engine.close()
-
-
-def test_what_a_request_holds_of_its_pictures_counts_with_the_base64_that_they_came_in(
-    limited: Engine, image: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(admission, "KEPT_BYTES", 2 * (len(png(30)) + len(png(31))))
-
-    async def story() -> None:
-        image.gate.clear()
-        first = asyncio.create_task(limited.encode(wish(Image(png(30)))))
-        await until(image.begun)
-        with pytest.raises(Overloaded, match="MB of files wait"):
-            await limited.encode(wish(Image(png(31)), caller="another"))
-        image.gate.set()
-        await first
-
-    asyncio.run(story())
 
 
 # ------------------------------------------------------------------------------------------------ effort
@@ -694,15 +676,6 @@ class Noted(Watched):
 
     def living(self) -> int:
         return sum(one() is not None for one in self.made)
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    """Nothing ends here but what nobody holds: the collector does not see how large an array is."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def threads_of(engine: Engine) -> None:

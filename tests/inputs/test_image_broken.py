@@ -1,11 +1,9 @@
 """Files that are not whole, say two things, hold two pictures or ask for much work, and what looks like them."""
 
-import gc
 import io
 import struct
 import weakref
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -257,15 +255,6 @@ def test_the_effort_of_a_picture_counts_its_pixels_its_passes_and_its_resizing(d
 
 
 # ------------------------------------------------------------------------------------------------ memory
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    """Nothing ends here but what nobody holds."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def test_an_error_keeps_nothing_of_the_picture_that_it_is_about(monkeypatch, uncollected):

@@ -112,7 +112,7 @@ def require_truth(note: Note, called: str) -> None:
 
 
 def prove_once(encoder: Encoder, note: Note, folder: Path, say: Callable[[str], None], proving: Proving) -> None:
-    """The comparison by all limits, as `models prove --quick` makes it, and the note that spares the next start.
+    """The comparison of `models prove --quick` by all limits, without a diagnosis, and the note that spares the next.
 
     Args:
         encoder: gives int8 of this model.
