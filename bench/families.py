@@ -179,8 +179,8 @@ def table(made: Made) -> str:
         f"Drawn weights; {made['threads']} threads of {about['processor']}, {about['date']}, commit {about['commit']}; "
         f"medians of {made['rounds']} interleaved rounds, with the range.{quick} *Of the limit*: products of the "
         "model's layers each second, as a part of what matrix products alone reach in the same round; attention is "
-        "counted as if every token saw all others, so ModernBERT, most of whose layers see a window, can exceed it. Made "
-        f"by `{made['command']}`.\n\n" + "\n".join([*rows, *([""] if skipped else []), *skipped]) + "\n"
+        "counted as if every token saw all others, so ModernBERT, most of whose layers see a window, can exceed it. "
+        f"Made by `{made['command']}`.\n\n" + "\n".join([*rows, *([""] if skipped else []), *skipped]) + "\n"
     )
 
 
