@@ -12,7 +12,9 @@ Json = Any  # the description is JSON, and JSON is not typed
 Headers = Mapping[bytes, bytes]
 HOLE = "\ue000hole\ue000"
 MODELS = {"tokenize": "hash", "detokenize": "hash", "decode": "hash"}  # any model will do there, so one is named
-NAMED = frozenset({"type", "input_type", "id", "model", "prompt_name", "task", "user", "projectId"})
+NAMED = frozenset(
+    {"type", "input_type", "id", "model", "prompt_name", "task", "user", "projectId", "action", "openai_route"}
+)
 """Fields that hold names: a message may quote them, so that the canary is no text there."""
 REFUSED_KEY = 401
 
@@ -304,4 +306,5 @@ class Cases:
 
 def _is_free_text(path: tuple[str | int, ...], value: Json) -> bool:
     """Whether another text does as well in its place."""
-    return isinstance(value, str) and not (NAMED | {"images", "image"}) & {*path}
+    bound = {"images", "image", "paragraph_text", "sentence_texts"}  # sentences must be those of their text
+    return isinstance(value, str) and not (NAMED | bound) & {*path}

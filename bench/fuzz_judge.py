@@ -42,6 +42,8 @@ STATED: Mapping[str, str] = {
     "a number that no float or 64 bits hold": r"(Number|Integer value) out of range",
     "two vectors that do not fit": r"embedding1 has|embedding\d",
     "what a job's type needs": r"^input\.\w+ is missing",
+    "what a job holds": r"^(Invalid OpenAI Route: |Missing input$|No (texts|query) provided$|openai_input: )",
+    "sentences of another text": r"^sentence_texts \d+ (is not in the text|stands only where others stand)",
     "compressed": r"the body is compressed",
     "an option that is not served": r"is not served|are not shown|leave \w+ out|is not available",
 }

@@ -10,6 +10,7 @@ import pytest
 from embedstack.catalog import find
 from embedstack.catalog.catalog import Wanted
 from embedstack.settings import DEFAULT_MODEL, read_settings
+from support.described import VARIABLE, document_path
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +43,15 @@ def labelled_sets() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def runpod_openapi() -> Path:
+    """RunPod's description of its REST v2, which is not part of the project."""
+    path = document_path()
+    if path is None:
+        pytest.skip(f"RunPod's OpenAPI document is not here: {VARIABLE} is not set")
+    return path
+
+
 # ------------------------------------------------------------------------------------------------ skips
 
 LISTED = (
@@ -55,6 +65,7 @@ LISTED = (
     "Chromium is not installed",
     "EMBEDSTACK_TEST_DATA is not set",
     "EMBEDSTACK_CLIENTS is not set",
+    "RunPod's OpenAPI document is not here",
     "no native bfloat16 on this processor",
     "needs a device that is always full",
 )

@@ -105,11 +105,19 @@ def test_an_unknown_model_is_heard_as_one():
     assert type(STACK.hear_failure(STACK.fail(UnknownModel("which")))) is UnknownModel
 
 
-def test_an_object_is_no_answer_to_a_rerank():
+def test_ranks_are_heard_as_an_array_and_as_infinitys_object():
+    request = Score(model="", items=(Pair("q", "a"), Pair("q", "b")))
+    array = b'[{"index": 1, "score": 0.75}, {"index": 0, "score": 0.5}]'
+    whole = b'{"results": [{"index": 1, "relevance_score": 0.75}, {"index": 0, "relevance_score": 0.5}]}'
+
+    assert [RERANK.hear(Wire(200, body), request).rows.tolist() for body in (array, whole)] == [[0.5, 0.75]] * 2
+
+
+def test_another_object_is_no_answer_to_a_rerank():
     request = Score(model="", items=(Pair("q", "a"),))
 
     with pytest.raises(Upstream):
-        RERANK.hear(Wire(200, b'{"results": [{"index": 0, "relevance_score": 0.5}]}'), request)
+        RERANK.hear(Wire(200, b'{"scores": [0.5]}'), request)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from embedstack.dialects import open_dialect
-from embedstack.dialects.dialect import AnyRoute, Wire
+from embedstack.dialects.dialect import AnyRoute, Claim, Wire
 from embedstack.dialects.failure import retry_after_s
 from embedstack.dialects.openai import OpenAI
-from embedstack.dialects.reply import Claim, body_bytes, claimed
+from embedstack.dialects.reply import body_bytes, claimed
 from embedstack.dialects.tei import Tei
 from embedstack.dialects.wire import identity
 from embedstack.errors import BadRequest, EmbedstackError, Overloaded, TooLong, UnknownModel, Unsupported, Upstream
@@ -24,7 +24,17 @@ PAIRS = sorted((Path(__file__).parent.parent / "wire").glob("*.json"))
 
 
 def route_of(pair: dict) -> AnyRoute | None:
-    return next((one for one in open_dialect(pair["dialect"]).routes if one.path == pair["path"]), None)
+    """Of several at its path the one that takes the body, else the first."""
+    at = [one for one in open_dialect(pair["dialect"]).routes if one.path == pair["path"]]
+    return next((one for one in at if is_taken(one, pair["body"])), next(iter(at), None))
+
+
+def is_taken(route: AnyRoute, body: object) -> bool:
+    try:
+        route.read(json.dumps(body).encode())
+    except BadRequest:
+        return False
+    return True
 
 
 def is_heard(path: Path) -> bool:
@@ -57,11 +67,13 @@ def filled(shape: object) -> object:
 
 
 def request_of(body: dict) -> Encode | Score:
+    if isinstance(body.get("input"), dict):  # a job
+        return request_of(body["input"])
     if "query" in body:
         return Score(
             model="", items=tuple(Pair(body["query"], text) for text in body.get("texts") or body["documents"])
         )
-    texts = next(body[name] for name in ("input", "inputs", "texts", "images") if name in body)
+    texts = next(body[name] for name in ("input", "inputs", "texts", "images", "content") if name in body)
     return Encode(model="", items=tuple(Text(text) for text in ([texts] if isinstance(texts, str) else texts)))
 
 

@@ -111,3 +111,10 @@ async def test_a_page_that_another_dialect_cannot_show_yet_is_still_the_first_on
 
     assert (reply.status_code, reply.json()["status"]) == (503, "initializing")
     assert "error" not in reply.json()
+
+
+async def test_the_reason_is_of_the_form_that_the_body_came_furthest_in(serve):
+    async with serve() as client:
+        reply = await client.post("/tei", content=b'{"inputs": [%s]}' % (b"1" * 5000))
+
+    assert "out of range" in reply.json()["error"]

@@ -11,6 +11,7 @@ import pytest
 
 from embedstack.catalog import find
 from embedstack.dialects import modelworker_batch
+from embedstack.engine import answers
 from embedstack.engine.engine import Engine
 from embedstack.engine.loaded import Loaded
 from embedstack.inputs.image import ImageInput
@@ -18,7 +19,6 @@ from embedstack.inputs.text import TextInput
 from embedstack.models.weights import open_weights
 from embedstack.modelspec import ModelSpec
 from embedstack.runtimes import Options, open_runtime
-from embedstack.server import asked
 from support.tiny import CASES, write
 from support.tiny_clip import DIM, png, write_clip
 
@@ -124,7 +124,7 @@ async def test_the_reply_to_a_mixed_batch_is_written_beside_the_loop_where_all_o
         return row.tolist()
 
     monkeypatch.setattr(modelworker_batch, "as_floats", written)
-    monkeypatch.setattr(asked, "BIG_BYTES", 250)  # more than one of the answers has
+    monkeypatch.setattr(answers, "BIG_BYTES", 250)  # more than one of the answers has
     async with serve(opening("clip", "tiny")) as client:
         await client.post("/embed/batch", json={"items": MIXED})
 

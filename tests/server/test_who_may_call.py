@@ -26,6 +26,7 @@ PROBES = [
     "/model-worker/health",
     "/ping",
     "/rag-stack/health",
+    "/runpod/ping",
     "/tei",
     "/tei/health",
     "/tei/ping",

@@ -13,11 +13,13 @@ DIALECTS: Mapping[str, str] = {
     "infinity": "embedstack.dialects.infinity:Infinity",
     "cohere": "embedstack.dialects.cohere:Cohere",
     "jina": "embedstack.dialects.jina:Jina",
+    "huggingface": "embedstack.dialects.huggingface:HuggingFace",
     "model-worker": "embedstack.dialects.modelworker:ModelWorker",
     "ml-service": "embedstack.dialects.mlservice:MlService",
     "rag-stack": "embedstack.dialects.ragstack:RagStack",
     "kriptik": "embedstack.dialects.kriptik:Kriptik",
     "kriptik-worker": "embedstack.dialects.kriptikworker:KriptikWorker",
+    "runpod": "embedstack.dialects.runpod:RunPod",
 }
 """In order of precedence: where two dialects have one path, the root serves the first one's."""
 

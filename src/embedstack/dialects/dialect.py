@@ -85,11 +85,23 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """What a reply says of who made it; empty where the server is not embedstack. A claim proves nothing."""
+
+    model: str = ""
+    space: str = ""
+    fingerprint: str = ""
+    truncated: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """What a client understood of a reply."""
 
     rows: Floats  # vectors (items, dim) or scores (items,), in the order of the request, all finite
     tokens: int = 0  # that the model read; 0 where the reply does not say
+    claim: Claim | None = None  # where the body says it; None: see the headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +204,12 @@ class Route(Generic[Body, Asked, Answer]):
     takes_query: bool = False  # whether `read` also takes a query string, for bodies that are empty
     refuses: bool = False  # whether `ask` always raises Unsupported: no model of any kind can give this yet
     takes_none: bool = False  # whether an empty list of items is answered; then `ask` gives None
+    keeps_order: bool = False  # scores stand in the order of the request, not the best first
+    show: Callable[[Body, Sequence[ModelSpec]], Wire] | None = None  # a reply of the models alone; `ask` gives None
+
+    def reply_to(self, body: Body, answer: Answer, models: Sequence[ModelSpec]) -> Wire:
+        """What `write` makes of the answer, or `show` of the models that are served."""
+        return self.write(body, answer) if self.show is None else self.show(body, models)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,7 +132,7 @@ class Infinity:
                 reply=InfinityEmbeddings,
                 example=EmbeddingsBody(input=["what is a cat?", "a cat is a small animal"]),
                 read=_read_embeddings,
-                ask=_ask_embeddings,
+                ask=ask_embeddings,
                 write=_write_embeddings,
                 carries=EMBED_CARRIES,
                 say=_say_embeddings,
@@ -210,7 +210,7 @@ def _read_embeddings(raw: bytes) -> EmbeddingsBody:
     return decode(_EMBEDDINGS, raw)
 
 
-def _ask_embeddings(body: EmbeddingsBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
+def ask_embeddings(body: EmbeddingsBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
     if body.modality == "audio":
         raise Unsupported(NO_AUDIO)
     inputs = [body.input] if isinstance(body.input, str) else body.input

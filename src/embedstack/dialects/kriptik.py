@@ -36,12 +36,15 @@ from embedstack.dialects.kriptik_shapes import (
 from embedstack.dialects.kriptik_similarity import ask_similarity, compared
 from embedstack.dialects.kriptik_status import KriptikHealth, StatsReply, show_health, show_stats
 from embedstack.dialects.kriptik_vectors import (
+    CARRIES,
     ask_batch,
     ask_estimate,
     ask_generate,
     batched,
     estimated,
     generated,
+    hear_generated,
+    say_generate,
 )
 from embedstack.dialects.wire import Misfit, TooManyItems, decode, dump, retry_after
 from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError, Overloaded
@@ -104,6 +107,10 @@ class Kriptik:
                 read=lambda raw: decode(_GENERATE, raw),
                 ask=ask_generate,
                 write=self._enveloped(generated),
+                carries=CARRIES,
+                say=say_generate,
+                hear=hear_generated,
+                overlooks_role=True,
                 fail=self._failing(GENERATE),
                 failure=KriptikFailure,
             ),

@@ -169,3 +169,19 @@ class KriptikFailure(msgspec.Struct, forbid_unknown_fields=True):
     error: str
     code: str
     timestamp: str | msgspec.UnsetType = msgspec.UNSET
+
+
+# ------------------------------------------------------------------------------------------------ what a client hears
+
+
+class HeardData(msgspec.Struct, rename="camel"):
+    """What a client needs of the data of a reply."""
+
+    embeddings: list[list[float]]
+    tokens_used: int | None = None
+
+
+class HeardGenerated(msgspec.Struct):
+    """What a client needs of a reply."""
+
+    data: HeardData

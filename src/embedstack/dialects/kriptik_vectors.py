@@ -4,13 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, chain, pairwise
 
+import msgspec
 import orjson
 
 from embedstack.dialects.credits import cost, shares
-from embedstack.dialects.dialect import Limits
-from embedstack.dialects.kriptik_shapes import BatchBody, EstimateBody, GenerateBody, Options, Quantization
+from embedstack.dialects.dialect import Field, Heard, Limits, Wire
+from embedstack.dialects.kriptik_shapes import (
+    BatchBody,
+    EmbeddingType,
+    EstimateBody,
+    GenerateBody,
+    HeardGenerated,
+    Options,
+    Quantization,
+)
 from embedstack.dialects.kriptik_status import PROVIDER
 from embedstack.dialects.pictures import pictures
+from embedstack.dialects.reply import must_carry, texts_of, understood, vectors
 from embedstack.dialects.wire import Misfit, TooManyItems, check_count, dump, milliseconds, model_for
 from embedstack.errors import Unsupported
 from embedstack.modelspec import ModelSpec
@@ -21,8 +31,13 @@ MAX_REQUESTS = 100  # in a batch; server/src/routes/embeddings.ts
 KINDS: Mapping[Quantization, VectorType] = {"float32": "float32", "int8": "int8", "binary": "ubinary"}
 """The original asks its provider for `ubinary` where `binary` is wanted; providers/voyage-code-provider.ts."""
 ONE_A_BATCH = {"model": "models", "dim": "dimensions", "caller": "projects"}
+CARRIES: frozenset[Field] = frozenset({"dim"})
+TYPES: Mapping[str, EmbeddingType] = {"intent": "intent", "code": "code", "error": "error", "reasoning": "reasoning"}
+"""Of texts; each chooses a model there."""
 
 Json = dict[str, object]
+
+_HEARD = msgspec.json.Decoder(HeardGenerated)
 
 
 def ask_generate(body: GenerateBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
@@ -151,3 +166,24 @@ def estimated(body: EstimateBody, answer: Tokenized) -> Json:
         "type": body.type,
         "inputCount": len(_texts(body)),
     }
+
+
+# ------------------------------------------------------------------------------------------------ the client's half
+
+
+def say_generate(request: Encode) -> GenerateBody:
+    """What a client says. A model that is called as a type is meant by that; others are named."""
+    must_carry(request, CARRIES, "kriptik")
+    kind = TYPES.get(request.model)
+    return GenerateBody(
+        content=texts_of(request),
+        type=kind or "intent",
+        options=None if request.dim is None else Options(dimensions=request.dim),
+        model=None if kind else request.model or None,
+    )
+
+
+def hear_generated(wire: Wire, request: Encode) -> Heard:
+    """The vectors of a reply, in the order of the request."""
+    data = understood(_HEARD, wire).data
+    return Heard(vectors(data.embeddings, len(request.items)), data.tokens_used or 0)

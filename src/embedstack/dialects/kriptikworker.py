@@ -12,7 +12,6 @@ weights of VL-JEPA were ever published. What answers is named in `model` and `en
 refused, for the original made its numbers up.
 """
 
-import uuid
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,10 +19,10 @@ import msgspec
 
 from embedstack.dialects.dialect import Info, Page, Route, Wire
 from embedstack.dialects.failure import CODES, failure
+from embedstack.dialects.jobs import JobFailure, completed, failed, made_by
 from embedstack.dialects.kriptikworker_shapes import (
     BgeBody,
     BgeInput,
-    JobFailure,
     JobReply,
     SiglipBody,
     SiglipInput,
@@ -33,7 +32,7 @@ from embedstack.dialects.kriptikworker_shapes import (
 from embedstack.dialects.kriptikworker_text import ask_bge, bge_output
 from embedstack.dialects.kriptikworker_vision import ask_siglip, ask_vision, siglip_output, vision_output
 from embedstack.dialects.pictures import DARK
-from embedstack.dialects.wire import decode, dump, retry_after
+from embedstack.dialects.wire import decode
 from embedstack.errors import EmbedstackError, UnknownModel
 from embedstack.types import Encoded
 
@@ -95,8 +94,7 @@ class KriptikWorker:
 
     def fail(self, error: EmbedstackError) -> Wire:
         """As a job that failed, with the status that says whose fault it is."""
-        body: Json = {"status": "FAILED", "error": error.message, "code": error.code}
-        return Wire(error.status, dump(body), retry_after(error))
+        return failed(error)
 
     def hear_failure(self, wire: Wire) -> EmbedstackError:
         """By the code, else by the status."""
@@ -105,21 +103,14 @@ class KriptikWorker:
 
 def _done(output: Callable[[Body, Encoded], Json]) -> Callable[[Body, Encoded], Wire]:
     def write(body: Body, answer: Encoded) -> Wire:
-        says = {
-            "id": f"sync-{uuid.uuid4()}",
-            "status": "COMPLETED",
-            "delayTime": round(answer.usage.wait_s * 1000),
-            "executionTime": round(answer.usage.run_s * 1000),
-            "output": {**output(body, answer), **_identity(answer)},
-        }
-        return Wire(200, dump(says))
+        return completed({**output(body, answer), **about(answer)}, answer)
 
     return write
 
 
-def _identity(answer: Encoded) -> Json:
-    """A job's reply has no headers that reach its client."""
-    says: Json = {"model": answer.spec.name, "space": answer.spec.space, "fingerprint": answer.fingerprint}
+def about(answer: Encoded) -> Json:
+    """Who made an output, and of what kind its vectors are."""
+    says = made_by(answer)
     width = answer.spec.dim if answer.dense is None else answer.dense.shape[1]
     has_vectors = answer.dense is not None or answer.multi is not None
     return {**says, "dimensions": width, "normalized": True} if has_vectors else says

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from embedstack.dialects.jobs import JobDone
 from embedstack.dialects.wire import Count, Name
 
 Texts: TypeAlias = str | list[str]
@@ -127,19 +128,7 @@ class Result(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, omit_defa
     segments: list[Frames] | None = None
 
 
-class JobReply(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+class JobReply(JobDone, forbid_unknown_fields=True, rename="camel"):
     """A job that is done, as RunPod's `/runsync` tells of it."""
 
-    id: str
-    status: Literal["COMPLETED"]
-    delay_time: int
-    execution_time: int
     output: Result
-
-
-class JobFailure(msgspec.Struct, forbid_unknown_fields=True):
-    """A job that failed."""
-
-    status: Literal["FAILED"]
-    error: str
-    code: str

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from embedstack.dialects.dialect import Limits
-from embedstack.dialects.kriptikworker_shapes import BgeBody, BgeInput, Texts
+from embedstack.dialects.kriptikworker_shapes import BgeBody, BgeInput, BgeOptions, Texts
 from embedstack.dialects.wire import Misfit, as_floats, check_count, model_for
 from embedstack.modelspec import ModelSpec, Output
 from embedstack.types import Encode, Encoded, Text
@@ -16,6 +16,22 @@ Json = dict[str, object]
 def ask_bge(body: BgeBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
     texts, options = texts_of(body.input), body.input.options
     check_count(len(texts), limits, "input.texts")
+    return Encode(
+        model=text_model(body.input.model, limits, models),
+        items=tuple(Text(text) for text in texts),
+        outputs=outputs_of(options),
+        max_tokens=options.max_length,
+        normalize=True,
+        truncate=limits.truncate,
+    )
+
+
+def outputs_of(options: BgeOptions) -> frozenset[Output]:
+    """Which vectors are asked for.
+
+    Raises:
+        Misfit: none.
+    """
     flags: dict[Output, bool] = {
         "dense": options.return_dense,
         "sparse": options.return_sparse,
@@ -23,14 +39,7 @@ def ask_bge(body: BgeBody, limits: Limits, models: Sequence[ModelSpec]) -> Encod
     }
     if not any(flags.values()):
         raise Misfit("input.options asks for no vectors; set return_dense, return_sparse or return_colbert", "options")
-    return Encode(
-        model=text_model(body.input.model, limits, models),
-        items=tuple(Text(text) for text in texts),
-        outputs=frozenset(name for name, wanted in flags.items() if wanted),
-        max_tokens=options.max_length,
-        normalize=True,
-        truncate=limits.truncate,
-    )
+    return frozenset(name for name, wanted in flags.items() if wanted)
 
 
 def text_model(named: str | None, limits: Limits, models: Sequence[ModelSpec]) -> str:
@@ -68,6 +77,12 @@ def bge_output(body: BgeBody, answer: Encoded) -> Json:
     if body.input.input is not None:  # its own provider reads these, as of OpenAI
         output["data"] = [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)]
         output["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return output | heads(answer)
+
+
+def heads(answer: Encoded) -> Json:
+    """The vectors beside the dense ones, where there are any."""
+    output: Json = {}
     if answer.sparse is not None:
         output["sparse_embeddings"] = [
             {str(token): weight for token, weight in zip(one.ids.tolist(), one.weights.tolist(), strict=True)}

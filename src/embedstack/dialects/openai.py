@@ -196,20 +196,29 @@ def _say(request: Encode) -> EmbeddingsBody:
 
 def _models(status: Status, _: str) -> Wire:
     must_be_ready(status)
-    return Wire(200, dump({"object": "list", "data": [_row(spec, status) for spec in status.models]}))
+    return Wire(200, dump(models_body(status.models, int(status.started))))
 
 
 def _model(status: Status, wanted: str) -> Wire:
-    return Wire(200, dump(_row(the_model(status, wanted), status)))
+    return Wire(200, dump(_row(the_model(status, wanted), int(status.started))))
 
 
-def _row(spec: ModelSpec, status: Status) -> dict[str, object]:
+def models_body(models: Sequence[ModelSpec], created: int) -> dict[str, object]:
+    """The page of all models, as plain data.
+
+    Args:
+        created: seconds since 1970; the originals' clients look for it.
+    """
+    return {"object": "list", "data": [_row(spec, created) for spec in models]}
+
+
+def _row(spec: ModelSpec, created: int) -> dict[str, object]:
     owner, slash, _ = spec.name.partition("/")
     owned_by = owner if slash and owner else "embedstack"
     return {
         "id": spec.name,
         "object": "model",
-        "created": int(status.started),
+        "created": created,
         "owned_by": owned_by,
         "max_model_len": spec.max_tokens,
     }

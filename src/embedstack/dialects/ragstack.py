@@ -14,10 +14,10 @@ from typing import Literal
 import msgspec
 
 from embedstack.dialects.arrays import SparseValue, hear_ranks, sparse_rows
-from embedstack.dialects.dialect import Field, Info, Limits, Page, Route, Status, Wire
+from embedstack.dialects.dialect import Field, Heard, Info, Limits, Page, Route, Status, Wire
 from embedstack.dialects.failure import CODES, failure
 from embedstack.dialects.openai_shape import SHAPE, EmbeddingsReply, embeddings, hear_embeddings
-from embedstack.dialects.ranking import sigmoid
+from embedstack.dialects.ranking import hear_results, sigmoid
 from embedstack.dialects.reply import must_carry, one_query, texts_of
 from embedstack.dialects.wire import Count, Name, check_count, decode, dump, model_for, retry_after
 from embedstack.errors import EmbedstackError, UnknownModel, Unsupported
@@ -113,7 +113,7 @@ class RagStack:
                 write=_write_rerank,
                 carries=CARRIES,
                 say=_say_rerank,
-                hear=hear_ranks,
+                hear=_hear_rerank,
             ),
             Route(
                 path="/embed_sparse",
@@ -211,6 +211,11 @@ def _say_rerank(request: Score) -> DocumentsBody:
         documents=[pair.document for pair in request.items],
         model=request.model or None,
     )
+
+
+def _hear_rerank(wire: Wire, request: Score) -> Heard:
+    """A bare array; or an object, as Infinity sends it, which is the plan's own local server."""
+    return hear_results(wire, request) if wire.body.lstrip().startswith(b"{") else hear_ranks(wire, request)
 
 
 def _health(status: Status, _: str) -> Wire:

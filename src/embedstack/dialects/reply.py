@@ -4,14 +4,13 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 from urllib.parse import unquote
 
 import msgspec
 import numpy as np
 
-from embedstack.dialects.dialect import Field, Wire
+from embedstack.dialects.dialect import Claim, Field, Wire
 from embedstack.dialects.wire import shortened
 from embedstack.errors import BadRequest, Unsupported, Upstream
 from embedstack.types import DENSE, Encode, Floats, Score, Text, Tokens
@@ -28,19 +27,9 @@ DEFAULTS: Mapping[Field, object] = {
     "late_chunking": False,
 }
 DIGEST = re.compile(r"[0-9a-f]{32}")
+Packed = Literal["<f4", "<f2"]
 
 Shape = TypeVar("Shape")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What the headers of a reply say of who made it; empty where the server is not embedstack."""
-
-    model: str = ""
-    space: str = ""
-    fingerprint: str = ""
-    truncated: int = 0
-    dropped: int = 0
 
 
 # ------------------------------------------------------------------------------------------------ what is said
@@ -129,15 +118,17 @@ def in_order(numbers: Sequence[int], count: int) -> list[int]:
     return sorted(range(count), key=numbers.__getitem__)
 
 
-def vectors(rows: Sequence[Sequence[float] | str], count: int) -> Floats:
-    """Numbers, or base64 of little-endian float32, as (count, dim).
+def vectors(rows: Sequence[Sequence[float] | str], count: int, packed: Packed = "<f4") -> Floats:
+    """Numbers, or base64 of little-endian floats, as (count, dim).
 
+    Args:
+        packed: the type of the numbers in base64.
     Raises:
         Upstream: there are more or fewer, they differ in width, or a number is not finite.
     """
     if len(rows) != count:
         raise Upstream(f"the reply has {len(rows)} vectors, and {count} texts were sent")
-    plain = [_unpacked(row) if isinstance(row, str) else row for row in rows]
+    plain = [_unpacked(row, packed) if isinstance(row, str) else row for row in rows]
     widths = sorted({len(row) for row in plain})
     if len(widths) != 1 or not widths[0]:
         raise Upstream(f"the vectors of the reply are {', '.join(map(str, widths))} numbers wide; all must be alike")
@@ -149,11 +140,11 @@ def scores(values: Sequence[float]) -> Floats:
     return _finite(values, "scores")
 
 
-def _unpacked(text: str) -> Floats:
+def _unpacked(text: str, packed: Packed) -> Floats:
     try:
-        return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+        return np.frombuffer(base64.b64decode(text, validate=True), packed).astype(np.float32, copy=False)
     except (binascii.Error, ValueError) as error:
-        raise Upstream(f"a vector of the reply is not base64 of float32 ({error})") from error
+        raise Upstream(f"a vector of the reply is not base64 of floats ({error})") from error
 
 
 def _finite(values: Sequence[Sequence[float] | Floats] | Sequence[float], what: str) -> Floats:

@@ -56,6 +56,10 @@ class TooManyItems(Misfit):
     """More items than one request may hold."""
 
 
+class OtherShape(Misfit):
+    """The body is for another route of the dialect at the same path, which takes it or says what is wrong."""
+
+
 class BodyTooLong(TooLong):
     """The body is over the limit; it was not read to its end."""
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from embedstack.dialects import open_dialect
+from embedstack.dialects.places import Serving
 from embedstack.dialects.wire import Name, decode
 from embedstack.engine.need import MB
 from embedstack.engine.pool import Pool
@@ -20,7 +21,6 @@ from embedstack.errors import BadRequest, EmbedstackError, LoadFailed, RuntimeFa
 from embedstack.server.front import Front
 from embedstack.server.guard import read_body
 from embedstack.server.logs import log, quoted
-from embedstack.server.table import Serving
 
 MAX_BODY_BYTES = 4096  # a name and a word
 ADMIN = "admin"  # what stands for the dialect in logs and metrics

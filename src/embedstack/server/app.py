@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from embedstack.dialects import open_dialects
 from embedstack.dialects.dialect import Page
+from embedstack.dialects.places import Place
 from embedstack.server.admin import admin_routes
 from embedstack.server.asked import Asked
 from embedstack.server.cors import cors
@@ -24,7 +25,7 @@ from embedstack.server.merged import shown
 from embedstack.server.metrics import ELSEWHERE
 from embedstack.server.opening import Check, OpenEncoder, Opening, Settled, unproven
 from embedstack.server.pages import own_pages
-from embedstack.server.table import Place, dialect_at, methods_at, no_route, places, wrong_method
+from embedstack.server.table import dialect_at, methods_at, no_route, places, wrong_method
 from embedstack.settings import Settings
 from embedstack.types import Encoder
 

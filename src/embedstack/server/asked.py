@@ -1,37 +1,28 @@
 """One POST: bytes become a request, its answer becomes bytes, in the words of the dialect that it was for."""
 
 import asyncio
-import re
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from traceback import clear_frames
-from typing import TypeVar
 
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
-from embedstack.dialects.dialect import AnyRoute, Page, Wire
+from embedstack.dialects.choosing import chosen, widened
+from embedstack.dialects.dialect import Page, Wire
+from embedstack.dialects.places import Place, Serving
 from embedstack.dialects.wire import identities, identity
-from embedstack.engine.naming import pick
-from embedstack.engine.reading import within
-from embedstack.errors import BadRequest, NotReady
-from embedstack.modelspec import ModelSpec
+from embedstack.engine.answers import answers_of, aside, images_in, size_of
+from embedstack.errors import NotReady
 from embedstack.server.front import Front, peer_of
 from embedstack.server.guard import caller_by_head, check_terms, read_body, send_wire, unless_hung_up, with_terms
-from embedstack.server.merged import chosen, widened
 from embedstack.server.metrics import Meter
-from embedstack.server.table import Place, Serving
 from embedstack.server.tracing import Finished
 from embedstack.server.usage import total
-from embedstack.types import Answer, Decoded, Encode, Encoded, Encoder, Image, Link, Request, Tokenized, answered
+from embedstack.types import Answer, Decoded, Encoder, Request, Tokenized
 
-BIG_BYTES = 256 * 1024  # about a millisecond of JSON; above it the loop stays free for others
 NO_BODY = (b"", b"null", b"{}")
-PIECE_BYTES = 64  # of JSON for one token
-ITEM = re.compile(r"^(text|image|item) (\d+)\b")  # how a message that is about one item begins
-Given = TypeVar("Given")
 
 
 class Turn:
@@ -100,7 +91,7 @@ class Asked:
         models = encoder.models()
         route = turn.serving.what
         assert not isinstance(route, Page)
-        request = await _aside(size_bytes, lambda: route.ask(body, self._front.limits, models))
+        request = await aside(size_bytes, lambda: route.ask(body, self._front.limits, models))
         meter = self._front.metrics.meter(self._place.path, turn.serving.dialect.name)
         meter.read.add(time.perf_counter() - began)
         given: Answer | tuple[Answer, ...] | None = None
@@ -113,15 +104,18 @@ class Asked:
                 for one in (request if isinstance(request, tuple) else (request,))
             ]
             turn.caller = asked[0].caller
-            works = [
-                partial(self._answered, encoder, one, _places(route, body, number) if len(asked) > 1 else None)
-                for number, one in enumerate(asked)
-            ]
-            turn.answers = await unless_hung_up(_all(works), receive)
+            work = answers_of(
+                encoder,
+                asked,
+                links=front.links,
+                find=front.opening.find,
+                places=lambda number: route.places(body, number) if route.places is not None else None,
+            )
+            turn.answers = await unless_hung_up(work, receive)
             self._book(turn.caller, asked, turn.answers, meter)
             given = turn.answers if isinstance(request, tuple) else turn.answers[0]
         began = time.perf_counter()
-        wire = await _aside(sum(map(_size, turn.answers)), lambda: route.write(body, given))
+        wire = await aside(sum(map(size_of, turn.answers)), lambda: route.reply_to(body, given, models))
         wire = widened(wire, turn.serving, self._place.servings, next(iter(turn.answers), None))
         meter.write.add(time.perf_counter() - began)
         if given is None:
@@ -135,7 +129,7 @@ class Asked:
         if self._takes_query and raw in NO_BODY:
             raw = scope["query_string"]
         models, find = encoder.models(), self._front.opening.find
-        turn.serving, body = await _aside(len(raw), lambda: chosen(self._place.servings, raw, models, find))
+        turn.serving, body = await aside(len(raw), lambda: chosen(self._place.servings, raw, models, find))
         return body, len(raw)
 
     def _book(self, caller: str, requests: Sequence[Request], answers: Sequence[Answer], meter: Meter) -> None:
@@ -144,80 +138,4 @@ class Asked:
         has_run = not any(isinstance(answer, Tokenized | Decoded) for answer in answers)
         meter.count(usage, has_run=has_run)
         usage = usage if has_run else replace(usage, tokens=0)
-        self._front.totals.answered(caller, usage, images=sum(map(_images, requests)))
-
-    async def _answered(self, encoder: Encoder, request: Request, places: Sequence[int] | None) -> Answer:
-        try:
-            return await (self._computed(encoder, request) if _images(request) else answered(encoder, request))
-        except BadRequest as error:
-            if places is not None:
-                error.args = (_placed(error.message, places), *error.args[1:])
-            raise
-
-    async def _computed(self, encoder: Encoder, request: Request) -> Answer:
-        """The answer for images, links to them followed before, for which the deadline holds as well."""
-        assert isinstance(request, Encode)
-        spec = self._meant(encoder, request)
-        request = await within(request.deadline, self._front.links.resolved(request, spec))
-        return await answered(encoder, request)
-
-    def _meant(self, encoder: Encoder, request: Encode) -> ModelSpec | None:
-        """The model that will answer; where there are links it is known before one is followed.
-
-        Raises:
-            UnknownModel, Unsupported: see `pick`.
-        """
-        found = self._front.opening.find(request.model)
-        if not any(isinstance(item, Link) for item in request.items):
-            return found
-        specs = {spec.name: spec for spec in encoder.models()}
-        names = {name: name for name in specs}
-        if found is not None:
-            specs[found.name] = found
-            names[request.model] = found.name
-        return pick(request.model, "embed", specs, names, "image")
-
-
-async def _all(works: Sequence[Callable[[], Coroutine[object, object, Answer]]]) -> tuple[Answer, ...]:
-    """At once; when one fails, the others are given up."""
-    if len(works) == 1:
-        return (await works[0](),)
-    tasks = [asyncio.ensure_future(work()) for work in works]
-    try:
-        return tuple(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-def _places(route: AnyRoute, body: Struct, number: int) -> Sequence[int] | None:
-    """Where the items of one of several requests stand in the body, if the dialect says it."""
-    return route.places(body, number) if route.places is not None else None
-
-
-def _placed(message: str, places: Sequence[int]) -> str:
-    """The message with the caller's number of the item that it begins with."""
-    return ITEM.sub(lambda found: f"{found[1]} {places[int(found[2])]}", message)
-
-
-def _images(request: Request) -> int:
-    """How many of its items are pictures, or links to them."""
-    return sum(isinstance(item, Image | Link) for item in request.items) if isinstance(request, Encode) else 0
-
-
-def _size(answer: Answer) -> int:
-    """About how many bytes the reply will have, where they can be many."""
-    match answer:
-        case Encoded():
-            dense = () if answer.dense is None else (answer.dense,)
-            sparse = (one.weights for one in answer.sparse or ())
-            return sum(array.nbytes for array in (*dense, *(answer.multi or ()), *sparse))
-        case Tokenized():
-            return PIECE_BYTES * sum(len(pieces) for pieces in answer.items)
-        case _:
-            return 0
-
-
-async def _aside(size_bytes: int, work: Callable[[], Given]) -> Given:
-    """Do big work in a thread, small work here."""
-    return await asyncio.to_thread(work) if size_bytes > BIG_BYTES else work()
+        self._front.totals.answered(caller, usage, images=sum(map(images_in, requests)))

@@ -8,16 +8,16 @@ from starlette.types import Scope
 
 from embedstack import __version__
 from embedstack.dialects.dialect import AnyRoute, Limits, Page, Status, Wire
+from embedstack.dialects.places import Serving
 from embedstack.dialects.wire import BodyTooSlow
+from embedstack.engine.links import Links
 from embedstack.errors import EmbedstackError, Forbidden, RuntimeFailed, Unauthorized
 from embedstack.server.batches import Batches
 from embedstack.server.guard import HungUp, caller_by_head
 from embedstack.server.keys import Keys, Refusals, challenge
-from embedstack.server.links import Links
 from embedstack.server.logs import log, quoted, trace, word
 from embedstack.server.metrics import Metrics
 from embedstack.server.opening import Opening
-from embedstack.server.table import Serving
 from embedstack.server.tracing import Record, recorder
 from embedstack.server.usage import UsageTotals
 from embedstack.settings import Settings

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from embedstack import __version__
+from embedstack.dialects.choosing import alike
 from embedstack.dialects.dialect import AnyRoute, Page
+from embedstack.dialects.places import Place, Serving
 from embedstack.server.headers import ASK, HEADERS, KEYS, TEXT, of_answer, of_every_reply, of_failure
-from embedstack.server.merged import alike
 from embedstack.server.own import OWN, own_operation
 from embedstack.server.statuses import failure_type, failures
-from embedstack.server.table import Place, Serving
 
 Json = dict[str, object]
 ABOUT = (
@@ -192,8 +192,6 @@ def _parameter(name: str, text: str, schema: Json, where: str) -> Json:
 
 def example(route: AnyRoute) -> Json:
     """The route's example without the fields that it leaves at their default."""
-    fields = msgspec.structs.fields(route.body)
-    values = {field.encode_name: msgspec.to_builtins(getattr(route.example, field.name)) for field in fields}
-    return {
-        field.encode_name: values[field.encode_name] for field in fields if values[field.encode_name] != field.default
-    }
+    values = json.loads(msgspec.json.encode(route.example))
+    fields = {field.encode_name: field.default for field in msgspec.structs.fields(route.body)}
+    return {name: values[name] for name, default in fields.items() if name in values and values[name] != default}

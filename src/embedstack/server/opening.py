@@ -17,7 +17,7 @@ from embedstack.proof.startup import Proof
 from embedstack.server.logs import log, quoted, trace
 from embedstack.server.readiness import readiness
 from embedstack.types import Encoder
-from embedstack.watching import Load, ShowsLoad
+from embedstack.watching import LivesElsewhere, Load, ShowsLoad
 
 OpenEncoder = Callable[[], Encoder]
 Settled = Callable[[EmbedstackError | None], None]
@@ -126,8 +126,8 @@ class Opening:
 
     @property
     def proof(self) -> Proof:
-        """What the check said; of a pool, which checks each model at its load, what holds now."""
-        return self._encoder.proof if isinstance(self._encoder, Pool) else self._proof
+        """What the check said; what holds now of a pool, which checks at each load, and of models elsewhere."""
+        return self._encoder.proof if isinstance(self._encoder, Pool | LivesElsewhere) else self._proof
 
     @property
     def pool(self) -> Pool | None:
@@ -160,11 +160,14 @@ class Opening:
         models = self._encoder.models() if self._encoder else ()
         standing = self.pool.states() if self.pool else None
         state, reason = readiness(self.state, self.reason, standing)
+        down = self._down() if state == "ready" else {}
+        if down:
+            state, reason = "failed", "; ".join(down.values())
         states: Mapping[str, Standing] = {model.name: model.state for model in standing or ()}
         return Status(
             state=state,
             reason=reason,
-            states=states or {spec.name: "loaded" for spec in models},
+            states=states or {spec.name: "failed" if spec.name in down else "loaded" for spec in models},
             models=models,
             find=self.find,
             started=self._started,
@@ -172,6 +175,9 @@ class Opening:
             memory=memory(),
             load=self._encoder.load() if isinstance(self._encoder, ShowsLoad) else Load(),
         )
+
+    def _down(self) -> Mapping[str, str]:
+        return self._encoder.down() if isinstance(self._encoder, LivesElsewhere) else {}
 
     async def close(self) -> None:
         """Close the encoder if it can be closed; it may be async or not."""

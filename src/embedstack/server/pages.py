@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from embedstack import __version__
 from embedstack.dialects.dialect import Status
+from embedstack.dialects.places import Place
 from embedstack.dialects.wire import retry_after
 from embedstack.errors import NotReady, Unauthorized
 from embedstack.server.admin import standing
@@ -17,7 +18,6 @@ from embedstack.server.front import Front
 from embedstack.server.openapi import describe
 from embedstack.server.playground import playground
 from embedstack.server.readiness import note
-from embedstack.server.table import Place
 
 
 def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:

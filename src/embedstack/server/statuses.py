@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from embedstack.dialects.dialect import Page
+from embedstack.dialects.places import Serving
 from embedstack.dialects.wire import BodyTooLong, BodyTooSlow, EmptyList, Misfit, PackedBody, TooManyItems
 from embedstack.errors import (
     BadRequest,
@@ -18,7 +19,6 @@ from embedstack.errors import (
     UnknownModel,
     Unsupported,
 )
-from embedstack.server.table import Serving
 
 Why = tuple[type[EmbedstackError], str]
 

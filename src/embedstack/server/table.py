@@ -1,69 +1,18 @@
-"""Dialects become one table of paths: each dialect under its prefix, and all at the root by precedence."""
+"""The dialects' table of paths with the server's own pages beside it, and what to say of a path that is not served."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 
-from embedstack.dialects.dialect import AnyRoute, Dialect, Page
+from embedstack.dialects.dialect import Dialect
+from embedstack.dialects.places import Place, places_of
 from embedstack.dialects.wire import NoRoute, WrongMethod, shortened
 
 OWN_PAGES = ("/", "/docs", "/livez", "/metrics", "/openapi.json", "/ready")
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What one dialect has at a path."""
-
-    dialect: Dialect
-    what: AnyRoute | Page
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One path of the server and what stands there, in order of precedence."""
-
-    path: str
-    servings: tuple[Serving, ...]
-
-    @property
-    def first(self) -> Serving:
-        """What answers unless a body fits another alone."""
-        return self.servings[0]
-
-    @property
-    def method(self) -> str:
-        """How it is called."""
-        return "GET" if isinstance(self.first.what, Page) else "POST"
-
-
 def places(dialects: Sequence[Dialect]) -> tuple[Place, ...]:
-    """Root paths first, in the dialects' order of precedence; then the prefixed ones."""
-    root = [one for dialect in dialects for one in _servings(dialect)]
-    own = {("GET", path) for path in OWN_PAGES}
-    at_root = [(one.what.path, one) for one in root if (_method(one), one.what.path) not in own]
-    prefixed = [(_joined(one.dialect.prefix, one.what.path), one) for one in root]
-    return (*_gathered(at_root), *_gathered(prefixed))
-
-
-def _servings(dialect: Dialect) -> Iterable[Serving]:
-    yield from (Serving(dialect, route) for route in dialect.routes)
-    yield from (Serving(dialect, page) for page in dialect.pages)
-
-
-def _method(serving: Serving) -> str:
-    return "GET" if isinstance(serving.what, Page) else "POST"
-
-
-def _joined(prefix: str, path: str) -> str:
-    return prefix if path == "/" else prefix + path
-
-
-def _gathered(found: Iterable[tuple[str, Serving]]) -> Iterable[Place]:
-    """One place for each path and method."""
-    gathered: dict[tuple[str, str], list[Serving]] = {}
-    for path, serving in found:
-        gathered.setdefault((_method(serving), path), []).append(serving)
-    return (Place(path, tuple(servings)) for (_, path), servings in gathered.items())
+    """All paths of the dialects, but for what would stand in the place of the server's own pages."""
+    return places_of(dialects, {("GET", path) for path in OWN_PAGES})
 
 
 def dialect_at(path: str, table: Sequence[Place]) -> Dialect:

@@ -21,7 +21,7 @@ def reply_faults(route: AnyRoute, body: object, answer: Answer, wire: Wire) -> I
         case Encoded():
             yield from _encoded_faults(reply, answer, has_client=route.say is not None)
         case Scored():
-            yield from _score_faults(reply, answer)
+            yield from _score_faults(reply, answer, is_ranked=not route.keeps_order)
         case Classified():
             yield from _label_faults(reply, answer)
         case Decoded():
@@ -96,7 +96,7 @@ def _sparse_faults(reply: object, sparse: Sequence[Sparse]) -> Iterator[str]:
 # ------------------------------------------------------------------------------------------------ scores
 
 
-def _score_faults(reply: object, answer: Scored) -> Iterator[str]:
+def _score_faults(reply: object, answer: Scored, *, is_ranked: bool) -> Iterator[str]:
     """Beside `index: i` stands the score of text i, or its sigmoid where the dialect's original has that.
 
     Scores without an index stand in the order of the texts.
@@ -109,7 +109,7 @@ def _score_faults(reply: object, answer: Scored) -> Iterator[str]:
     found = np.array([score for _, score in rows], np.float32)
     if not _are_these(found, answer.scores[numbers]):
         yield "a score does not stand beside the number of its text"
-    if _indexed(reply) and (np.diff(found) > 0).any():
+    if is_ranked and _indexed(reply) and (np.diff(found) > 0).any():
         yield "the scores are not ordered, best first"
 
 

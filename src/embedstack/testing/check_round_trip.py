@@ -121,15 +121,15 @@ def _kept_faults(route: AnyRoute, request: Request, limits: Limits) -> Iterator[
     expected = _rows(_answer(request))
     assert route.hear is not None
     try:
-        heard = route.hear(reply, request).rows
+        found = route.hear(reply, request)
     except Upstream as error:
         yield f"the reply cannot be heard: {error.message}"
         return
-    if heard.shape != expected.shape or not np.allclose(heard, expected, rtol=1e-6, atol=0):
+    if found.rows.shape != expected.shape or not np.allclose(found.rows, expected, rtol=1e-6, atol=0):
         yield "what a client hears is not what was asked for"
-    claim = claimed({**reply.headers, **identity(answer)})
+    claim = found.claim or claimed({**reply.headers, **identity(answer)})
     if (claim.model, claim.space, claim.fingerprint) != (answer.spec.name, answer.spec.space, answer.fingerprint):
-        yield "the identity in the headers is not the answer's"
+        yield "the identity that is heard is not the answer's"
 
 
 def _reply(route: AnyRoute, request: Request, limits: Limits) -> tuple[Wire, Given]:

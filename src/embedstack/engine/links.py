@@ -8,7 +8,6 @@ from typing import Protocol
 from embedstack.errors import BadRequest, Forbidden, TooLong, Unsupported
 from embedstack.inputs.picture import check_picture
 from embedstack.modelspec import ModelSpec
-from embedstack.settings import Settings
 from embedstack.types import Encode, Image, Item, Link
 
 MEGABYTE = 1024 * 1024
@@ -17,6 +16,22 @@ AT_ONCE = 32  # links of all callers together that are followed at a time
 AT_ONCE_HERE = 8  # of one request, so that no caller takes all
 MAX_LINKS = 256  # of one request; what it may hold of bytes is 32 MB by default, so of 128 kB each
 WHOLE_S = 60.0  # for all links of a request: the slowest that one may be is 10 s
+
+
+class Allowed(Protocol):
+    """What of the settings decides about links and images; see there."""
+
+    @property
+    def image_links(self) -> bool: ...
+
+    @property
+    def max_image_mb(self) -> int: ...
+
+    @property
+    def max_image_pixels(self) -> int: ...
+
+    @property
+    def max_body_mb(self) -> int: ...
 
 
 class Fetch(Protocol):
@@ -40,7 +55,7 @@ class Links:
         whole_s: for all links of a request.
     """
 
-    def __init__(self, settings: Settings, fetch: Fetch = fetched, *, whole_s: float = WHOLE_S) -> None:
+    def __init__(self, settings: Allowed, fetch: Fetch = fetched, *, whole_s: float = WHOLE_S) -> None:
         self._whole_s = whole_s
         self._are_followed = settings.image_links
         self._max_bytes = settings.max_image_mb * MEGABYTE

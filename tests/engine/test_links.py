@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from embedstack.engine import links
+from embedstack.engine.links import AT_ONCE_HERE, MAX_LINKS, Links
 from embedstack.errors import BadRequest, Forbidden, TooLong, Unsupported
-from embedstack.server import links
-from embedstack.server.links import AT_ONCE_HERE, MAX_LINKS, Links
 from embedstack.settings import Settings
 from embedstack.testing.fake import hash_spec
 from embedstack.types import Encode, Image, Link, Text
@@ -17,6 +17,11 @@ pytestmark = pytest.mark.anyio
 ON = Settings(image_links=True)
 CAT = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x02\0\0\0\x03\x08\0\0\0\0"
 HUGE = CAT[:16] + b"\0\0\x75\x30\0\0\x75\x30\x08\0\0\0\0"  # 30,000 x 30,000
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 class Web:
