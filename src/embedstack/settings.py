@@ -20,7 +20,9 @@ from embedstack.modelspec import Truncate
 
 PREFIX = "EMBEDSTACK_"
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
-NOT_OURS = frozenset({"EMBEDSTACK_TEST_DATA", "EMBEDSTACK_CLIENTS", "EMBEDSTACK_RECORD"})  # the tests' own
+TESTS_OWN = frozenset({"EMBEDSTACK_TEST_DATA", "EMBEDSTACK_CLIENTS", "EMBEDSTACK_RECORD"})
+CLIENTS_OWN = frozenset({"EMBEDSTACK_CLIENT_KEY"})  # what this package sends to its own servers
+NOT_OURS = TESTS_OWN | CLIENTS_OWN
 KEY_SOURCES = ("api_keys", "api_keys_file")
 WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
@@ -92,6 +94,12 @@ class Settings:
     )
     lazy: bool = knob(False, "load a model at its first request and not at the start")
     idle_unload_s: int = knob(0, "unload a model that nobody used for so long; 0 keeps it")
+    jobs_at_once: int = knob(
+        64,
+        "jobs that a worker has in hand at a time; their texts run in common batches",
+        least=1,
+        env="RUNPOD_MAX_CONCURRENCY",
+    )
     dialect: str = knob(
         "", "dialects whose paths win at the root, the first one first; the others follow as documented"
     )
@@ -187,6 +195,19 @@ PROFILES: Mapping[str, Profile] = {
         "model-worker",
         "IMAGE_MODEL_NAME is served beside TEXT_MODEL_NAME; for texts alone name one model in EMBEDSTACK_MODELS",
     ),
+    # https://docs.runpod.io/serverless/load-balancing/overview
+    "runpod": Profile(
+        (Foreign("PORT", "80", "port", is_count=True), Foreign("HOST", "0.0.0.0", "host")),  # noqa: S104
+        "runpod",
+        "for endpoints that balance load: /ping answers 204 while the model loads and 200 when it is ready; the "
+        "endpoint must have PORT among its ports",
+    ),
+    # as the SDK serves over HTTP, but at addresses that a container can publish
+    "runpod-local": Profile(
+        (Foreign("PORT", "8000", "port", is_count=True), Foreign("HOST", "0.0.0.0", "host")),  # noqa: S104
+        "runpod",
+        "jobs are answered at once, by POST / and POST /runsync",
+    ),
 }
 
 
@@ -233,6 +254,15 @@ def named_variable(name: str) -> str:
     if not os.environ.get(name):
         raise ConfigError(f"the environment variable {name!r} is not set; set it, or name another one")
     return os.environ[name]
+
+
+def environment(env_file: Path | None = None) -> Mapping[str, str]:
+    """All variables, also those of other applications; the process's beat the file's.
+
+    Args:
+        env_file: as for `read_settings`.
+    """
+    return {**_read_file(env_file), **os.environ}
 
 
 def environment_names(row: "Field[Any]") -> tuple[str, ...]:

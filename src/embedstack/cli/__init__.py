@@ -15,6 +15,8 @@ COMMANDS = {
     "models": "embedstack.cli.models:models",
     "doctor": "embedstack.cli.doctor:doctor",
     "bench": "embedstack.cli.bench:bench",
+    "worker": "embedstack.cli.worker:worker",
+    "emulate": "embedstack.cli.emulate:emulate",
 }
 
 

@@ -1,0 +1,1 @@
+"""Models behind a platform that hands out jobs: a job is answered as a request over HTTP would be."""

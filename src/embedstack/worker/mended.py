@@ -1,0 +1,192 @@
+"""RunPod's SDK, if it is the one that was tested -> the same, but no result is lost and its end comes at once.
+
+A result is sent once by the SDK, again only after a status of 500 and more, and else lost in silence: the job hangs
+until its time is over. And after SIGTERM the SDK asks for jobs for up to 90 s more, and loses those that it gets.
+https://github.com/runpod/runpod-python/blob/1.12.0/runpod/serverless/modules/rp_http.py and rp_scale.py
+"""
+
+import asyncio
+import io
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from types import FrameType
+from typing import Any, TypeAlias
+
+import orjson
+
+from embedstack.worker.known import is_within, unknown
+from embedstack.worker.output import Output
+from embedstack.worker.sending import LostError, deliver
+
+log = logging.getLogger(__name__)
+TESTED = (1, 12), (1, 13)  # from the first on, before the second
+SENDING = {
+    "run_job": "3d5c3ab8a46d71fd",
+    "handle_job": "849f93639768bc87",
+    "send_result": "686712f850136708",
+    "_handle_result": "ce88ccb812bcc41f",
+    "_transmit": "fc9d60458af96c8a",
+}
+SHUTDOWN = {"JobScaler": "b9b75d9270a3ae4f", "run_worker": "ce0b9b3f79f9f9d3"}
+ATTEMPT_S = 60.0  # for one try to send; 20 MB take so long over 3 Mbit/s
+UNDER_WAY_S = 0.25  # for an answer that the platform sent before it knew that this worker ends
+
+Module: TypeAlias = Any  # of a library without types
+Job = dict[str, object]
+Fetch: TypeAlias = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sdk:
+    """Its version and its modules."""
+
+    version: str
+    serverless: Module
+    worker: Module
+    rp_http: Module
+    rp_job: Module
+    rp_scale: Module
+
+
+class Ready(dict[str, object]):
+    """An output on its way through the SDK, which must neither write it, nor find it empty."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(bytes=len(output.raw))
+        self.output = output
+
+    def __repr__(self) -> str:
+        return repr(self.output)
+
+
+def mend(sdk: Sdk) -> bool:
+    """Replace what the SDK lacks, before it starts; then handlers may return what is `Ready`.
+
+    Returns:
+        False where it is another than was tested, which is used as it is.
+    """
+    sending = {name: getattr(sdk.rp_job if "job" in name else sdk.rp_http, name, None) for name in SENDING}
+    shutdown = {"JobScaler": getattr(sdk.rp_scale, "JobScaler", None), "run_worker": sdk.worker.run_worker}
+    other = [*unknown(sending, SENDING), *unknown(shutdown, SHUTDOWN)]
+    if other or not is_within(sdk.version, *TESTED):
+        log.warning(
+            "event=untested_sdk version=%s differs=%s; it is used as it is: results may be lost with a connection, "
+            "and jobs at SIGTERM",
+            sdk.version,
+            ",".join(other) or "version",
+        )
+        return False
+    sdk.rp_job.send_result = partial(_send, sdk.rp_http)
+    sdk.rp_scale.JobScaler = _ending(sdk.rp_scale, sdk.rp_job)
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ results
+
+
+async def _send(rp_http: Module, session: Any, job_data: dict[str, Any], job: Job, is_stream: bool = False) -> None:
+    """In the place of `rp_http.send_result`."""
+    job_id = str(job["id"])
+    url = rp_http.JOB_DONE_URL.replace("$ID", job_id) + f"&isStream={'true' if is_stream else 'false'}"
+    given = job_data.get("output")
+    if isinstance(given, Ready):
+        body = given.output.body(stops=bool(job_data.get("stopPod")))
+    else:  # the SDK's own words for a handler that raised
+        body = orjson.dumps(job_data)
+    await deliver(partial(_post, session, url, job_id), body, job_id)
+    rp_http.log.info("Finished.", job_id)
+
+
+async def _post(session: Any, url: str, job_id: str, body: bytes) -> int:
+    import aiohttp  # comes with the SDK
+
+    headers = {"X-Request-ID": job_id, "charset": "utf-8", "Content-Type": "application/x-www-form-urlencoded"}
+    timeout = aiohttp.ClientTimeout(total=ATTEMPT_S)
+    try:
+        # of a file, because bytes over 1 MB are sent with a warning
+        async with session.post(url, data=io.BytesIO(body), headers=headers, timeout=timeout) as reply:
+            await reply.read()
+            return int(reply.status)
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        raise LostError(f"{type(error).__name__}: {error}") from error
+
+
+# ------------------------------------------------------------------------------------------------ the end
+
+
+def _ending(rp_scale: Module, rp_job: Module) -> type:
+    """A JobScaler whose long polls end as soon as it is told to, and whose jobs begin as soon as they come.
+
+    The SDK looks ten times a second whether a job came, which is time that RunPod counts.
+    """
+
+    class Ending(rp_scale.JobScaler):  # type: ignore[misc]
+        jobs_fetcher: Fetch
+        stop_signals_fetcher: Fetch
+
+        def __init__(self, config: dict[str, object]) -> None:
+            super().__init__(config)
+            self.current_concurrency = self.concurrency_modifier(1)
+            self.jobs_queue = asyncio.Queue[Job](self.current_concurrency)  # of its size at once: it is not replaced
+            self._all_taken = asyncio.Event()
+            self._loop: asyncio.AbstractEventLoop | None = None
+            self.jobs_fetcher = partial(_unless, self._shutdown_event, self.jobs_fetcher)
+            if rp_job._job_stop_url() is not None:  # where it is None the SDK compares the function
+                self.stop_signals_fetcher = partial(_unless, self._shutdown_event, self.stop_signals_fetcher)
+
+        async def run(self) -> None:
+            self._loop = asyncio.get_running_loop()
+            await super().run()
+
+        def handle_shutdown(self, signum: int, frame: FrameType | None) -> None:
+            """Called between any two instructions; the loop may sleep, and must wake."""
+            if self._loop is None:
+                super().handle_shutdown(signum, frame)
+            else:
+                self._loop.call_soon_threadsafe(self.kill_worker)
+
+        async def get_jobs(self, session: Any) -> None:
+            try:
+                await super().get_jobs(session)
+            finally:
+                self._all_taken.set()
+
+        async def run_jobs(self, session: Any) -> None:
+            """Until no job can come any more, and all are done."""
+            tasks: set[asyncio.Task[None]] = set()
+            over = asyncio.ensure_future(self._all_taken.wait())
+            while not over.done() or not self.jobs_queue.empty():
+                coming = asyncio.ensure_future(self.jobs_queue.get())
+                await asyncio.wait({coming, over}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done():
+                    coming.cancel()
+                    continue
+                job = coming.result()
+                task = asyncio.ensure_future(self.handle_job(session, job))
+                self.jobs_tasks[str(job.get("id"))] = task
+                tasks.add(task)
+                task.add_done_callback(partial(_finished, tasks))
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    return Ending
+
+
+def _finished(tasks: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -> None:
+    tasks.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("event=bug in=sending", exc_info=error)
+
+
+async def _unless(told: asyncio.Event, fetch: Fetch, *given: object) -> Any:
+    """What is fetched; nothing soon after it is told, which closes the connection: the platform sees it."""
+    fetching, waiting = asyncio.ensure_future(fetch(*given)), asyncio.ensure_future(told.wait())
+    try:
+        await asyncio.wait({fetching, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({fetching}, timeout=None if fetching.done() else UNDER_WAY_S)
+        return fetching.result() if fetching.done() else []
+    finally:
+        fetching.cancel()
+        waiting.cancel()
+        await asyncio.gather(fetching, waiting, return_exceptions=True)
