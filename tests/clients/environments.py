@@ -82,6 +82,21 @@ def clients() -> dict[str, Client]:
     }
 
 
+TOOLS = {
+    "prism": Client(  # a server made of an OpenAPI document, see tests/compute/test_runpod_prism.py
+        name="prism",
+        shown="Prism",
+        base="",
+        lines="",
+        calls="",
+        expects={},
+        packages=("@stoplight/prism-cli@5.16.0",),
+        language="node",
+    )
+}
+"""What tests run beside clients, in environments of the same kind."""
+
+
 def make(client: Client) -> None:
     """Its folder, if it is not there yet."""
     if client.is_ready:
@@ -104,6 +119,7 @@ def _run(*command: str) -> None:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or list(clients()):
+    known = clients() | TOOLS
+    for name in sys.argv[1:] or list(known):
         print(name, flush=True)
-        make(clients()[name])
+        make(known[name])
