@@ -12,6 +12,7 @@ EmbedstackError
 ├── NotReady            503  not_ready       still loading, or the engine is gone
 ├── LoadFailed          502  load_failed     a model that can never be loaded as things are
 ├── Upstream            502  upstream        another server failed, or sent what cannot be read
+├── NoEndpoint          503  no_endpoint     every endpoint of a plan failed, or may not stand in
 ├── DeadlineExceeded    504  deadline        the caller's own time ran out
 ├── RuntimeFailed       500  runtime_failed  the device or the model failed
 └── ConfigError          –   config          settings, extras, files
@@ -133,6 +134,18 @@ class Upstream(EmbedstackError):
 
     status = 502
     code = "upstream"
+    exit_code = 5
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry  # type: ignore[misc]
+
+
+class NoEndpoint(EmbedstackError):
+    """None of several endpoints could be asked, or all failed; the message lists each attempt and holds no secret."""
+
+    status = 503
+    code = "no_endpoint"
     exit_code = 5
 
     def __init__(self, message: str, *, retry: bool = False) -> None:

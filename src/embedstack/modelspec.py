@@ -212,6 +212,12 @@ def _stated(noun: "ModelSpec | Architecture") -> dict[str, object]:
     return {f.name: value for f, value in values if value != f.default and value not in ({}, ())}
 
 
+def plain_fingerprint(space: str, precision: Precision, dim: int, *, is_unit: bool, calibration: str = "") -> str:
+    """What `ModelSpec.fingerprint` gives for a request that cuts nothing, where only the space of a model is known."""
+    made: dict[str, object] = {"space": space, "precision": precision, "dim": dim, "normalize": is_unit}
+    return _digest({**made, "calibration": calibration} if calibration else made)
+
+
 def _plain(value: Any) -> dict[str, object]:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from embedstack.modelspec import Precision
 from embedstack.types import Priority
@@ -61,3 +61,15 @@ class ShowsBatches(Protocol):
     """An Encoder that tells what it ran; listeners are called in the thread that ran it and must be quick."""
 
     on_batch: list[OnBatch]
+
+
+@runtime_checkable
+class LivesElsewhere(Protocol):
+    """An Encoder whose models are elsewhere, where they come and go."""
+
+    @property
+    def proof(self) -> Literal["proven", "unproven"]: ...
+
+    def down(self) -> Mapping[str, str]:
+        """By model: why it cannot be had at the moment."""
+        ...

@@ -433,3 +433,15 @@ def test_late_chunks_from_there_are_those_from_here(ours):
 def test_parts_of_one_text_are_never_sent_in_two_calls(ours):
     with pytest.raises(Unsupported, match="late chunking reads all parts together, and one call takes 2"):
         ask(ours, wish(late_chunking=True), dialect="jina", max_items=2)
+
+
+def test_kriptiks_service_is_asked_for_texts_of_a_type_or_of_a_model(tell):
+    told = tell({"success": True, "data": {"embeddings": [[1.0, 0.0]], "tokensUsed": 3}})
+    answer = ask(told.url, Encode(model="code", items=(Text("a"),)), dialect="kriptik")
+    ask(told.url, Encode(model="bge-m3", items=(Text("a"),), dim=2), dialect="kriptik")
+
+    assert (answer.dense.tolist(), answer.usage.tokens) == ([[1.0, 0.0]], 3)
+    assert [seen.body for seen in told.seen] == [
+        {"content": ["a"], "type": "code"},
+        {"content": ["a"], "type": "intent", "model": "bge-m3", "options": {"dimensions": 2}},
+    ]

@@ -71,7 +71,7 @@ def test_the_request_has_the_fields_of_openais_client(tell):
         (b'{"data": [', "cannot be read"),
         (b"<html>hello</html>", "check url and dialect"),
         ({"data": [{"embedding": "AAA", "index": place} for place in range(3)]}, "not base64"),
-        ({"data": [{"embedding": "AAAA", "index": place} for place in range(3)]}, "not base64 of float32"),
+        ({"data": [{"embedding": "AAAA", "index": place} for place in range(3)]}, "not base64 of floats"),
         ({"data": [{"embedding": "AADAfw==", "index": place} for place in range(3)]}, "not finite"),  # NaN
     ],
 )
@@ -305,7 +305,9 @@ def test_each_answer_is_one_line_in_the_log(ours, caplog):
     ask(ours, Score(model="overlap", items=PAIRS), dialect="tei")
 
     lines = [record.getMessage() for record in caplog.records if record.name == "embedstack.client"]
-    assert lines[0].startswith(f"event=answered host={ours[7:]} dialect=openai items=3 dimensions=32 ms=")
+    assert lines[0].startswith(
+        f"event=answered provider=openai host={ours[7:]} dialect=openai items=3 dimensions=32 ms="
+    )
     assert "dialect=tei items=3 top_score=0.9" in lines[1]
 
 

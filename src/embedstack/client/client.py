@@ -3,20 +3,23 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TypeVar
 
 import numpy as np
 
-from embedstack.client.calls import Calls, Pause
+from embedstack.client.aside import aside
+from embedstack.client.calls import Calls, Carrier
+from embedstack.client.connections import Clock
 from embedstack.client.endpoint import MASK, Endpoint
+from embedstack.client.health import HEALTH_S, PAGES, Health, health_of, unasked, unreachable
 from embedstack.client.identity import must_be, must_be_wide, one_claim, unknown_spec
-from embedstack.client.wording import in_one, kind_of, parts, plain, prompt_relied_on, prompted
+from embedstack.client.jobs import JobCalls
+from embedstack.client.patience import Patience, Pause
+from embedstack.client.wording import in_one, kind_of, parts, plain, prompt_relied_on, prompted, rows_that_fit
 from embedstack.dialects import open_dialect
-from embedstack.dialects.dialect import AnyRoute, Heard, Info
-from embedstack.dialects.reply import Claim, body_bytes, claimed, must_carry
+from embedstack.dialects.dialect import AnyRoute, Claim, Heard, Info
+from embedstack.dialects.reply import body_bytes, claimed, must_carry
 from embedstack.errors import ConfigError, EmbedstackError, UnknownModel, Unsupported, Upstream
 from embedstack.modelspec import Input, ModelSpec, Task
 from embedstack.types import (
@@ -35,9 +38,8 @@ from embedstack.types import (
 )
 
 TIMEOUT_S = 30.0
+JOB_TIMEOUT_S = 60.0  # a worker may have to start first; both as the RAG stack's clients have them
 RETRIES = 3
-BIG_BYTES = 256 * 1024  # about a millisecond of JSON; above it the loop stays free for others
-Given = TypeVar("Given")
 
 log = logging.getLogger("embedstack.client")
 
@@ -57,16 +59,20 @@ class Client:
     answers then carry the spec that was expected, or `unknown_spec`, and an empty fingerprint; `proof` can prove it.
 
     Args:
-        url: the base URL that the dialect's own clients are given.
+        url: the base URL that the dialect's own clients are given. One that ends in `/runsync` or `/run` is of jobs.
         model: the model's name there; a request may then name no other, save the spec's.
-        dialect: openai (vectors), tei (vectors and scores, normalize, truncate), model-worker (images, too) or another.
+        dialect: openai (vectors), tei (vectors and scores, normalize, truncate), model-worker (images, too), runpod
+            (jobs) or another; empty for runpod at an address of jobs and openai elsewhere.
         key: sent as a bearer token; never shown.
         spec: the model that must be there. Another claimed space, or another width, is a `Mismatch`.
         prompts_here: put the prompts of the spec in front here, for servers that know no roles.
-        timeout_s: for one attempt; a request's deadline may be nearer.
+        timeout_s: for one attempt, and for a job from its sending to its end; a request's deadline may be nearer.
+            30 if None, 60 for jobs.
         retries: how often a call that was lost or put off is repeated.
         max_items: the most in one call; what the endpoint says, or its dialect's limit, if None.
+        name: of the provider, for logs and errors; the dialect's, if empty.
         pause: waits between attempts.
+        clock: what deadlines are on.
     Raises:
         ConfigError: the URL, the key or the dialect is none, or a number is out of its range.
     """
@@ -76,27 +82,48 @@ class Client:
         url: str,
         *,
         model: str = "",
-        dialect: str = "openai",
+        dialect: str = "",
         key: str = "",
         spec: ModelSpec | None = None,
         prompts_here: bool = False,
-        timeout_s: float = TIMEOUT_S,
+        timeout_s: float | None = None,
         retries: int = RETRIES,
         max_items: int | None = None,
+        name: str = "",
         pause: Pause = asyncio.sleep,
+        clock: Clock = time.monotonic,
     ) -> None:
         if prompts_here and spec is None:
             raise ConfigError("prompts_here needs the spec that holds the prompts; give the client a spec")
         if max_items is not None and max_items < 1:
             raise ConfigError(f"max_items={max_items!r} is below 1; leave it out for what the endpoint says")
         self._endpoint = Endpoint(url, key)
-        self._dialect = open_dialect(dialect)
+        self._dialect = open_dialect(dialect or ("runpod" if self._endpoint.job_step else "openai"))
         self._model = model
         self._spec = spec
         self._prompts_here = prompts_here
         self._max_items = max_items
+        self._name = name
+        self._clock = clock
         self._heard: dict[str, ModelSpec] = {}
-        self._calls = Calls(self._endpoint, self._dialect, timeout_s=timeout_s, retries=retries, pause=pause)
+        self._has_jobs = bool(self._endpoint.job_step) or self._dialect.name == "runpod"
+        if timeout_s is None:
+            timeout_s = JOB_TIMEOUT_S if self._has_jobs else TIMEOUT_S
+        patience = Patience(self._provider, self._endpoint.host, timeout_s, retries, pause, clock)
+        self._calls: Carrier = (
+            JobCalls(self._endpoint, self._dialect, patience)
+            if self._has_jobs
+            else Calls(self._endpoint, self._dialect, patience)
+        )
+
+    @property
+    def _provider(self) -> str:
+        return self._name or self._dialect.name
+
+    @property
+    def _shown(self) -> str:
+        """What an error begins with."""
+        return f"{self._name} ({self._endpoint.shown})" if self._name else self._endpoint.shown
 
     def __repr__(self) -> str:
         key = MASK if self._endpoint.key else ""
@@ -149,6 +176,22 @@ class Client:
         """No dialect asks for the text of tokens yet."""
         raise self._unasked("decode tokens")
 
+    async def health(self) -> Health:
+        """What its own health page says, asked for once, within 5 s; nothing that goes wrong is raised."""
+        page = PAGES.get("runpod" if self._has_jobs else self._dialect.name)
+        if page is None:
+            return unasked(self._dialect.name)
+        began = self._clock()
+        try:
+            wire = await self._calls.peek(page, HEALTH_S)
+        except EmbedstackError as error:
+            return self._masked(unreachable(error, self._clock() - began))
+        failure = self._dialect.hear_failure(wire)
+        return self._masked(health_of(wire, failure, self._clock() - began, has_jobs=self._has_jobs))
+
+    def _masked(self, health: Health) -> Health:
+        return replace(health, reason=self._endpoint.masked(health.reason))
+
     def _unasked(self, what: str) -> Unsupported:
         return Unsupported(
             f"the dialect {self._dialect.name!r} cannot ask an endpoint to {what}; only vectors and scores can be had"
@@ -160,14 +203,14 @@ class Client:
         must_carry(worded, route.carries, self._dialect.name)
         if not request.items:
             return self._nothing(task, request)
-        began = time.monotonic()
+        began = self._clock()
         try:
             heard = await self._in_parts(route, worded)
             answer = self._identified(task, request, *heard)
         except EmbedstackError as error:
-            error.args = (self._endpoint.masked(f"{self._endpoint.shown}: {error}"), *error.args[1:])
+            error.args = (f"{self._shown}: {self._endpoint.masked(str(error))}", *error.args[1:])
             raise
-        answer = replace(answer, usage=replace(answer.usage, run_s=time.monotonic() - began))
+        answer = replace(answer, usage=replace(answer.usage, run_s=self._clock() - began))
         self._log(answer)
         return answer
 
@@ -205,7 +248,11 @@ class Client:
 
     async def _in_parts(self, route: AnyRoute, request: Encode | Score) -> tuple[Heard, Claim]:
         """The whole in input order, and whose it is."""
-        numbers = list(parts(request.items, await self._most_items(request)))
+        max_bytes = self._calls.max_bytes
+        max_items = await self._most_items(request)
+        if max_bytes is not None and isinstance(request, Encode):
+            max_items = min(max_items, rows_that_fit(max_bytes, request.dim or self._width))
+        numbers = list(parts(request.items, max_items, max_bytes))
         in_one(numbers, request)
         replies = [await self._part(route, _only(request, few)) for few in numbers]
         widths = {heard.rows.shape[1:] for heard, _ in replies}
@@ -222,8 +269,9 @@ class Client:
         assert hear is not None
         body = body_bytes(say(request))
         wire = await self._calls.post(route.path, body, request)
-        heard = await _aside(len(wire.body), lambda: hear(wire, request))
+        heard = await aside(len(wire.body), lambda: hear(wire, request))
         claim = claimed(wire.headers)
+        claim = claim if claim.space or heard.claim is None else heard.claim
         if isinstance(request, Encode) and route.overlooks_role:
             self._must_have_prompted(request, claim)
         return heard, claim
@@ -238,6 +286,12 @@ class Client:
                 f"it is not embedstack and may overlook the role {role!r}, whose prompt would then be missing; "
                 "give the client a spec and prompts_here=True, or use the dialect tei"
             )
+
+    @property
+    def _width(self) -> int:
+        """Of its vectors, as far as it is known; else 0."""
+        specs = (self._spec,) if self._spec is not None else self._heard.values()
+        return max((spec.dim for spec in specs), default=0)
 
     async def _most_items(self, request: Encode | Score) -> int:
         """What the endpoint takes in one call, asked for once."""
@@ -273,9 +327,10 @@ class Client:
         """Never a text, never a key."""
         has_scores = answer.rows.ndim == 1
         what = f"top_score={answer.rows.max():.4f}" if has_scores else f"dimensions={answer.rows.shape[1]}"
-        line = "event=answered host=%s dialect=%s items=%d %s ms=%.1f"
+        line = "event=answered provider=%s host=%s dialect=%s items=%d %s ms=%.1f"
         usage = answer.usage
-        log.info(line, self._endpoint.host, self._dialect.name, usage.items, what, usage.run_s * 1000)
+        told = (self._provider, self._endpoint.host, self._dialect.name)
+        log.info(line, *told, usage.items, what, usage.run_s * 1000)
 
 
 def _only(request: Encode | Score, numbers: list[int]) -> Encode | Score:
@@ -283,8 +338,3 @@ def _only(request: Encode | Score, numbers: list[int]) -> Encode | Score:
     if isinstance(request, Score):
         return replace(request, items=tuple(request.items[number] for number in numbers))
     return replace(request, items=tuple(request.items[number] for number in numbers))
-
-
-async def _aside(size_bytes: int, work: Callable[[], Given]) -> Given:
-    """Do big work in a thread, small work here."""
-    return await asyncio.to_thread(work) if size_bytes > BIG_BYTES else work()

@@ -10,6 +10,7 @@ import httpx
 from embedstack.errors import ConfigError
 
 MASK = "***"
+JOB_STEPS = ("runsync", "run")  # how the addresses end to which RunPod wants jobs sent
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,20 @@ class Endpoint:
         parsed = self._parsed
         mask = f"{MASK}@" if parsed.userinfo else ""
         return f"{parsed.scheme}://{mask}{self.host}{parsed.path.rstrip('/')}"
+
+    @property
+    def job_step(self) -> str:
+        """How the address ends, if it is one to which jobs are sent; else empty."""
+        last = self._parsed.path.rstrip("/").rpartition("/")[2]
+        return last if last in JOB_STEPS else ""
+
+    @property
+    def job_base(self) -> "Endpoint":
+        """What stands before `/run`, `/status` and the other routes of jobs."""
+        if not self.job_step:
+            return self
+        path = self._parsed.path.rstrip("/").removesuffix(self.job_step)
+        return Endpoint(str(self._parsed.copy_with(path=path)), self.key)
 
     def at(self, path: str) -> httpx.URL:
         """The address of a route. A base may already end in how the path begins, such as `/v1`."""

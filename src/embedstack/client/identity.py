@@ -1,6 +1,6 @@
 """What a reply claims and what was expected become the spec of an answer, or a refusal; pure."""
 
-from embedstack.dialects.reply import Claim
+from embedstack.dialects.dialect import Claim
 from embedstack.errors import Mismatch
 from embedstack.modelspec import Architecture, ModelSpec, Task
 

@@ -4,13 +4,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
+import msgspec
+
 from embedstack.dialects.dialect import AnyRoute
-from embedstack.errors import BadRequest, Unsupported
+from embedstack.errors import BadRequest, TooLong, Unsupported
 from embedstack.modelspec import Input, ModelSpec
 from embedstack.types import Encode, Image, Item, Link, Pair, Score, Text, Tokens
 
 EncodeItem: TypeAlias = Text | Tokens | Image | Link
 ROLES = ("query", "document", "none")  # known to every model, with or without a prompt
+NUMBER_BYTES = 24  # of one number and its comma, as Python writes a float64; base64 of a float32 has 5.4
+UNKNOWN_WIDTH = 1024  # of vectors that were never seen: BGE-M3 and most large models
+IMAGE_BYTES = 64  # beside an image in base64: quotes, and what a data URL begins with
 
 
 def kind_of(request: Encode | Score) -> Input:
@@ -87,13 +92,69 @@ def prompt_relied_on(request: Encode, spec: ModelSpec | None) -> str:
     return next((role for role in roles if spec.prompts.get(role, "") or role not in ROLES), "")
 
 
-def parts(items: Sequence[Item], max_items: int) -> Iterator[list[int]]:
-    """The numbers of the items that go together: of one role or one query, at most so many, in order."""
+def parts(items: Sequence[Item], max_items: int, max_bytes: int | None = None) -> Iterator[list[int]]:
+    """The numbers of the items that go together: of one role or one query, at most so many, in order.
+
+    Args:
+        max_bytes: that the items may take in one body; None where nobody says.
+    Raises:
+        TooLong: one alone takes more.
+    """
     groups: dict[str, list[int]] = {}
     for number, item in enumerate(items):
         groups.setdefault(_group(item), []).append(number)
     for numbers in groups.values():
-        yield from (numbers[start : start + max_items] for start in range(0, len(numbers), max_items))
+        if max_bytes is None:
+            yield from (numbers[start : start + max_items] for start in range(0, len(numbers), max_items))
+        else:
+            yield from _that_fit(items, numbers, max_items, max_bytes)
+
+
+def _that_fit(items: Sequence[Item], numbers: list[int], max_items: int, max_bytes: int) -> Iterator[list[int]]:
+    """One group, cut where a body is full."""
+    beside = json_bytes(_group(items[numbers[0]]))
+    few: list[int] = []
+    size = beside
+    for number in numbers:
+        own = _item_bytes(items[number])
+        if beside + own > max_bytes:
+            raise TooLong(
+                f"item {number} takes {own} bytes as JSON, and one body holds {max_bytes}; shorten or split it"
+            )
+        if few and (len(few) == max_items or size + own > max_bytes):
+            yield few
+            few, size = [], beside
+        few.append(number)
+        size += own
+    yield few
+
+
+def rows_that_fit(max_bytes: int, width: int) -> int:
+    """How many vectors a reply of so many bytes holds, at least one."""
+    return max(1, max_bytes // (NUMBER_BYTES * (width or UNKNOWN_WIDTH)))
+
+
+def _item_bytes(item: Item) -> int:
+    """As JSON, with the comma behind it."""
+    match item:
+        case Text():
+            return json_bytes(item.text) + 1
+        case Pair():
+            return json_bytes(item.document) + 1
+        case Image():
+            return (len(item.data) + 2) // 3 * 4 + IMAGE_BYTES
+        case Link():
+            return json_bytes(item.url) + 1
+        case Tokens():
+            return sum(len(str(one)) + 1 for one in item.ids) + 3
+
+
+def json_bytes(text: str) -> int:
+    """As a JSON string, with its quotes."""
+    try:
+        return len(msgspec.json.encode(text))
+    except UnicodeEncodeError:  # a lone surrogate, which is refused where the body is made
+        return 6 * len(text) + 2
 
 
 def _group(item: Item) -> str:

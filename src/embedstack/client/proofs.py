@@ -1,0 +1,196 @@
+"""The endpoints of a plan and what the space is known by -> vectors from those alone that were proven to be of it."""
+
+import logging
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+from embedstack.client.plan import Plan
+from embedstack.client.record import read_anchor, write_anchor
+from embedstack.client.seat import Seat
+from embedstack.client.shared import Clock, Shared
+from embedstack.client.space import (
+    Anchor,
+    Known,
+    Verdict,
+    anchor_of,
+    anchor_of_truth,
+    claim_of,
+    is_unknown,
+    judged,
+    sampled,
+)
+from embedstack.errors import ConfigError, EmbedstackError, Mismatch
+from embedstack.modelspec import ModelSpec
+from embedstack.types import Encode, Encoded
+
+PROOF_TTL_S = 3600.0  # an hour; who failed for long, or changed its claim, is asked before that
+log = logging.getLogger("embedstack.client")
+
+
+class Proofs:
+    """What is known of the space, and of each endpoint beside it.
+
+    The space is known by the model's truth on this machine, else by the probes that were kept, else by what the first
+    endpoint of the plan gives. That one is taken at its word only in the last case; every other one is compared.
+
+    Args:
+        seats: of the plan's embeddings, in its order.
+        known: the model on this machine, if it is here.
+    Raises:
+        ConfigError: the probes that were kept cannot be read.
+    """
+
+    def __init__(self, plan: Plan, seats: Sequence[Seat], known: Known | None, clock: Clock) -> None:
+        self._plan = plan
+        self._seats = seats
+        self._known = known
+        self._anchor = anchor_of_truth(known) if known is not None else None
+        if self._anchor is None and plan.probes is not None:
+            self._anchor = read_anchor(plan.probes)
+        self._is_kept = self._anchor is not None
+        self._verdicts: Shared[Verdict] = Shared(PROOF_TTL_S, clock)
+        self._anchors: Shared[Anchor] = Shared(PROOF_TTL_S, clock)
+        self._spec: ModelSpec | None = self._anchor.spec if self._anchor is not None else None
+
+    @property
+    def spec(self) -> ModelSpec | None:
+        """What answers carry, as soon as that is known."""
+        return self._spec
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether some endpoint gives what was kept of the space."""
+        verdicts = (self._verdicts.last(_key(seat)) for seat in self._seats)
+        return self._is_kept and any(verdict is not None and verdict.is_proven for verdict in verdicts)
+
+    def refusal(self, seat: Seat) -> str:
+        """Why the endpoint may not stand in, as far as is known."""
+        verdict = self._verdicts.last(_key(seat))
+        return verdict.reason if verdict is not None else ""
+
+    async def encoded(self, seat: Seat, request: Encode) -> Encoded:
+        """Vectors from there, of the space.
+
+        Raises:
+            Mismatch: it is not of the space, or nobody can say so. EmbedstackError: as it answers.
+        """
+        if self._gives_the_space(seat):
+            if len(self._seats) > 1 or self._plan.probes is not None:
+                self._anchors.begin(0, self._from_first)
+        else:
+            verdict = await self.verdict(seat)
+            if reason := verdict.reason or verdict.lacks(request):
+                raise Mismatch(reason)
+        return self._identified(seat, request, await seat.encode(request))
+
+    async def verdict(self, seat: Seat) -> Verdict:
+        """Whether it may stand in, looked into once for all who ask."""
+        return await self._verdicts.get(_key(seat), lambda: self._judged(seat))
+
+    async def first(self) -> None:
+        """Learn what the space is known by.
+
+        Raises:
+            EmbedstackError: as the first endpoint answers.
+        """
+        if self._anchor is None and self._seats:
+            await self._anchors.get(0, self._from_first)
+
+    async def end(self) -> None:
+        """Give up what is under way."""
+        await self._verdicts.end()
+        await self._anchors.end()
+
+    def _gives_the_space(self, seat: Seat) -> bool:
+        return self._anchor is None and seat is self._seats[0]
+
+    async def _judged(self, seat: Seat) -> Verdict:
+        anchor = await self._known_by()
+        sample = await sampled(seat.encode)
+        verdict = judged(anchor, sample, allow_int8=self._plan.allow_int8, prompts=seat.prompts)
+        if verdict.is_proven:
+            log.info("event=proven endpoint=%s", seat.name)
+        else:
+            log.warning("event=refused endpoint=%s reason=%r", seat.name, verdict.reason)
+        return verdict
+
+    async def _known_by(self) -> Anchor:
+        if self._anchor is not None:
+            return self._anchor
+        first = self._seats[0]
+        why = first.last_words if first.is_up is False else ""
+        if not why:
+            try:
+                return await self._anchors.get(0, self._from_first)
+            except EmbedstackError as error:
+                why = error.message
+        raise Mismatch(
+            f"it cannot be proven to be of the space of {first.name!r}, which gave nothing to compare with ({why}); "
+            'keep what the space is known by, with probes = "FILE" in the plan'
+        )
+
+    async def _from_first(self) -> Anchor:
+        """By the first endpoint's own vectors, which are kept if the plan says where."""
+        seat = self._seats[0]
+        sample = await seat.attempt(lambda: sampled(seat.encode))
+        anchor = anchor_of(seat.target.shown, sample, self._plan.embed.model)
+        if self._known is not None and sample.claimed:
+            must_be_of(self._known.spec, sample.claimed)
+            anchor = replace(anchor, spec=self._known.spec, space=sample.claimed)
+        self._anchor, self._spec = anchor, anchor.spec
+        self._verdicts.keep(_key(seat), Verdict())
+        if self._plan.probes is not None:
+            self._keep(anchor)
+        return anchor
+
+    def _keep(self, anchor: Anchor) -> None:
+        assert self._plan.probes is not None
+        try:
+            write_anchor(anchor, self._plan.probes)
+        except ConfigError as error:  # what was asked is answered all the same; the next start has to learn it again
+            log.warning("event=probes_not_kept reason=%r", error.message)
+
+    def _identified(self, seat: Seat, request: Encode, answer: Encoded) -> Encoded:
+        """With the identity that all answers of the space have.
+
+        Raises:
+            Mismatch: what it says of itself now, or the width, is not that of the space.
+        """
+        claim, anchor = claim_of(answer), self._anchor
+        expected = anchor.space if anchor is not None else ""
+        if claim and expected and claim != expected:
+            self._verdicts.forget(_key(seat))
+            raise Mismatch(f"it is of the space {claim} now, and {expected} is wanted; another model answers there")
+        if self._known is not None and claim:
+            must_be_of(self._known.spec, claim)
+        if anchor is not None and request.dim is None and answer.dense is not None:
+            width, wanted = answer.dense.shape[1], len(next(iter(anchor.rows.values())))
+            if width != wanted:
+                self._verdicts.forget(_key(seat))
+                raise Mismatch(f"its vectors are {width} numbers wide now, and {wanted} are wanted")
+        self._spec = self._spec_of(answer, claim)
+        return replace(answer, spec=self._spec)
+
+    def _spec_of(self, answer: Encoded, claim: str) -> ModelSpec:
+        if self._known is not None and claim:
+            return self._known.spec
+        if not is_unknown(answer.spec):
+            return answer.spec
+        if self._anchor is not None:
+            return self._anchor.spec
+        return replace(answer.spec, name=self._plan.embed.model or answer.spec.name)
+
+
+def must_be_of(spec: ModelSpec, claim: str) -> None:
+    """Refuse another model than the one that the plan names.
+
+    Raises:
+        Mismatch: names both spaces.
+    """
+    if claim != spec.space:
+        raise Mismatch(f"it is of the space {claim}, and {spec.name!r} of {spec.space}; it serves another model")
+
+
+def _key(seat: Seat) -> Hashable:
+    """What was found out of an endpoint before it failed for long does not count afterwards."""
+    return seat, seat.openings
