@@ -1,13 +1,18 @@
 """A model's name becomes something that encodes: `load` for scripts, `open_engine` for servers and commands."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
 
 from embedstack import __version__
 from embedstack.catalog import Located, find
-from embedstack.catalog.catalog import entry_of
+from embedstack.catalog.catalog import entry_of, parse
+from embedstack.catalog.locate import in_folder, in_store
 from embedstack.catalog.network import to_stderr
+from embedstack.catalog.store import Store
 from embedstack.engine.admission import Limits
 from embedstack.engine.background import wait
 from embedstack.engine.building import How, Recipe, open_all, recipe_of
@@ -18,6 +23,7 @@ from embedstack.engine.naming import parse_asked
 from embedstack.engine.pool import Pool
 from embedstack.errors import BadRequest, ConfigError, NotReady, UnknownModel, Unsupported
 from embedstack.modelspec import ModelSpec, Output, Task, Truncate
+from embedstack.proof.kept import kept
 from embedstack.proof.startup import check_start
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
 from embedstack.types import (
@@ -25,6 +31,7 @@ from embedstack.types import (
     Classify,
     Encode,
     Encoded,
+    Encoder,
     Image,
     Pair,
     Score,
@@ -33,6 +40,11 @@ from embedstack.types import (
     Tokenize,
     Tokenized,
 )
+
+if TYPE_CHECKING:
+    from embedstack.client.plan import Plan
+    from embedstack.client.router import Router
+    from embedstack.client.space import Known
 
 Say = Callable[[str], None]
 SMALL_RERANKER = "ms-marco-MiniLM-L6-v2"
@@ -81,6 +93,41 @@ def open_pool(settings: Settings, names: Sequence[str] | None = None, say: Say =
         pool.close()
         raise
     return pool
+
+
+def open_router(plan: "Plan", settings: Settings, say: Say = to_stderr, *, serving: bool = False) -> "Router":
+    """Endpoints elsewhere, as a plan says; models that it opens here are opened when they are asked.
+
+    Args:
+        serving: it will run for long, so ask each endpoint first how it is and have it prove itself.
+    Raises:
+        ConfigError: the plan's probes cannot be read.
+    """
+    from embedstack.client.router import Router  # httpx takes longer to import than many a command takes
+
+    router = Router(
+        plan,
+        known=_known_here(plan.embed.model, settings),
+        local=lambda model: open_engine(settings, [model] if model else None, say),
+    )
+    if serving:
+        asyncio.run(router.look())
+    return router
+
+
+def _known_here(name: str, settings: Settings) -> "Known | None":
+    """The model of that name if it is on this machine; nothing is fetched for it."""
+    if not name:
+        return None
+    try:
+        wanted = parse(name)
+        store = Store(settings.cache_dir)
+        found = in_folder(wanted, store.digests) if isinstance(wanted, Path) else in_store(wanted, store)
+    except (UnknownModel, ConfigError, Unsupported):  # of a model that is elsewhere nobody need know more than its name
+        return None
+    from embedstack.client.space import Known
+
+    return Known(found.spec, kept(found.spec, settings.cache_dir)) if found is not None else None
 
 
 def _known(name: str, settings: Settings, say: Say) -> Recipe:
@@ -200,17 +247,24 @@ def _silent(line: str) -> None:
     """A library prints nothing about its own start; downloads still show their progress bar."""
 
 
+class Closable(Encoder, Protocol):
+    """An Encoder that holds something until it is closed."""
+
+    def close(self) -> Coroutine[object, object, None] | None: ...
+
+
 class Model:
     """One model, for scripts. Every method has an `_async` twin for event loops; both may be used from any thread.
 
     Args:
-        engine: holds the model, the first if there are more; it is closed with this object.
+        engine: holds the model; it is closed with this object.
+        task: what the model is for, where it holds several; its first model if None.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Closable, task: Task | None = None) -> None:
         self._engine = engine
         self._is_open = True
-        self.spec: ModelSpec = engine.models()[0]
+        self.spec: ModelSpec = next(spec for spec in engine.models() if task in (None, spec.task))
 
     def encode(
         self, texts: str | Image | Sequence[str | Image], *, role: str = "document",
@@ -368,7 +422,9 @@ class Model:
         """Give the memory back; more than once does no harm."""
         if self._is_open:
             self._is_open = False
-            self._engine.close()
+            closing = self._engine.close()
+            if closing is not None:
+                wait(closing)
 
     def __enter__(self) -> "Model":
         return self

@@ -11,8 +11,10 @@ from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import MODEL, setting_flags, settings_from
 from embedstack.cli.texts import FIELD, in_chunks, read_texts
 from embedstack.cli.vectors import FORMATS, open_writer, usage
+from embedstack.cli.via import limit_of, open_via, plan_for, via_option
 from embedstack.errors import BadRequest
 from embedstack.modelspec import Truncate
+from embedstack.settings import Settings
 from embedstack.types import Encoded, Usage
 
 CHUNK = 1024  # texts in hand: enough to group by length, little enough to hold
@@ -40,10 +42,11 @@ CHUNK = 1024  # texts in hand: enough to group by length, little enough to hold
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="default: by the ending of --output, else jsonl")
 @click.option("--json", "is_json", is_flag=True, help="the same as --format json: one object with identity and usage")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="where to write; stdout if left out")
+@via_option
 @setting_flags(*MODEL)
 def embed(
     text: tuple[str, ...], files: tuple[Path, ...], field: str | None, model: str | None, role: str, dim: int | None,
-    kind: str | None, is_json: bool, output: Path | None, **flags: object,
+    kind: str | None, is_json: bool, output: Path | None, via: str | None, **flags: object,
 ) -> None:  # fmt: skip
     """Turn TEXTs, files or stdin into vectors.
 
@@ -52,6 +55,7 @@ def embed(
     embedstack embed --file texts.txt --output vectors.npy      a float32 matrix
     embedstack embed --file rows.jsonl --field body -o out.parquet
     cat texts.txt | embedstack embed --role query --json
+    embedstack embed --via runpod "a text"                      at an endpoint, see docs/router.md
 
     What was cut to fit the model is reported on stderr.
     """
@@ -59,19 +63,25 @@ def embed(
         raise BadRequest(f"--json and --format {kind} exclude each other; give one of them")
     settings = settings_from(flags)
     # whatever is wrong with the output or the input is told before a model is fetched and loaded
+    plan = plan_for(via, "embed", model, flags) if via else None
     writer = open_writer("json" if is_json else kind, output)
     texts = read_texts(text, files, field)
     costs: list[Usage] = []
-    with writer, Model(open_engine(settings, [model or model_names(settings)[0]])) as opened:
+    with writer, open_via(plan, "embed", settings) if plan else _here(settings, model) as opened:
         for chunk, encoded in _encoded(opened, texts, role, dim, settings.truncate):
             writer.write(chunk, encoded)
             costs.append(encoded.usage)
     cost = usage(*costs)
     if output:
-        to_stderr(f"{output}: {cost['items']} vectors; {opened.spec.name}, fingerprint {encoded.fingerprint}")
+        made_by = f"{encoded.spec.name}, fingerprint {encoded.fingerprint or 'unknown'}"
+        to_stderr(f"{output}: {cost['items']} vectors; {made_by}")
     if cost["truncated"]:
-        limit = f"the model's {opened.spec.max_tokens} tokens"
+        limit = limit_of(encoded.spec.max_tokens)
         to_stderr(f"{cost['truncated']} texts were longer than {limit}; {cost['dropped']} tokens were cut")
+
+
+def _here(settings: Settings, model: str | None) -> Model:
+    return Model(open_engine(settings, [model or model_names(settings)[0]]))
 
 
 def _encoded(
