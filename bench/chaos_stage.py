@@ -1,7 +1,6 @@
 """A command that starts a worker -> one endpoint of the emulator with processes of it, each of which can be killed."""
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,10 +14,10 @@ from embedstack.emulator.autoscaler import Autoscaler
 from embedstack.emulator.endpoint import Endpoint, EndpointSettings
 from embedstack.emulator.faults import Fault, Faults
 from embedstack.emulator.job import Job
+from embedstack.emulator.life import Order
 from embedstack.emulator.platform import Change, Platform
 from embedstack.emulator.processes import Process, ProcessSpawner
 from embedstack.emulator.serve import listen, served, url_of
-from embedstack.emulator.spawner import Order
 from embedstack.emulator.unknowns import Unknowns
 
 ENDPOINT, KEY = "chaos", "a-key-of-nobody"
@@ -26,15 +25,18 @@ PING_MS = 1000  # the least that the SDK takes
 QUICK = Unknowns(heartbeat_timeout_s=4.0, worker_gone_s=15.0, take_hold_s=2.0, stop_hold_s=2.0)
 """What is lost is noticed within seconds; the SDK's pings are a second apart, so three must be missing."""
 GRACE_S = 5.0
-AT_NO_TIME = -math.inf  # nothing is due then, so whoever looks into a book at it changes nothing
 PATIENCE_S = 60.0
 
 
 class Watch:
-    """Wakes who waits for something on the platform, and notes each time that a job was handed out."""
+    """Wakes who waits for something on the platform, and notes each time that a job was handed out, or ended.
+
+    A job also ends when its time to live is over; one that has ended is forgotten later, which is no end.
+    """
 
     def __init__(self, platform: Platform, endpoint: Endpoint) -> None:
         self.handed_out: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
         self.jobs: dict[str, Job] = {}
         self.lines: list[str] = []
         self._endpoint = endpoint
@@ -74,10 +76,12 @@ class Watch:
         self._bell.set()
 
     def _job_changed(self, job_id: str) -> None:
-        job = self._endpoint.book.find(job_id, AT_NO_TIME)
+        job = self._endpoint.book.look(job_id)
         if job is None:
+            self.ended[job_id] += not self.jobs[job_id].is_final
             return
         self.jobs[job_id] = job
+        self.ended[job_id] += job.is_final
         if job.status == "IN_PROGRESS":
             self.handed_out[job_id] += 1
             for listener in self._listeners:

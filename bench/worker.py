@@ -81,8 +81,9 @@ def measured_start(folder: Path, home: Path) -> dict[str, object]:
             found[name].append(imports_s(source, home))
         found["first_answer_s"].append(first_answer_s(folder, home))
     kept = {name: took[1:] for name, took in found.items()}
-    ratio = median(kept["first_answer_s"]) / median(kept["imports_s"])
-    return {**{name: spread(took) for name, took in kept.items()}, "ratio": round(ratio, 2)}
+    first_s = median(kept["first_answer_s"])
+    ratios = {name.replace("_s", "_ratio"): round(first_s / median(kept[name]), 2) for name in IMPORTS}
+    return {**{name: spread(took) for name, took in kept.items()}, **ratios}
 
 
 # ------------------------------------------------------------------------------------------------ the processor
@@ -169,15 +170,23 @@ def page(made: dict[str, object]) -> str:
         "",
         "| | aim | measured | reached |",
         "|---|---|---|---|",
-        f"| from the start of the process to the first answer, to bare imports | <= {RATIO} x | {start['ratio']} x "
-        f"({_cell(start['first_answer_s'])} and {_cell(start['imports_s'])} s) | {_yes(start['ratio'] <= RATIO)} |",
+        *(
+            f"| from the start of the process to the first answer, to {what} | <= {RATIO} x | {start[ratio]} x "
+            f"({_cell(start['first_answer_s'])} and {_cell(start[imports])} s) | {_yes(start[ratio] <= RATIO)} |"
+            for what, imports, ratio in (
+                ("bare imports, with `import runpod` as it is", "imports_s", "imports_ratio"),
+                ("the imports as this worker does them", "imports_as_here_s", "imports_as_here_ratio"),
+            )
+        ),
         f"| processor time for a job of {ITEMS} texts, beyond the engine | <= {JOB_MS:g} ms | {worst} ms, the worst of "
         f"{DEFAULT_MODEL} | {_yes(worst <= JOB_MS)} |",
         "",
         "Bare imports are those of the libraries that a worker stands on: numpy, OpenVINO, tokenizers, msgspec and the "
-        f"SDK as it is. Without the SDK they take {start['imports_without_sdk_s']['median']} s, and with it as the "
-        "worker imports it, which keeps it from asking for the processor's name, "
-        f"{start['imports_as_here_s']['median']} s.",
+        "SDK. As it is, the SDK asks for the processor's name, which takes most of its time; the worker keeps it from "
+        "that. So the first ratio says how the worker compares with any that imports the same, and the second how much "
+        "of its own start is not imports: above all the runs that warm the model up, before the first job is taken. "
+        f"Without the SDK the imports take {start['imports_without_sdk_s']['median']} s "
+        f"({start['imports_without_sdk_ratio']} x).",
         "",
         "## Processor time for a job",
         "",

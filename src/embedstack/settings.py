@@ -20,7 +20,7 @@ from embedstack.modelspec import Truncate
 
 PREFIX = "EMBEDSTACK_"
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
-TESTS_OWN = frozenset({"EMBEDSTACK_TEST_DATA", "EMBEDSTACK_CLIENTS", "EMBEDSTACK_RECORD"})
+TESTS_OWN = frozenset({"EMBEDSTACK_TEST_DATA", "EMBEDSTACK_CLIENTS", "EMBEDSTACK_RECORD", "EMBEDSTACK_RUNPOD_OPENAPI"})
 CLIENTS_OWN = frozenset({"EMBEDSTACK_CLIENT_KEY"})  # what this package sends to its own servers
 NOT_OURS = TESTS_OWN | CLIENTS_OWN
 KEY_SOURCES = ("api_keys", "api_keys_file")

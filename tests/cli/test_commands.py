@@ -163,6 +163,6 @@ def test_a_full_disk_behind_stdout_is_one_line(embedder: str, reranker: str, com
 
 
 def test_every_command_is_one_of_clicks() -> None:
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)
 
     assert all(isinstance(cli.get_command(context, name), click.Command) for name in cli.list_commands(context))

@@ -3,43 +3,29 @@
 import contextlib
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 
-from embedstack.errors import BadRequest, ConfigError, NoEndpoint
-from embedstack.server import create_app
-from embedstack.server.run import listen
-from embedstack.settings import Settings
+from embedstack.api import Model
+from embedstack.cli.embed import _encoded
+from embedstack.errors import BadRequest, ConfigError, Mismatch, NoEndpoint
 from embedstack.testing.fake import HashEncoder, hash_spec
 from support.commands import COMMAND, PATIENCE_S, good, run, settings_only, vectors_of, wanted
+from support.serving import serving
 
 pytestmark = pytest.mark.usefixtures("machine")
 DOCUMENTS = ["rain falls", "a cat is a small animal"]
 NOWHERE = "http://127.0.0.1:9"
 
 
-@contextlib.contextmanager
-def server(*specs) -> Iterator[str]:
-    """The URL of our server around the fake, in a thread."""
-    settled = threading.Event()
-    app = create_app(lambda: HashEncoder(specs), Settings(), on_settled=lambda error: settled.set())
-    listener = listen("127.0.0.1", 0)
-    running = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        assert settled.wait(PATIENCE_S)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        running.should_exit = True
-        thread.join(PATIENCE_S)
-        listener.close()
+def server(*specs) -> contextlib.AbstractContextManager[str]:
+    """The URL of our server around the fake."""
+    return serving(lambda: HashEncoder(specs))
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +112,20 @@ def test_where_all_fail_one_error_lists_them_and_the_exit_code_is_5(there: str, 
     assert result.exception.exit_code == 5
     assert "embedstack (http://127.0.0.1:9/tei): no answer" in str(result.exception)
     assert "embedstack#2: it cannot be proven" in str(result.exception)
+
+
+def test_vectors_of_two_spaces_do_not_come_into_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Turning(HashEncoder):
+        async def encode(self, request):
+            answer = await super().encode(request)
+            return replace(answer, spec=hash_spec("other" if request.items[0].text == "c" else "hash"))
+
+    monkeypatch.setattr("embedstack.cli.embed.CHUNK", 2)
+    chunks = _encoded(Model(Turning()), iter("abcd"), "document", None, "right")
+
+    assert next(chunks)[0] == ["a", "b"]
+    with pytest.raises(Mismatch, match="after 2 texts the vectors are of another space"):
+        next(chunks)
 
 
 @pytest.mark.slow

@@ -3,44 +3,39 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-import uvicorn
+from replicas import foreign
 
-from embedstack.server import create_app
-from embedstack.server.run import listen
-from embedstack.settings import Settings
-from embedstack.testing.fake import HashEncoder
-from embedstack.types import Encoder
-
-PATIENCE_S = 20
-
-
-@contextmanager
-def serving(open_encoder: Callable[[], Encoder] = HashEncoder, **changes: object) -> Iterator[str]:
-    """The URL of our server, in a thread."""
-    settled = threading.Event()
-    app = create_app(open_encoder, replace(Settings(), **changes), on_settled=lambda error: settled.set())
-    listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        assert settled.wait(PATIENCE_S)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
-        listener.close()
+from support.serving import serving, several
 
 
 @pytest.fixture
 def serve():
     """A context manager: the URL of our server around the given encoder, with the settings given by keyword."""
     return serving
+
+
+@pytest.fixture
+def dead() -> str:
+    """A URL where nobody listens."""
+    return "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def up(serve):
+    """A function: encoders of our own -> the URLs of their servers."""
+    with several() as started:
+        yield lambda *encoders: [started(serve(lambda one=one: one)) for one in encoders]
+
+
+@pytest.fixture
+def strangers():
+    """The same for servers that say nothing of who they are."""
+    with several() as started:
+        yield lambda *encoders: [started(foreign(one)) for one in encoders]
 
 
 @pytest.fixture(scope="module")

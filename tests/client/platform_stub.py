@@ -85,9 +85,10 @@ class Platform:
     is_stuck: bool = False
     raw: bytes = b""
     gone_after: int | None = None  # looks, after which a job is not known any more; the next ones are
-    is_silent: bool = False  # the sending of a job is not answered until `speaks` is set
+    silent: str = ""  # the route that is not answered until `speaks` is set
     speaks: asyncio.Event = field(default_factory=asyncio.Event)
-    came: asyncio.Event = field(default_factory=asyncio.Event)  # when the first request is there
+    came: asyncio.Event = field(default_factory=asyncio.Event)  # when the first request of `silent`, else any, is there
+    connections: int = 0
     seen: list[Seen] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
@@ -116,26 +117,31 @@ class Platform:
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         self._tasks.add(task)
+        self.connections += 1
         try:
-            await self._one(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
+            while await self._one(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client left, or the test has ended
         finally:
             writer.close()
             self._tasks.discard(task)
 
-    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection is kept."""
         seen = await self._read(reader)
         self.seen.append(seen)
-        self.came.set()
+        if self.silent in ("", seen.route):
+            self.came.set()
         fault = self._fault(seen.route)
         if fault == "lost":
-            return
+            return False
         reply = None if isinstance(fault, int | tuple) else await self._reply(seen)
         if fault == "lost late":
-            return
+            return False
         writer.write(_written(fault, reply))
         await writer.drain()
+        return fault is None
 
     def _fault(self, route: str) -> Fault | None:
         faults = self.faults.get(route, [])
@@ -157,6 +163,12 @@ class Platform:
         if seen.headers.get("authorization") != f"Bearer {KEY}":
             return 401, b'{"error":"unauthorized"}'
         last = seen.path.rpartition("/")[2]
+        reply = await self._said(seen, last)
+        if seen.route == self.silent:
+            await self.speaks.wait()
+        return reply
+
+    async def _said(self, seen: Seen, last: str) -> tuple[int, bytes]:
         match seen.route:
             case "runsync" | "run":
                 return await self._submitted(seen)
@@ -175,8 +187,6 @@ class Platform:
     async def _submitted(self, seen: Seen) -> tuple[int, bytes]:
         job = Job(f"sync-{len(self.jobs)}-u1", seen.body["input"], self.looks)
         self.jobs[job.id] = job
-        if self.is_silent:
-            await self.speaks.wait()
         if seen.route == "runsync" and not job.looks:
             self._run(job)
         return 200, self._status(job)
@@ -226,12 +236,22 @@ def _written(fault: Fault | None, reply: tuple[int, bytes] | None) -> bytes:
     length = len(body)
     if fault == "cut":
         body = body[: length // 2]
-    lines = [f"HTTP/1.1 {status} Status", f"content-length: {length}", "connection: close"]
+    lines = [f"HTTP/1.1 {status} Status", f"content-length: {length}"]
+    lines += ["connection: close"] if fault is not None else []
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
 
 
 # ------------------------------------------------------------------------------------------------ asking it
+
+
+async def skip(seconds: float) -> None:
+    """Have the loop's timers ring as if so much time had passed."""
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    loop.time = lambda: now() + seconds
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

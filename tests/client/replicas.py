@@ -2,18 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
-import uvicorn
 
-from embedstack.server import create_app
-from embedstack.server.run import listen
-from embedstack.settings import Settings
 from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
 from embedstack.types import Encode, Encoded, Encoder, Score, Scored, Text
+from support.serving import serving
 
 PLAIN = (hash_spec(dim=256), overlap_spec())
 
@@ -42,6 +38,22 @@ class Plain(HashEncoder):
         """What it was asked for, without probes and pings."""
         asked = (item for request in self.asked for item in request.items if request.caller != "router")
         return [item.text if isinstance(item, Text) else item.document for item in asked]
+
+
+class Failing(Plain):
+    """Says that it is broken, while it is."""
+
+    is_broken = False
+
+    async def encode(self, request):
+        if self.is_broken:
+            raise RuntimeError("secret inside")
+        return await super().encode(request)
+
+    async def score(self, request):
+        if self.is_broken:
+            raise RuntimeError("secret inside")
+        return await super().score(request)
 
 
 class Held(Plain):
@@ -82,22 +94,9 @@ def turned(rows: np.ndarray, off: float) -> np.ndarray:
     return np.array(made, np.float32).reshape(rows.shape)
 
 
-@contextmanager
-def foreign(encoder: Encoder) -> Iterator[str]:
+def foreign(encoder: Encoder) -> AbstractContextManager[str]:
     """The URL of a server that says nothing of who it is: ours without the headers of its identity."""
-    settled = threading.Event()
-    app = create_app(lambda: encoder, Settings(), on_settled=lambda error: settled.set())
-    listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(nameless(app), log_config=None, lifespan="on"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        assert settled.wait(20)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        listener.close()
+    return serving(lambda: encoder, nameless)
 
 
 def nameless(app):

@@ -9,16 +9,14 @@ def opened() -> Breaker:
     """Since second 0."""
     breaker = Breaker()
     for _ in range(FAILURES):
-        breaker.began()
-        breaker.failed(0.0)
+        breaker.failed(0.0, breaker.began())
     return breaker
 
 
 def tried(breaker: Breaker, now: float) -> Breaker:
     """One more trial has failed."""
     assert breaker.may_ask(now)
-    breaker.began()
-    breaker.failed(now)
+    breaker.failed(now, breaker.began())
     return breaker
 
 
@@ -83,10 +81,22 @@ def test_each_failed_trial_doubles_the_pause_up_to_a_limit():
 
 def test_a_trial_that_says_nothing_leaves_the_next_call_to_try():
     breaker = opened()
-    breaker.began()
-    breaker.released()
+    breaker.released(breaker.began())
 
     assert breaker.may_ask(OPEN_S)
+
+
+def test_a_trial_is_ended_by_its_own_end_alone():
+    breaker = opened()
+    trial = breaker.began()
+
+    breaker.released()
+    breaker.failed(OPEN_S)
+
+    assert not breaker.may_ask(OPEN_S)
+    assert breaker.open_s == OPEN_S
+    breaker.failed(OPEN_S, trial)
+    assert breaker.open_s == 2 * OPEN_S
 
 
 def test_calls_that_were_under_way_when_it_opened_do_not_prolong_the_pause():

@@ -76,7 +76,14 @@ def test_workers_and_waiting_jobs_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"), [(401, "check the key"), (404, "404"), (500, "500"), ("lost", "is it running")], ids=str
+    ("fault", "said"),
+    [
+        (401, "check the key"),
+        ((404, {}, b'{"error":"endpoint not found"}'), "endpoint not found"),
+        (500, "500"),
+        ("lost", "is it running"),
+    ],
+    ids=str,
 )
 def test_an_endpoint_of_jobs_that_gives_no_page_is_not_ready(fault, said):
     async def run() -> Health:
@@ -97,6 +104,10 @@ def test_nobody_listening_is_not_ready_and_no_error():
 
 def test_a_server_without_such_a_page_is_taken_to_be_there(tell):
     assert health_of(tell((404, {})).url, dialect="rag-stack").is_ready
+
+
+def test_our_own_server_of_jobs_is_there_under_its_prefix_too(ours):
+    assert health_of(f"{ours}/runpod/runsync").is_ready
 
 
 def test_a_page_that_says_not_ready_with_status_200_is_believed(tell):

@@ -11,12 +11,15 @@ from platform_stub import KEY, JobError, Platform, Time, ask_platform, client_of
 from embedstack.client import Client
 from embedstack.errors import (
     BadRequest,
+    Mismatch,
     NotReady,
     Overloaded,
     TooLong,
     UnknownModel,
+    Unsupported,
     Upstream,
 )
+from embedstack.testing.fake import hash_spec
 from embedstack.types import Score
 
 RAIN_AND_CAT = [[4.0, 1.0], [5.0, 1.0]]
@@ -72,6 +75,18 @@ def test_pauses_between_looks_grow_up_to_seconds():
     assert time.pauses[0] <= 0.25
     assert time.pauses[4] > 2 * time.pauses[0]
     assert 3 <= time.pauses[-1] <= 4
+
+
+def test_a_job_and_those_after_it_keep_one_connection():
+    platform = Platform(looks=5)
+
+    async def run() -> None:
+        async with client_of(platform) as client:
+            for _ in range(3):
+                await client.encode(wish("rain"))
+
+    asyncio.run(run())
+    assert (len(platform.seen), platform.connections) == (18, 1)
 
 
 @pytest.mark.parametrize("dialect", ["", "runpod"])
@@ -142,6 +157,32 @@ def test_a_dialect_of_ours_travels_under_its_prefix():
     assert platform.jobs["sync-0-u1"].given["openai_route"] == "/tei/embed"
 
 
+def as_openai(**more: object) -> Platform:
+    row = {"object": "embedding", "index": 0, "embedding": [1.0] + [0.0] * 31}
+    usage = {"prompt_tokens": 3, "total_tokens": 3}
+    return Platform(work=lambda given: [{"object": "list", "data": [row], "model": "m", "usage": usage, **more}])
+
+
+def test_another_model_is_refused_in_another_dialect_too():
+    other = {"space": "a" * 32, "fingerprint": "b" * 32}
+    with pytest.raises(Mismatch, match=f"it serves 'm' of space {'a' * 32}"):
+        ask_platform(as_openai(**other), wish("rain"), dialect="openai", spec=hash_spec())
+
+
+def test_our_worker_heeds_roles_and_says_who_it_is_in_another_dialect_too():
+    said = {"space": "a" * 32, "fingerprint": "b" * 32, "truncated": 1, "dropped_tokens": 7}
+    answer = ask_platform(as_openai(**said), wish("rain", role="query"), dialect="openai")
+
+    assert (answer.fingerprint, answer.spec.weights) == ("b" * 32, f"embedstack:{'a' * 32}")
+    assert (answer.usage.truncated, answer.usage.dropped) == (1, 7)
+
+
+@pytest.mark.parametrize("said", [{}, {"space": "m"}, {"space": 7}, {"space": ["a" * 32]}, {"model": {"name": "m"}}])
+def test_a_role_is_not_relied_on_where_nobody_says_who_it_is(said):
+    with pytest.raises(Unsupported, match="it does not say that it is embedstack, and may overlook the role 'query'"):
+        ask_platform(as_openai(**said), wish("rain", role="query"), dialect="openai")
+
+
 def test_an_error_that_a_worker_gives_as_its_output_is_an_error():
     def infinity(given):
         return {"object": "error", "message": "Invalid OpenAI Route: /x", "type": "BadRequestError", "code": 400}
@@ -175,6 +216,11 @@ SDK_ERROR = (
         ({"error": {"message": "inside"}}, "the job failed: inside"),
         ({"why": 1}, r'the job failed: \{"why": 1\}'),
         (["a", "b"], r'the job failed: \["a", "b"\]'),
+        ({"error_message": "too warm", "error_traceback": "private", "code": 1.5}, "the job failed: too warm"),
+        ({"detail": "no", "traceback": "private"}, r'the job failed: \{"detail":"no"\}'),
+        ('{"detail": "no", "traceback": "private"}', r'the job failed: \{"detail":"no"\}'),
+        ("handler: bad \ntraceback: Traceback private", "the job failed: handler: bad$"),
+        ("bad\nTraceback (most recent call last):\n  private", "the job failed: bad$"),
     ],
 )
 def test_a_job_that_fails_is_an_error_in_its_words_and_is_not_sent_again(error, said):
@@ -258,6 +304,20 @@ def test_a_job_that_is_done_without_an_output_says_why_that_may_be(output):
         ask_platform(Platform(raw=raw))
 
 
+@pytest.mark.parametrize("beside", [{"error": False}, {"error": None}, {"error": ""}, {"truncated": False}], ids=str)
+def test_no_error_beside_vectors_is_none(beside):
+    answer = ask_platform(Platform(work=lambda given: {**embeds(given), **beside}))
+
+    assert answer.dense.tolist() == RAIN_AND_CAT
+
+
+@pytest.mark.parametrize("terms", [{"normalize": True}, {"spec": hash_spec(dim=2)}], ids=str)
+def test_another_worker_must_give_the_length_that_is_asked_for_or_the_models(terms):
+    spec, wished = terms.get("spec"), {name: terms[name] for name in terms if name != "spec"}
+    with pytest.raises(Upstream, match="vectors of length 1 were asked for, and one of the reply has 5"):
+        ask_platform(Platform(), wish("a cat", **wished), spec=spec)
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
@@ -315,6 +375,31 @@ def test_the_log_names_the_provider_and_holds_no_text_and_no_key(caplog):
     assert "dialect=runpod items=1 dimensions=2 ms=" in lines[1]
     assert "private" not in caplog.text
     assert KEY not in caplog.text
+
+
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "embedstack.client"]
+
+
+def test_a_failed_call_is_one_line_in_the_log_with_its_cause(caplog):
+    caplog.set_level(logging.INFO)
+    with pytest.raises(Upstream):
+        ask_platform(failing("a private text"), name="gpu")
+
+    (line,) = lines_of(caplog)
+    assert line.startswith("event=failed provider=gpu host=127.0.0.1:")
+    assert "dialect=runpod items=2 cause=Upstream ms=" in line
+    assert "private" not in line
+
+
+def test_a_job_that_was_left_is_told_only_where_there_was_one(caplog):
+    caplog.set_level(logging.INFO)
+    ask_platform(Platform(faults={"runsync": ["html"]}))
+    with pytest.raises(Upstream):
+        ask_platform(Platform(looks=10_000))
+
+    left = [line for line in lines_of(caplog) if line.startswith("event=job_left")]
+    assert [line.rpartition(" ")[2] for line in left] == ["is_cancelled=True"]
 
 
 def test_an_error_begins_with_the_providers_name_and_address():

@@ -11,7 +11,7 @@ from embedstack.client import Client
 from embedstack.errors import EmbedstackError, Overloaded, Upstream
 from embedstack.types import Encoded
 
-FAULTS = ["lost", "lost late", "cut", "html", 429, 500, 502, 503, 504, 524]
+FAULTS = ["lost", "lost late", "cut", "html", 408, 429, 500, 502, 503, 504, 524]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
@@ -103,6 +103,24 @@ def test_a_wrong_key_is_said_at_once_and_not_shown(route, status):
         ask_platform(platform)
 
     assert platform.routes().count(route) == 1
+
+
+@pytest.mark.parametrize("before", range(90, 110, 5))
+def test_a_key_where_a_reply_is_cut_is_not_shown_in_part(before):
+    reply = (401, {}, ("y" * before + KEY + "z" * 300).encode())
+    with pytest.raises(Upstream, match=r"yy.*zz") as caught:
+        ask_platform(Platform(faults={"runsync": [reply]}))
+
+    assert "rp-" not in caught.value.message
+    assert "-key" not in caught.value.message
+
+
+def test_a_key_where_the_words_of_a_job_are_cut_is_not_shown_in_part():
+    def fail(given):
+        raise JobError("x" * 995 + KEY)
+
+    with pytest.raises(Upstream, match=r"x\*\*\*$"):
+        ask_platform(Platform(work=fail))
 
 
 def test_a_key_that_the_endpoint_does_not_know_is_a_401():

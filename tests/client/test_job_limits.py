@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 from asking import wish
-from platform_stub import JobError, Platform, Time, ask_platform, client_of, texts_of
+from platform_stub import JobError, Platform, Time, ask_platform, client_of, skip, texts_of
 
 from embedstack.client.jobs import MAX_BYTES
-from embedstack.errors import DeadlineExceeded, TooLong, Upstream
+from embedstack.errors import DeadlineExceeded, EmbedstackError, NotReady, TooLong, Upstream
 from embedstack.types import Pair, Score
 
 
@@ -108,15 +108,65 @@ def test_without_a_deadline_a_job_has_its_timeout_and_is_not_sent_again():
 
 
 def test_a_deadline_ends_the_wait_for_an_endpoint_that_says_nothing():
-    platform = Platform(is_silent=True)
+    platform = Platform(silent="runsync", looks=10_000)
 
     async def run() -> None:
         async with client_of(platform) as client:
-            with pytest.raises(DeadlineExceeded, match=r"\(at last: sent\)"):
-                await client.encode(wish("rain", deadline=1000.2))
+            call = asyncio.ensure_future(client.encode(wish("rain", deadline=1020)))
+            await platform.came.wait()
+            await skip(20)
+            with pytest.raises(DeadlineExceeded, match=r"\(at last: sent\), so it is being cancelled there"):
+                await call
             platform.speaks.set()
 
     asyncio.run(run())
+    assert platform.cancelled == ["sync-0-u1"]
+
+
+def test_a_sending_has_the_time_of_its_job_whatever_wait_was_asked_for():
+    platform = Platform(silent="runsync")
+
+    async def run() -> object:
+        async with client_of(platform, timeout_s=600) as client:
+            call = asyncio.ensure_future(client.encode(wish("rain")))
+            await platform.came.wait()
+            await skip(590)
+            platform.speaks.set()
+            return await call
+
+    assert asyncio.run(run()).dense.tolist() == [[4.0, 1.0]]
+    assert platform.routes() == ["runsync"]
+
+
+def test_a_sending_that_is_not_answered_in_time_is_not_made_again():
+    platform = Platform(silent="runsync")
+
+    async def run() -> None:
+        async with client_of(platform) as client:
+            call = asyncio.ensure_future(client.encode(wish("rain")))
+            await platform.came.wait()
+            await skip(60)
+            platform.speaks.set()
+            await call
+
+    with pytest.raises(Upstream, match=r"within 60 s \(at last: sent\).* raise timeout_s"):
+        asyncio.run(run())
+    assert platform.routes() == ["runsync"]
+
+
+def test_a_look_has_half_of_the_time_that_is_left_as_a_large_result_may_need():
+    platform = Platform(silent="status", looks=1)
+
+    async def run() -> object:
+        async with client_of(platform, timeout_s=600) as client:
+            call = asyncio.ensure_future(client.encode(wish("rain")))
+            await platform.came.wait()
+            await skip(290)
+            platform.speaks.set()
+            return await call
+
+    assert asyncio.run(run()).dense.tolist() == [[4.0, 1.0]]
+    assert platform.routes() == ["runsync", "status"]
 
 
 def test_a_caller_that_leaves_takes_its_job_along():
@@ -137,7 +187,7 @@ def test_a_caller_that_leaves_takes_its_job_along():
 
 
 def test_a_caller_that_leaves_while_its_job_is_sent_takes_it_along_when_its_id_is_known():
-    platform = Platform(is_silent=True, looks=10_000)
+    platform = Platform(silent="runsync", looks=10_000)
 
     async def run() -> None:
         async with client_of(platform) as client:
@@ -149,6 +199,33 @@ def test_a_caller_that_leaves_while_its_job_is_sent_takes_it_along_when_its_id_i
             assert platform.cancelled == []
             platform.speaks.set()
             await asyncio.wait_for(platform.wait_for_cancel.wait(), 20)
+
+    asyncio.run(run())
+    assert platform.cancelled == ["sync-0-u1"]
+
+
+@pytest.mark.parametrize("status", [400, 403, 302])
+def test_a_look_that_is_refused_leaves_no_job_running(status):
+    platform = Platform(looks=10_000, faults={"status": [status]})
+    with pytest.raises(EmbedstackError, match=str(status)):
+        ask_platform(platform)
+
+    assert platform.cancelled == ["sync-0-u1"]
+
+
+@pytest.mark.parametrize("route", ["runsync", "status"])
+def test_closing_ends_what_runs_with_its_job_and_says_so_to_who_waits(route):
+    platform = Platform(silent=route, looks=10_000)
+
+    async def run() -> None:
+        async with client_of(platform, timeout_s=1e9) as client:
+            call = asyncio.ensure_future(client.encode(wish("rain")))
+            await platform.came.wait()
+            closing = asyncio.ensure_future(client.aclose())
+            with pytest.raises(NotReady, match="this client is closed"):
+                await call
+            platform.speaks.set()
+            await closing
 
     asyncio.run(run())
     assert platform.cancelled == ["sync-0-u1"]

@@ -149,6 +149,14 @@ def test_a_key_is_never_shown(tmp_path):
     assert "secret" not in plan.embed.targets[0].shown
 
 
+@pytest.mark.parametrize("url", ["https://user:sekret@host/x", "https://user:se=kret@host/x"])
+def test_a_password_in_a_url_is_never_shown(url):
+    plan = plan_of_url(f"tei={url}", "embed", {})
+
+    assert plan.embed.targets[0].url == url
+    assert "kret" not in repr(plan)
+
+
 def test_two_endpoints_of_one_name_are_refused():
     target = Target(name="a", provider="tei", url="http://h")
 
@@ -364,7 +372,10 @@ def test_a_backend_may_be_here():
 
     plan = plan_of_environment(environ)
 
-    assert [(t.provider, t.functions) for t in plan.embed.targets] == [("local", {"ingest"}), ("runpod", {"query"})]
+    assert [(t.provider, t.functions) for t in plan.embed.targets] == [
+        ("local", {"ingest", "late"}),
+        ("runpod", {"query"}),
+    ]
 
 
 def test_the_older_switch_is_for_all_functions():
@@ -373,6 +384,59 @@ def test_the_older_switch_is_for_all_functions():
     (target,) = plan_of_environment(environ).embed.targets
 
     assert (target.url, target.functions) == ("https://api.runpod.ai/v2/one", {"ingest", "late", "query"})
+
+
+@pytest.mark.parametrize("switch", ["BACKEND_EMBED_QUERY", "BACKEND_EMBED_INGEST"])
+def test_one_backend_alone_is_for_all_functions(switch):
+    environ = {**RUNPOD, switch: "runpod", "RUNPOD_QUERY_ENDPOINT_ID": "q", "RUNPOD_INGEST_ENDPOINT_ID": "q"}
+
+    (target,) = plan_of_environment(environ).embed.targets
+
+    assert (target.url, target.functions) == ("https://api.runpod.ai/v2/q", {"ingest", "late", "query"})
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        {"BACKEND_EMBED_QUERY": "runpod", "RUNPOD_QUERY_ENDPOINT_ID": "q"},
+        {"RUNPOD_ENDPOINT_BGE_M3": "q"},
+    ],
+)
+def test_each_task_is_as_its_own_variables_say(vectors):
+    environ = {**RUNPOD, **vectors, "BGE_RERANKER_ENDPOINT": "http://r:1"}
+
+    plan = plan_of_environment(environ)
+
+    assert (urls(plan.embed), urls(plan.rerank)) == (["https://api.runpod.ai/v2/q"], ["http://r:1"])
+    assert not plan_of_environment({**RUNPOD, **vectors}).rerank.targets
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        (
+            {"BGE_EMBEDDINGS_ENDPOINT": "http://a:1", "RUNPOD_ENDPOINT_BGE_M3": "q"},
+            "BGE_EMBEDDINGS_ENDPOINT and RUNPOD_ENDPOINT_BGE_M3",
+        ),
+        (
+            {"EMBEDDINGS_PROVIDER": "bge", "BACKEND_EMBED_QUERY": "local"},
+            "EMBEDDINGS_PROVIDER and BACKEND_EMBED_QUERY",
+        ),
+        (
+            {"INFERENCE_BACKEND": "local", "RUNPOD_ENDPOINT_BGE_M3": "q"},
+            "INFERENCE_BACKEND and RUNPOD_ENDPOINT_BGE_M3",
+        ),
+    ],
+)
+def test_two_applications_that_contradict_each_other_are_refused(environ, names):
+    with pytest.raises(ConfigError, match=f"{names} name other endpoints for vectors; unset one of them"):
+        plan_of_environment({**RUNPOD, **environ})
+
+
+def test_two_applications_that_name_one_endpoint_agree():
+    environ = {**RUNPOD, "RUNPOD_EMBEDDINGS_ENDPOINT": "q", "RUNPOD_ENDPOINT_BGE_M3": "q"}
+
+    assert urls(plan_of_environment(environ).embed) == ["https://api.runpod.ai/v2/q"]
 
 
 def test_runpod_is_followed_by_hugging_face_where_there_is_a_key():

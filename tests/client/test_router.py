@@ -2,126 +2,23 @@
 
 import asyncio
 import logging
-import threading
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from platform_stub import Platform
-from replicas import PLAIN, Held, Plain, foreign
+from replicas import PLAIN, Failing, Held, Plain
+from routers import OTHER, TEXTS, Time, ask, at, fallen, of, of_scores, pairs, settled, wish
 
 from embedstack.client.breaker import FAILURES, OPEN_S
-from embedstack.client.plan import Plan, Target, Way, target_of
+from embedstack.client.plan import Plan, Target, Way
 from embedstack.client.router import Router
+from embedstack.client.seat import SILENT
 from embedstack.client.space import Known
 from embedstack.errors import BadRequest, ConfigError, DeadlineExceeded, NoEndpoint, UnknownModel, Unsupported
-from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
-from embedstack.types import Classify, Decode, Encode, Encoded, Pair, Score, Scored, Text, Tokenize
-
-TEXTS = ("rain falls", "a cat is a small animal", "what is a cat?")
-PAIRS = tuple(Pair("what is a cat?", text) for text in TEXTS)
-OTHER = (hash_spec("other", dim=256), overlap_spec("jina-reranker"))
-
-
-class Time:
-    """A clock that only tests move."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def wish(*texts: str, role: str = "document", **terms: object) -> Encode:
-    return Encode(model="", items=tuple(Text(text, role) for text in texts or TEXTS), **terms)
-
-
-def pairs(**terms: object) -> Score:
-    return Score(model="", items=PAIRS, **terms)
-
-
-def at(url: str, name: str = "", provider: str = "embedstack", task: str = "embed", **more: object) -> Target:
-    """An endpoint, asked once."""
-    keys = {"JINA_API_KEY": "jina-secret-key", "RUNPOD_API_KEY": "rp-secret-key", "HF_TOKEN": "hf-secret-key"}
-    target = target_of(provider, task, keys, url=url, called=name, **more)
-    return replace(target, retries=0)
-
-
-def of(*targets: Target, way: dict | None = None, **rules: object) -> Plan:
-    """For vectors, not warmed, asked without a look before."""
-    terms = {"looks_first": False, **(way or {})}
-    return Plan(embed=Way(targets=targets, **terms), **{"warm_up": False, **rules})
-
-
-def of_scores(*targets: Target, way: dict | None = None, **rules: object) -> Plan:
-    terms = {"looks_first": False, **(way or {})}
-    return Plan(rerank=Way(targets=targets, **terms), **{"warm_up": False, **rules})
-
-
-def ask(plan: Plan, *requests: Encode | Score, **options: object) -> list[Encoded | Scored | Exception]:
-    """Each answer or error, in turn, of one router."""
-
-    async def run() -> list[Encoded | Scored | Exception]:
-        made = []
-        async with Router(plan, **options) as router:
-            for request in requests:
-                try:
-                    made.append(await answered(router, request))
-                except Exception as error:
-                    made.append(error)
-                await settled(router)
-        return made
-
-    return asyncio.run(run())
-
-
-async def answered(router: Router, request: Encode | Score) -> Encoded | Scored:
-    return await (router.encode(request) if isinstance(request, Encode) else router.score(request))
-
-
-async def settled(router: Router) -> None:
-    """What runs beside the requests has ended, such as the first endpoint's probes."""
-    beside = (*router._proofs._anchors._running.values(), *router._health._running.values(), *router._aside)
-    await asyncio.gather(*beside, return_exceptions=True)
-
-
-@pytest.fixture
-def dead() -> str:
-    """A URL where nobody listens."""
-    return "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def up(serve):
-    """A function: encoders of our own -> the URLs of their servers."""
-    with ExitStack() as stack:
-        yield lambda *encoders: [stack.enter_context(serve(lambda one=one: one)) for one in encoders]
-
-
-@pytest.fixture
-def strangers():
-    """The same for servers that say nothing of who they are."""
-    with ExitStack() as stack:
-        yield lambda *encoders: [stack.enter_context(foreign(one)) for one in encoders]
-
-
-class Failing(Plain):
-    """Says that it is broken, while it is."""
-
-    is_broken = False
-
-    async def encode(self, request):
-        if self.is_broken:
-            raise RuntimeError("secret inside")
-        return await super().encode(request)
-
-    async def score(self, request):
-        if self.is_broken:
-            raise RuntimeError("secret inside")
-        return await super().score(request)
-
+from embedstack.testing.fake import HashEncoder
+from embedstack.types import Classify, Decode, Encode, Encoded, Score, Text, Tokenize
 
 # ------------------------------------------------------------------------------------------------ vectors
 
@@ -172,22 +69,6 @@ def test_how_near_a_replica_must_be(up, off, precision, allow_int8, stands_in):
 
     assert isinstance(answer, Encoded) is stands_in
     assert bool(second.texts) is stands_in
-
-
-def fallen(plan: Plan, first: Failing, request: Encode | None = None, **options: object) -> Encoded | Exception:
-    """What comes after the first endpoint answered once and then broke."""
-
-    async def run():
-        async with Router(plan, **options) as router:
-            await router.encode(wish())
-            await settled(router)
-            first.is_broken = True
-            try:
-                return await router.encode(request or wish())
-            except Exception as error:
-                return error
-
-    return asyncio.run(run())
 
 
 def test_another_model_is_refused_with_the_reason_and_every_attempt_is_told(up):
@@ -253,7 +134,7 @@ def test_an_endpoint_that_changes_its_model_is_refused_from_then_on(up):
                 await router.encode(wish())
             return caught.value
 
-    assert "another model answers there" in asyncio.run(run()).message
+    assert f"it is of the space {OTHER[0].space}, a (http://" in asyncio.run(run()).message
 
 
 def test_the_model_on_this_machine_refuses_a_server_of_another(up):
@@ -483,6 +364,27 @@ def test_without_hedging_nobody_is_overtaken(up):
     assert second.texts == []
 
 
+def test_an_endpoint_that_is_overtaken_again_and_again_is_left_alone(up):
+    first, second = Held(), Plain()
+    first.is_held = True
+    urls = up(first, second)
+    plan = of_scores(at(urls[0], "a", task="rerank"), at(urls[1], "b", task="rerank"), hedge_after_s=0.02)
+
+    async def run():
+        async with Router(plan) as router:
+            seat = router._seats["rerank"][0]
+            for _ in range(SILENT + FAILURES):
+                await router.score(pairs())
+                await settled(router)
+            return seat.down
+
+    down = asyncio.run(run())
+    first.is_held = False
+
+    assert down.startswith("not asked for another")
+    assert "overtaken" in down
+
+
 # ------------------------------------------------------------------------------------------------ breaker
 
 
@@ -581,6 +483,80 @@ def test_who_failed_is_looked_at_again(tell, up):
     assert [one.method for one in flaky.seen] == ["GET", "POST", "GET"]
 
 
+def test_a_first_endpoint_that_is_down_leaves_nobody_and_that_is_told(up, dead):
+    urls = up(Plain())
+    router = Router(of(at(dead, "a"), at(urls[0], "b")))
+
+    async def run():
+        await router.look()
+        return router.down(), await asyncio.gather(router.encode(wish()), return_exceptions=True), await router.close()
+
+    down, (error,), _ = asyncio.run(run())
+
+    assert isinstance(error, NoEndpoint)
+    assert "b: it cannot be proven to be of the space of 'a'" in next(iter(down.values()))
+
+
+def test_a_look_at_who_has_no_page_forgets_nothing_and_asks_for_something_small(serve):
+    clock = Time()
+    with serve(Plain, api_keys="me:right-key") as locked:
+        router = Router(of_scores(at(f"{locked}/jina", "j", "jina", "rerank", model="overlap")), clock=clock)
+
+        async def run():
+            await router.look()
+            before = router.down()
+            clock.now += 61
+            router.down()
+            await settled(router)
+            after = router.down()
+            await router.close()
+            return before, after
+
+        before, after = asyncio.run(run())
+
+    assert list(before) == list(after) == ["overlap"]
+
+
+def test_who_has_no_page_is_up_again_as_soon_as_it_answers(serve):
+    clock, scorer = Time(), Failing()
+    scorer.is_broken = True
+    with serve(lambda: scorer) as url:
+        router = Router(of_scores(at(f"{url}/jina", "j", "jina", "rerank", model="overlap")), clock=clock)
+
+        async def run():
+            await router.look()
+            before = router.down()
+            scorer.is_broken = False
+            clock.now += 61
+            router.down()
+            await settled(router)
+            after = router.down()
+            await router.close()
+            return before, after
+
+        before, after = asyncio.run(run())
+
+    assert (list(before), after) == (["overlap"], {})
+
+
+def test_a_look_asks_nobody_twice(up):
+    (url,) = up(sound := Plain())
+
+    asyncio.run(Router(of_scores(at(f"{url}/runpod", "r", "runpod", "rerank"), warm_up=True)).look())
+
+    assert len(sound.asked) == 1
+
+
+def test_a_look_does_not_wait_for_who_is_silent(up, monkeypatch):
+    held = Held()
+    held.is_held = True
+    (url,) = up(held)
+    monkeypatch.setattr("embedstack.client.router.LOOK_S", 0.1)
+
+    asyncio.run(asyncio.wait_for(Router(of(at(url, "a"))).look(), 20))
+    held.is_held = False
+
+
 # ------------------------------------------------------------------------------------------------ warm-up
 
 
@@ -651,6 +627,35 @@ def test_a_model_in_this_process_stands_in_for_a_server_of_its_space(up):
     assert answer.dense.shape == (3, 256)
 
 
+def test_no_model_is_opened_here_only_to_compare(up):
+    plan = of(
+        Target(name="here", provider="local", functions=frozenset({"ingest", "late"})),
+        at(up(Plain())[0], "there", functions=("query",)),
+        warm_up=True,
+        prompts={},
+    )
+
+    def local(model):
+        raise AssertionError("opened")
+
+    (error,) = ask(plan, wish("a", role="query"), local=local)
+
+    assert isinstance(error, NoEndpoint)
+    assert "is not on this machine, and none is fetched only to compare" in error.message
+
+
+def test_a_model_that_is_on_this_machine_is_opened_to_compare(up):
+    plan = of(
+        Target(name="here", provider="local", functions=frozenset({"ingest", "late"})),
+        at(up(Plain())[0], "there", functions=("query",)),
+        prompts={},
+    )
+
+    (answer,) = ask(plan, wish("a", role="query"), local=lambda model: Plain(), known=Known(PLAIN[0]))
+
+    assert isinstance(answer, Encoded)
+
+
 def test_a_local_provider_needs_somebody_who_opens_it():
     with pytest.raises(ConfigError, match="names the provider 'local', and nothing opens a model"):
         Router(of(Target(name="here", provider="local")))
@@ -667,6 +672,12 @@ def test_nothing_is_asked_for_nothing(dead):
     )
 
     assert (len(encoded.dense), len(scored.scores)) == (0, 0)
+
+
+def test_nothing_is_asked_for_nothing_whatever_the_endpoints_are_for(dead):
+    (encoded,) = ask(of(at(dead, "a", functions=("query",))), Encode(model="", items=()))
+
+    assert len(encoded.dense) == 0
 
 
 @pytest.mark.parametrize(
@@ -779,7 +790,7 @@ def test_after_a_look_the_models_are_known_by_their_own_names(up):
 
 
 def test_what_is_down_is_told_by_model_and_looked_at_again(tell):
-    sick, clock = tell(*[(503, {"error": "no worker"})] * 3, {"status": "ok"}), Time()
+    sick, clock = tell(*[(503, {"error": "no worker"})] * 2, {"status": "ok"}), Time()
     router = Router(of_scores(at(sick.url, "a", "rag-stack", "rerank"), way={"model": "r"}), clock=clock)
 
     async def run():
@@ -818,4 +829,3 @@ def test_nothing_runs_on_when_a_router_is_closed(up):
         return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
 
     assert asyncio.run(run()) == []
-    assert threading.active_count() > 0

@@ -22,7 +22,7 @@ from embedstack.compute.shapes import (
     RequestCount,
     Workers,
 )
-from embedstack.emulator.control_quota import Quota, Window
+from embedstack.emulator.control_front import Quota, Window
 from embedstack.emulator.faults import Fault
 from embedstack.emulator.serve import listen, served, url_of
 from embedstack.errors import BadRequest, ConfigError, Forbidden, NotReady, Overloaded, Unauthorized, Upstream
@@ -30,6 +30,8 @@ from support.controlling import KEY, READ_ONLY, Control
 from support.renting import Pauses, rented
 
 pytestmark = pytest.mark.slow  # each starts a server
+
+NOON = "2026-06-01T12:00:00Z"
 
 ENDPOINT = NewEndpoint(
     name="embedder",
@@ -116,11 +118,67 @@ def test_a_pod_whose_making_failed_and_yet_succeeded_is_found_and_not_made_twice
     assert list(control.account.pods) == [pod.id]
 
 
-def test_a_pod_whose_reply_was_lost_is_found_and_not_made_twice() -> None:
-    control = Control([Fault(route="create", action="reset", after_commit=True, times=1)])
+@pytest.mark.parametrize("action", ["reset", "truncate", "html"])
+def test_a_pod_whose_reply_was_lost_is_found_and_not_made_twice(action: str) -> None:
+    control = Control([Fault(route="create", action=action, after_commit=True, times=1)])
     pod = rented(lambda client: client.create_pod(POD), control)
 
     assert list(control.account.pods) == [pod.id]
+
+
+def test_a_pod_that_is_made_after_its_reply_was_lost_is_waited_for() -> None:
+    control = Control([Fault(route="create", action="delay", seconds=3, times=1)])
+    pauses = Pauses(lambda: control.clock.advance(1))
+    pod = rented(lambda client: client.create_pod(POD), control, pause=pauses, timeout_s=0.3)
+
+    assert list(control.account.pods) == [pod.id]
+    assert len(pauses) == 3
+
+
+def test_a_pod_that_is_made_only_after_another_was_asked_for_is_named_in_an_error() -> None:
+    pods: list[dict[str, str]] = []
+
+    async def make(request: Request) -> Response:
+        if make_calls.pop():
+            return Response(status_code=500)
+        pods.extend({"id": pod_id, "name": "trainer", "status": "RUNNING", "createdAt": NOON} for pod_id in ("a", "b"))
+        return Response(json.dumps(pods[1]), 201)
+
+    async def show(request: Request) -> Response:
+        return Response(json.dumps({"pods": pods}))
+
+    async def run() -> None:
+        app = Starlette(routes=[Route("/v2/pods", make, methods=["POST"]), Route("/v2/pods", show)])
+        listener = listen("127.0.0.1", 0)
+        async with (
+            served(Control().platform, {app: listener}),
+            RunPodControl(KEY, f"{url_of(listener)}/v2", pause=Pauses()) as client,
+        ):
+            await client.create_pod(POD)
+
+    make_calls = [False, True]
+    with pytest.raises(Upstream, match=r"'trainer' was made more than once.*: b, a all cost money"):
+        asyncio.run(run())
+
+
+def test_whether_it_was_made_is_not_known_where_looking_for_it_fails() -> None:
+    lost = Fault(route="create", action="reset", after_commit=True, times=1)
+    control = Control([lost, Fault(route="read", action="status", status=502, skip=1)])
+
+    with pytest.raises(Undecided, match="whether 'trainer' was made is not known") as caught:
+        rented(lambda client: client.create_pod(POD), control)
+    assert isinstance(caught.value.__cause__, Undecided)
+
+
+def test_of_two_at_once_one_is_told_that_the_name_is_taken() -> None:
+    control = Control()
+
+    async def call(client: RunPodControl) -> list[object]:
+        return await asyncio.gather(*(client.create_pod(POD) for _ in range(2)), return_exceptions=True)
+
+    _, refused = rented(call, control)
+    assert isinstance(refused, BadRequest)
+    assert len(control.account.pods) == 1
 
 
 def test_a_pod_whose_making_failed_is_made_again() -> None:
@@ -275,9 +333,10 @@ def test_a_web_page_is_no_answer() -> None:
         rented(lambda client: client.pods(), control)
 
 
-def test_the_old_api_has_ended() -> None:
-    with pytest.raises(ConfigError, match="this API has ended"):
-        rented(lambda client: client.pods(), Control(), base="/v1")
+@pytest.mark.parametrize("base", ["", "/v1", "/v2/pods", "/v3"])
+def test_a_base_that_is_not_of_v2_is_refused_since_there_all_seems_to_be_gone(base: str) -> None:
+    with pytest.raises(ConfigError, match="of the form https://host/v2"):
+        rented(lambda client: client.delete_pod("x"), Control(), base=base)
 
 
 def test_an_empty_id_deletes_nothing() -> None:
@@ -417,7 +476,7 @@ def test_only_what_is_wished_for_is_sent_and_who_asks_says_who_it_is() -> None:
 MADE = {
     "id": "e",
     "name": "embedder",
-    "createdAt": "2026-06-01T12:00:00Z",
+    "createdAt": NOON,
     "workers": {"min": 0, "max": 2},
     "scaling": {"type": "QUEUE_DELAY", "queueDelay": 4},
 }

@@ -9,6 +9,7 @@ import pytest
 from embedstack.client import Client
 from embedstack.dialects.dialect import Limits, Wire
 from embedstack.dialects.huggingface import HuggingFace
+from embedstack.dialects.reply import body_bytes
 from embedstack.dialects.wire import Misfit
 from embedstack.errors import BadRequest, NotReady, Overloaded, Unsupported, Upstream
 from embedstack.modelspec import ModelSpec
@@ -95,6 +96,13 @@ def test_a_client_never_says_a_prompts_name_which_models_without_it_refuse():
     said = ROUTE.say(Encode(model="", items=(Text("a", "query"),)))
 
     assert (said.prompt_name, said.input_type) == (None, "query")
+
+
+@pytest.mark.parametrize(("normalize", "said"), [(None, True), (True, True), (False, False)])
+def test_a_client_says_whether_vectors_are_of_length_1(normalize, said):
+    body = ROUTE.say(Encode(model="", items=(Text("a"),), normalize=normalize))
+
+    assert json.loads(body_bytes(body))["normalize"] is said
 
 
 def test_vectors_of_tokens_are_refused_with_the_reason():

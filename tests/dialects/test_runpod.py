@@ -7,12 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from embedstack.dialects.dialect import Limits, Memory, Status, Wire
-from embedstack.dialects.jobs import failed, output_of
+from embedstack.dialects.dialect import Limits, Memory, Status
+from embedstack.dialects.jobs import output_of
 from embedstack.dialects.pictures import DARK
 from embedstack.dialects.runpod import RunPod, chosen_route
-from embedstack.dialects.runpod_input import kind_of
-from embedstack.dialects.wire import Misfit, OtherShape
+from embedstack.dialects.wire import Misfit
 from embedstack.errors import BadRequest, NotReady, Unsupported
 from embedstack.testing.fake import HashEncoder, hash_spec, labels_spec, overlap_spec
 from embedstack.types import Encode, Image, Score, Text, answered
@@ -54,72 +53,6 @@ def refused(**given) -> dict:
     return json.loads(RUNPOD.fail(caught.value).body)
 
 
-KINDS = {
-    "texts": {"texts": ["a"]},
-    "infinity": {"input": "a"},
-    "rank": {"query": "a", "documents": ["a"]},
-    "docs": {"query": "a", "docs": ["a"]},
-    "query": {"query": "a"},
-    "batch": {"action": "embed_batch", "texts": ["a"]},
-    "late": {"action": "late_chunk", "paragraph_text": "a"},
-    "lates": {"action": "late_chunk_batch"},
-    "health": {"action": "health_check"},
-    "pictures": {"images": [DARK]},
-    "items": {"items": []},
-    "siglip": {"image": DARK},
-    "vision": {"type": "intent", "text": "a"},
-    "models": {"openai_route": "/v1/models"},
-    "forward": {"openai_route": "/v1/embeddings", "openai_input": {"input": "a"}},
-}
-"""Each kind of input, in the order in which a client looks for a route that carries what it wants."""
-
-COLLISIONS = [
-    ({"texts": ["a"], "type": "text"}, "siglip"),
-    ({"texts": ["a"], "image": DARK}, "siglip"),
-    ({"texts": ["a"], "input": ["a"]}, "texts"),
-    ({"texts": ["a"], "images": [DARK]}, "pictures"),
-    ({"texts": ["a"], "action": "embed_batch"}, "batch"),
-    ({"query": "a", "action": "embed_query"}, "query"),
-    ({"queries": ["a"]}, "query"),
-    ({"query": "a", "documents": ["a"], "docs": ["a"]}, "rank"),
-    ({"query": "a", "texts": None}, "query"),
-    ({"text": "a"}, "texts"),
-    ({"type": "auto", "texts": ["a"]}, "siglip"),
-    ({"type": "visual_text", "image": DARK}, "vision"),
-    ({"openai_route": "models", "action": "health_check"}, "models"),
-    ({"openai_route": "", "texts": ["a"]}, "texts"),
-]
-"""Inputs that two workers could claim, and which of them they are here."""
-
-
-@pytest.mark.parametrize(("kind", "given"), KINDS.items())
-def test_each_kind_of_input_is_read_by_one_route_alone(kind, given):
-    assert kind_of(raw(**given)) == kind
-
-    taking = [route for route in RUNPOD.routes if route.path == "/runsync" and takes(route, raw(**given))]
-    assert taking == [chosen_route(raw(**given))[0]]
-
-
-def takes(route, given: bytes) -> bool:
-    try:
-        route.read(given)
-    except OtherShape:
-        return False
-    return True
-
-
-@pytest.mark.parametrize(("given", "kind"), COLLISIONS)
-def test_every_collision_has_one_winner(given, kind):
-    assert kind_of(raw(**given)) == kind
-
-
-def test_the_routes_stand_at_both_paths_in_the_order_of_the_kinds():
-    paths = [route.path for route in RUNPOD.routes]
-
-    assert len(RUNPOD.routes) == 2 * len(KINDS)
-    assert paths == ["/runsync"] * len(KINDS) + ["/"] * len(KINDS)
-
-
 def test_what_stands_beside_the_input_is_ignored():
     job = {"id": "sync-1", "webhook": "https://a/b", "policy": {"executionTimeout": 5000}, "input": {"texts": ["a"]}}
 
@@ -141,7 +74,7 @@ def test_without_a_query_it_says_what_the_worker_for_queries_said(given):
 
 
 @pytest.mark.parametrize(
-    "given", [{"texts": []}, {"texts": ""}, {"action": "embed_batch"}, KINDS["batch"] | {"texts": []}]
+    "given", [{"texts": []}, {"texts": ""}, {"action": "embed_batch"}, {"action": "embed_batch", "texts": []}]
 )
 def test_without_texts_there_are_no_vectors_beside_the_error(given):
     reply = refused(**given)
@@ -167,8 +100,13 @@ def test_states_of_tokens_are_refused_with_what_is_missing():
     assert (reply["code"], "states of tokens" in reply["error"]) == ("unsupported", True)
 
 
-def test_a_query_beside_texts_is_not_guessed():
-    assert "a query and texts" in refused(query="a", texts=["a"])["error"]
+def test_whether_texts_are_queries_must_be_said_where_it_changes_the_vectors():
+    route, body = chosen_route(raw(action="embed_batch", texts=["a"]))
+    prompted = replace(hash_spec(), prompts={"query": "query: ", "document": "passage: "})
+
+    with pytest.raises(BadRequest, match="send is_query true or false"):
+        route.ask(body, LIMITS, (prompted,))
+    assert route.ask(body, LIMITS, (hash_spec(),)).items == (Text("a"),)
 
 
 def test_a_failure_is_a_failed_job_with_the_status_of_its_kind():
@@ -176,11 +114,6 @@ def test_a_failure_is_a_failed_job_with_the_status_of_its_kind():
 
     assert (wire.status, wire.headers["retry-after"]) == (503, "3")
     assert json.loads(wire.body) == {"status": "FAILED", "error": "the model is loading", "code": "not_ready"}
-
-
-def test_a_failed_job_is_no_output():
-    with pytest.raises(Exception, match="the job is FAILED: no GPU"):
-        output_of(Wire(200, failed(BadRequest("no GPU")).body))
 
 
 # ------------------------------------------------------------------------------------------------ what is asked
@@ -272,6 +205,32 @@ async def test_packed_vectors_are_those_of_the_numbers(form, packed, near):
     rows = [np.frombuffer(base64.b64decode(row), packed) for row in made["embeddings"]]
     assert np.abs(np.array(rows, np.float32) - np.array(plain["embeddings"], np.float32)).max() <= near
     assert (made["encoding_format"], "encoding_format" in plain) == (form, False)
+
+
+PACKABLE = [
+    ({"query": "a"}, "embedding"),
+    ({"queries": ["a"]}, "embeddings"),
+    ({"action": "embed_batch", "texts": ["a"]}, "embeddings"),
+    ({"action": "late_chunk", "paragraph_text": "a", "sentence_texts": ["a"]}, "vectors"),
+]
+
+
+@pytest.mark.parametrize(("given", "name"), PACKABLE)
+async def test_every_job_of_texts_may_have_its_vectors_packed(given, name):
+    plain, made = [(await done(**given, encoding_format=one)) for one in ("float", "base64")]
+
+    (row,) = [made[name]] if name == "embedding" else made[name]
+    (numbers,) = [plain[name]] if name == "embedding" else plain[name]
+    assert np.array_equal(np.frombuffer(base64.b64decode(row), "<f4"), np.array(numbers, np.float32))
+    assert (made["encoding_format"], "encoding_format" in plain) == ("base64", False)
+
+
+async def test_sentences_of_several_texts_may_be_packed():
+    paragraphs = [{"paragraph_text": "a", "sentence_texts": ["a"]}]
+    output = await done(action="late_chunk_batch", paragraphs=paragraphs, encoding_format="float16")
+
+    assert np.frombuffer(base64.b64decode(output["results"][0]["vectors"][0]), "<f2").shape == (32,)
+    assert output["encoding_format"] == "float16"
 
 
 async def test_what_float16_cannot_hold_is_refused():

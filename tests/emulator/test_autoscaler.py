@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 
 from embedstack.emulator.calls import Call
-from embedstack.emulator.crashes import LONGEST_PAUSE_S, MOST, Streak
 from embedstack.emulator.endpoint import EndpointSettings, Scaling
 from embedstack.emulator.faults import Fault
+from embedstack.emulator.life import MOST_CRASHES, Streak
 from embedstack.emulator.workside import DRAINING_HOLD_S, take
+from embedstack.errors import ConfigError
 from support.workers import Stage
 
 ONE = EndpointSettings(workers_min=1)
@@ -248,26 +249,27 @@ def test_a_loop_of_crashes_ends(stage: Stage) -> None:
     stage.open(ONE)
     crash_all(stage)
 
-    assert len(stage.puppets.started) == MOST
+    assert len(stage.puppets.started) == MOST_CRASHES
 
 
 def test_a_program_that_cannot_be_started_is_tried_no_more_often(stage: Stage) -> None:
-    stage.puppets.fail = True
+    stage.puppets.failure = ConfigError("there is no such program")
     stage.open(ONE)
     crash_all(stage)
-    stage.puppets.fail = False
+    stage.puppets.failure = None
     stage.passes(70.0)
 
     assert stage.puppets.started == []
 
 
-def test_new_settings_end_the_loop(stage: Stage) -> None:
+@pytest.mark.parametrize("is_release", [True, False])
+def test_new_settings_end_the_loop_whether_workers_are_replaced_for_them_or_not(stage: Stage, is_release: bool) -> None:
     stage.open(ONE)
     crash_all(stage)
-    stage.platform.change_settings("e", ONE)
+    stage.platform.change_settings("e", ONE, is_release=is_release)
     stage.passes(0.25)
 
-    assert len(stage.puppets.started) == MOST + 1
+    assert len(stage.puppets.started) == MOST_CRASHES + 1
 
 
 def test_an_unhealthy_worker_counts_as_a_crash(stage: Stage) -> None:
@@ -287,51 +289,87 @@ def test_a_worker_that_never_gets_ready_is_ended(stage: Stage) -> None:
     assert stage.puppet.signals == ["SIGTERM"]
 
 
-def test_pauses_between_crashes_double_up_to_a_minute() -> None:
+def test_pauses_between_crashes_double() -> None:
     streak, pauses = Streak(), []
-    for _ in range(9):
-        streak.crashed(1, 0, 100.0)
-        pauses.append(streak.retry_at - 100.0)
+    for at in (0.0, 100.0, 200.0, 300.0):
+        streak.crashed(at, 0, at + 50)
+        pauses.append(streak.retry_at - at - 50)
 
-    assert pauses == [1, 2, 4, 8, 16, 32, LONGEST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_PAUSE_S]
+    assert pauses == [1, 2, 4, 8]
 
 
 def test_a_finished_job_between_two_crashes_begins_a_new_streak() -> None:
     streak = Streak()
-    for completed in (0, 0, 1):
-        streak.crashed(1, completed, 0.0)
+    for at, completed in ((0.0, 0), (10.0, 0), (20.0, 1)):
+        streak.crashed(at, completed, at)
 
     assert streak.count == 1
+
+
+def test_workers_that_started_together_and_crash_together_count_once(stage: Stage) -> None:
+    stage.open(EndpointSettings(workers_min=6, workers_max=6))
+    for puppet in stage.puppets.started:
+        puppet.exit(1)
+    stage.passes(1.5)
+
+    assert len(stage.puppets.started) == 12
+
+
+def test_a_loop_of_workers_that_crash_together_ends_too_and_is_told_once(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage.open(EndpointSettings(workers_min=3))
+    crash_all(stage)
+
+    assert len(stage.puppets.started) == 3 * MOST_CRASHES
+    assert [record.getMessage().split()[0] for record in caplog.records].count("event=crash_loop") == 1
+
+
+@pytest.mark.parametrize(
+    "failure", [ConfigError("no such program"), ValueError("embedded null byte"), RuntimeError("can't start thread")]
+)
+def test_whatever_keeps_a_worker_from_starting_is_a_crash_that_is_told(
+    stage: Stage, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
+    stage.puppets.failure = failure
+    stage.open(ONE)
+    crash_all(stage)
+
+    told = [record.getMessage() for record in caplog.records if "worker_crashed" in record.getMessage()]
+    assert len(told) == MOST_CRASHES
+    assert str(failure) in told[0]
+
+
+def test_closing_waits_for_all_though_one_of_them_fails(stage: Stage) -> None:
+    def fail() -> None:
+        raise OSError
+
+    stage.open(EndpointSettings(workers_min=2))
+    broken, whole = stage.puppets.started
+    broken.kill = fail  # type: ignore[method-assign]
+    stage.loop.run_until_complete(stage.scaler.close())
+
+    assert whole.signals == ["SIGTERM"]
+
+
+def test_its_jobs_are_handed_out_again_before_its_last_words_are_read(stage: Stage) -> None:
+    """A program that it left behind may hold its pipe open."""
+    stage.open(NONE).submit()
+    stage.poll()
+    stage.puppet.spoken.clear()
+    stage.puppet.exit(-9)
+    stage.settle()
+    job = stage.endpoint.book.latest(1, stage.clock.now())[0]
+    stage.puppet.spoken.set()
+
+    assert (job.status, stage.workers) == ("IN_QUEUE", [])
 
 
 # ------------------------------------------------------------------------------------------------ machines
 
 
-def test_workers_for_which_there_is_no_machine_wait(stage: Stage) -> None:
-    stage.open(EndpointSettings(workers_min=2), machines=1)
-
-    assert (stage.statuses, len(stage.puppets.started)) == (["INITIALIZING", "THROTTLED"], 1)
-
-
-def test_the_next_one_gets_the_machine_that_becomes_free(stage: Stage) -> None:
-    stage.open(EndpointSettings(workers_min=2), machines=1)
-    stage.puppet.exit(1)
-    stage.passes(0.5)
-
-    assert (stage.statuses, len(stage.puppets.started)) == (["INITIALIZING"], 2)
-
-
-def test_a_cold_start_takes_the_time_that_it_was_given(stage: Stage) -> None:
-    stage.open(ONE, cold_start_s=30.0)
-    stage.passes(29.75)
-    before = (stage.statuses, len(stage.puppets.started))
-    stage.passes(0.25)
-
-    assert (before, len(stage.puppets.started)) == ((["INITIALIZING"], 0), 1)
-
-
 def test_a_worker_can_end_during_its_cold_start(stage: Stage) -> None:
-    stage.open(ONE, cold_start_s=30.0)
+    stage.open(ONE, [Fault(route="spawn", action="delay", seconds=30.0)])
     stage.platform.remove_endpoint("e")
     stage.passes(60.0)
 

@@ -7,10 +7,10 @@ from math import fsum
 import pytest
 
 from embedstack.emulator.autoscaler import TICK_S
-from embedstack.emulator.billing import HOUR, Ledger, Line, worker_line
+from embedstack.emulator.billing import GPU_POOLS, HOUR, Ledger, Line, Rate, cpu_rate, gpu_rate, worker_line
 from embedstack.emulator.billing_page import KINDS, billing_page
 from embedstack.emulator.endpoint import EndpointSettings
-from embedstack.emulator.prices import GPU_POOLS, Rate, cpu_rate, gpu_rate
+from embedstack.emulator.faults import Fault
 from embedstack.errors import BadRequest
 from support.workers import Stage
 
@@ -132,7 +132,8 @@ def test_processors_cost_by_their_number() -> None:
 
 
 def test_the_ledger_holds_every_second_of_every_worker_by_its_state(stage: Stage) -> None:
-    stage.open(EndpointSettings(idle_timeout_s=5.0), cold_start_s=20.0).submit()
+    slow = Fault(route="spawn", action="delay", seconds=20.0)
+    stage.open(EndpointSettings(idle_timeout_s=5.0), [slow]).submit()
     stage.passes(30.0)  # 20 s of cold start, then 10 s of the program's own
     (job,) = stage.poll()
     stage.passes(15.0)
@@ -148,7 +149,8 @@ def test_the_ledger_holds_every_second_of_every_worker_by_its_state(stage: Stage
 
 def test_the_sum_of_the_ledger_is_worker_seconds_times_the_price(stage: Stage) -> None:
     settings = EndpointSettings(workers_min=1, workers_max=3, idle_timeout_s=5.0)
-    stage.open(settings, machines=2).submit(20)
+    full = Fault(route="spawn", action="status", seconds=30.0, times=1, skip=1)
+    stage.open(settings, [full]).submit(20)
     seen_s = 0.0
     for tick in range(400):
         seen_s += TICK_S * sum(status != "THROTTLED" for status in stage.statuses)

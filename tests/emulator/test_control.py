@@ -1,13 +1,17 @@
 """What holds for all of REST v2: keys, quotas, refusals, faults, and the end of v1."""
 
+import asyncio
+import json
 import socket
 
 import pytest
 
-from embedstack.emulator.control_quota import WINDOWS, Quota
+from embedstack.emulator.control import control_app
+from embedstack.emulator.control_front import WINDOWS, Quota
 from embedstack.emulator.faults import Fault
+from embedstack.emulator.schema import Document
 from embedstack.emulator.serve import listen
-from support.controlling import ENDPOINT, POD, READ_ONLY, Control
+from support.controlling import ENDPOINT, KEY, POD, READ_ONLY, Control
 
 KINDS = ("", "/pods", "/serverless", "/endpoints", "/network-volumes", "/clusters")
 
@@ -166,3 +170,72 @@ def test_every_billing_page_is_there(kind: str) -> None:
 
 def test_a_time_that_cannot_be_read_is_refused() -> None:
     assert Control().refused("GET", "/billing?startTime=today")[0] == 400
+
+
+def test_a_thing_whose_maker_hangs_up_during_a_delay_is_made_and_nothing_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    control, sent = Control([Fault(route="create", action="delay", seconds=5)]), [json.dumps(POD).encode()]
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": sent.pop()} if sent else {"type": "http.disconnect"}
+
+    async def send(message: object) -> None:
+        """Nobody is there."""
+
+    async def run() -> None:
+        headers = [(b"authorization", f"Bearer {KEY}".encode())]
+        scope = {"type": "http", "method": "POST", "path": "/v2/pods", "query_string": b"", "headers": headers}
+        asked = asyncio.create_task(control.app(scope, receive, send))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        sent.clear()
+        control.clock.advance(5)
+        await asked
+
+    asyncio.run(run())
+    assert (len(control.account.pods), caplog.records) == (1, [])
+
+
+def test_a_body_that_breaks_off_does_nothing() -> None:
+    control = Control()
+    messages = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"{", "more_body": True}]
+    answers: list[object] = []
+
+    async def receive() -> dict[str, object]:
+        return messages.pop()
+
+    async def send(message: object) -> None:
+        answers.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v2/pods", "query_string": b"", "headers": []}
+    asyncio.run(control.app(scope, receive, send))
+
+    assert answers == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"authorization": "Bearer wrong"}, 401),
+        ({"authorization": f"Bearer {READ_ONLY}"}, 403),
+        ({}, 429),
+    ],
+)
+def test_refusals_are_checked_against_the_document_too(given: dict[str, str], told: int) -> None:
+    pytest.importorskip("jsonschema")
+    small = {"openapi": "3.1.0", "paths": {"/v2/pods": {"post": {"responses": {"201": {"description": "made"}}}}}}
+    control = Control([Fault(route="create", action="status", status=429)] if not given else [])
+    control.app = control_app(control.account, [KEY], read_only=[READ_ONLY], document=Document(small))
+    reply = control.ask("POST", "/pods", POD, **given)
+
+    assert (reply.status_code, reply.json()["detail"]) == (500, f"status {told} is not documented")
+
+
+def test_what_a_fault_rule_spoils_is_not_checked() -> None:
+    pytest.importorskip("jsonschema")
+    small = {"openapi": "3.1.0", "paths": {"/v2/pods": {"get": {"responses": {}}}}}
+    control = Control([Fault(route="read", action="html", after_commit=True)])
+    control.app = control_app(control.account, [KEY], document=Document(small))
+
+    assert control.ask("GET", "/pods").headers["content-type"].startswith("text/html")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from embedstack.emulator.prices import GPU_POOLS
+from embedstack.emulator.billing import GPU_POOLS
 from support.controlling import Control
 
 STOCK = "include=AVAILABILITY&product=POD"

@@ -1,9 +1,11 @@
 """Serverless endpoints of REST v2: what is taken, what is refused, and what of it reaches the platform."""
 
+import json
 import re
 
 import pytest
 
+from embedstack.emulator.control_account import KEPT_LINES
 from embedstack.emulator.endpoint import Scaling
 from support.controlling import BALANCED, CPU_ENDPOINT, ENDPOINT, Control
 
@@ -81,7 +83,43 @@ def test_its_workers_get_its_environment() -> None:
 def test_its_workers_cost_what_their_pool_does() -> None:
     control = Control()
 
-    assert control.account.rate_of(made(control, gpu={"pools": ["ADA_24"], "count": 2})).gpu == 2 * 0.00031
+    assert control.account.rate_of(made(control, gpu={"pools": ["ADA_24"], "count": 2}), 1).gpu == 2 * 0.00031
+
+
+def test_a_worker_of_an_old_version_is_shown_and_paid_as_what_it_was_started_as() -> None:
+    control = Control()
+    endpoint_id = made(control, image="old:1", gpu={"pools": ["AMPERE_16"]})
+    worker = control.platform.polled(control.platform.endpoints[endpoint_id], "w")
+    control.good("PATCH", f"/serverless/{endpoint_id}", {"image": "new:2", "gpu": {"pools": ["HOPPER_141"]}})
+    control.platform.set_status(worker, "RUNNING")
+    control.clock.advance(50)
+    (told,) = control.good("GET", f"/serverless/{endpoint_id}/workers")["workers"]
+
+    assert (told["image"], told["gpuTypeId"], told["isStale"]) == ("old:1", "NVIDIA RTX A4000", True)
+    assert control.account.ledger.spent(control.clock.now()) == pytest.approx(50 * 0.00016)
+
+
+@pytest.mark.parametrize("env", [{"A": "x\0y"}, {"A=B": "x"}, {"A\0": "x"}, {"": "x"}])
+def test_variables_that_no_process_can_have_are_refused(env: dict[str, str]) -> None:
+    control = Control()
+    endpoint_id = made(control)
+
+    for method, path, body in (("POST", "", {**ENDPOINT, "env": env}), ("PATCH", f"/{endpoint_id}", {"env": env})):
+        status, words = control.refused(method, f"/serverless{path}", body)
+        assert (status, "no variable may have" in words, "$.env" in words) == (422, True, True)
+
+
+def test_with_an_endpoint_goes_its_template_which_nobody_can_end_before() -> None:
+    control = Control()
+    wanted = {"name": "t", "image": "a/b:1", "serverless": True}
+    template_id = control.good("POST", "/templates", wanted)["id"]
+    ids = [made(control, templateId=template_id) for _ in range(2)]
+
+    assert control.refused("DELETE", f"/templates/{template_id}")[0] == 400
+    control.ask("DELETE", f"/serverless/{ids[0]}")
+    assert control.good("GET", f"/templates/{template_id}")["id"] == template_id
+    control.ask("DELETE", f"/serverless/{ids[1]}")
+    assert control.refused("GET", f"/templates/{template_id}")[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -353,6 +391,20 @@ def test_logs_come_as_events_from_where_one_wants_them(query: str, last_event: s
 
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert re.findall('"line":"(.*)"', reply.text) == lines
+
+
+def test_lines_that_come_after_an_event_come_though_the_oldest_were_forgotten() -> None:
+    control = Control()
+    path = logged(control)
+    for number in range(KEPT_LINES + 3):
+        control.account.heard("w", str(number))
+    (event,) = control.ask("GET", f"{path}?tail=1").text.strip().split("\n\n")
+    control.account.heard("w", "the next one")
+    after = control.ask("GET", path, **{"last-event-id": event.split("\n")[0].removeprefix("id: ")})
+
+    assert [json.loads(line[6:])["line"] for line in after.text.split("\n") if line.startswith("data: ")] == [
+        "the next one"
+    ]
 
 
 @pytest.mark.parametrize("query", ["?tail=5001", "?tail=x", "?since=today"])

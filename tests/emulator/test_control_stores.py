@@ -1,4 +1,4 @@
-"""Templates, network volumes, credentials and SSH keys of REST v2."""
+"""Templates, network volumes and credentials of REST v2."""
 
 import pytest
 
@@ -7,7 +7,6 @@ from support.controlling import POD, Control
 TEMPLATE = {"name": "t", "image": "a/b:1"}
 VOLUME = {"name": "data", "size": 50, "dataCenter": "US-KS-2"}
 REGISTRY = {"name": "hub", "username": "somebody", "password": "correct-horse"}
-SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILXGDN me@example.com"
 
 
 @pytest.mark.parametrize(
@@ -101,11 +100,3 @@ def test_a_credential_that_a_pod_uses_stays_and_templates_lose_one() -> None:
     control.ask("DELETE", f"/pods/{pod_id}")
     assert control.ask("DELETE", f"/registries/{registry_id}").status_code == 204
     assert control.good("GET", f"/templates/{template_id}")["registry"] is None
-
-
-def test_ssh_keys_are_replaced_as_a_whole() -> None:
-    control = Control()
-
-    assert control.good("PUT", "/account/ssh-keys", {"keys": [SSH_KEY]}) == {"keys": [SSH_KEY]}
-    assert control.good("PUT", "/account/ssh-keys", {"keys": []}) == control.good("GET", "/account/ssh-keys")
-    assert control.refused("PUT", "/account/ssh-keys", {"keys": ["no key"]})[0] == 422

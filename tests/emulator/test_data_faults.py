@@ -1,5 +1,7 @@
 """What goes wrong when a rule says so, and what is done and not done then."""
 
+import math
+
 import httpx
 import pytest
 
@@ -57,6 +59,29 @@ def test_the_first_rule_that_fires_decides() -> None:
 def test_a_route_that_is_none_is_refused_with_those_that_are() -> None:
     with pytest.raises(BadRequest, match=r"'job-tak'.*job-take"):
         Faults([Fault(route="job-tak", action="status")])
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"share": 5.0}, r"share=5 is not within 0 and 1"),
+        ({"share": math.nan}, "share=nan"),
+        ({"status": 99}, "status=99 is not within 200 and 599"),
+        ({"status": 1000}, "status=1000"),
+        ({"action": "delay", "seconds": -1.0}, "seconds=-1 is not"),
+        ({"action": "delay", "seconds": math.inf}, "seconds=inf"),
+        ({"times": 0}, "times=0"),
+        ({"skip": -1}, "skip=-1"),
+        ({"action": "double"}, "only what job-take hands out"),
+        ({"action": "double", "route": "job-take", "after_commit": True}, "nothing is left to be done"),
+        ({"action": "ignore", "after_commit": True}, "nothing is left to be done"),
+        ({"action": "html", "route": "spawn"}, "it takes status, delay, reset"),
+        ({"after_commit": True, "route": "spawn"}, "without after_commit"),
+    ],
+)
+def test_a_rule_that_could_do_nothing_is_refused(how: dict[str, object], reason: str) -> None:
+    with pytest.raises(BadRequest, match=reason):
+        Faults([Fault(**{"route": "run", "action": "status", **how})])
 
 
 def test_rules_are_read_from_a_file(tmp_path) -> None:

@@ -10,6 +10,8 @@ from support.emulating import KEY, rig, turn
 
 pytestmark = pytest.mark.anyio
 
+DEEP = 100_000  # levels of JSON
+
 
 @pytest.fixture
 def anyio_backend() -> str:
@@ -320,6 +322,7 @@ async def test_requests_are_the_last_jobs() -> None:
         b'{"input": {}, "policy": {"executionTimeout": 10}}',
         b'{"input": {}, "policy": {"ttl": 1}}',
         b'{"input": {"a": "\xff"}}',
+        pytest.param(b'{"input": {"a": %b%b}}' % (b"[" * DEEP, b"]" * DEEP), id="deeper than can be read"),
     ],
 )
 @pytest.mark.parametrize("route", ["run", "runsync"])

@@ -1,5 +1,6 @@
 """`embedstack emulate runpod` as a user runs it."""
 
+import math
 import os
 import re
 import signal
@@ -12,6 +13,9 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from embedstack.cli.emulate import what_to_type
+from embedstack.emulator.endpoint import EndpointSettings
+from embedstack.emulator.run import Wanted
 from embedstack.emulator.serve import listen
 from embedstack.errors import ConfigError
 from support.shown import calls, resolve
@@ -118,6 +122,35 @@ def test_a_reset_closes_a_real_connection(tmp_path) -> None:
         reply = httpx.get(f"{data_url(said)}/health", headers=KEY)
 
     assert (len(failures), reply.status_code) == (2, 200)
+
+
+def test_another_key_than_the_usual_one_is_not_said() -> None:
+    worker, client = what_to_type("http://127.0.0.1:8001/v2/mine", "a-secret")
+
+    assert worker.startswith('a worker:  RUNPOD_AI_API_KEY="$RUNPOD_API_KEY" embedstack worker runpod --emulator=http')
+    assert (worker.endswith("/v2/mine"), "a-secret" in worker + client) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"settings": EndpointSettings(workers_min=4)},
+        {"settings": EndpointSettings(workers_min=-1)},
+        {"settings": EndpointSettings(workers_min=-2, workers_max=-1)},
+        {"settings": EndpointSettings(idle_timeout_s=-1.0)},
+        {"settings": EndpointSettings(idle_timeout_s=math.nan)},
+        {"endpoint": "a/b"},
+        {"endpoint": ""},
+        {"endpoint": ".."},
+        {"key": ""},
+        {"key": " "},
+        {"key": "a\nb"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_emulated_is_refused(wanted: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=r"; (give|take) "):
+        Wanted(**wanted)
 
 
 def test_a_port_that_is_taken_is_said() -> None:

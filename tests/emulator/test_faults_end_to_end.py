@@ -18,10 +18,10 @@ import pytest
 
 from embedstack.emulator.clock import SystemClock
 from embedstack.errors import DeadlineExceeded, EmbedstackError, Overloaded, TooLong, Upstream
-from support.broken import WAITING, Here, entered, made_of, within
+from support.broken import UNKNOWNS, WAITING, Here, entered, made_of, within
 
 pytest.importorskip("runpod", reason="RunPod's SDK is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.sdk, pytest.mark.timeout(120)]
 
 PROGRAM = Path(__file__).parents[1] / "worker" / "jobs_program.py"
 
@@ -158,10 +158,12 @@ SENDING = {
         {"action": "status", "status": 503},
         {"action": "status", "status": 500, "after_commit": True},
     ),
-    "job-stop": ({"action": "reset"}, {"action": "status", "status": 500}),
-    "ping": ({"action": "reset"}, {"action": "html"}),
 }
-PASSING = [(route, how) for table in (TAKING, SENDING) for route, every in table.items() for how in every]
+PASSING = [(route, (how,)) for table in (TAKING, SENDING) for route, every in table.items() for how in every]
+PASSING += [  # made once in a second or two: one after the other, and then a job
+    ("job-stop", ({"action": "reset"}, {"action": "status", "status": 500})),
+    ("ping", ({"action": "reset"}, {"action": "html"})),
+]
 LOSING = [
     ("job-take", {"action": "reset", "after_commit": True}),
     ("job-take", {"action": "truncate"}),
@@ -170,19 +172,30 @@ LOSING = [
 ]
 
 
-@pytest.mark.parametrize(("route", "how"), PASSING, ids=lambda given: given if isinstance(given, str) else told(given))
-def test_a_call_of_a_worker_that_fails_costs_no_job_its_result(here: Here, route: str, how: dict[str, object]) -> None:
-    times = 2 if route in ("job-take", "job-done") else 1  # the others are made once in a second or two
-    here.breaks(route, **how, times=times)
-    texts = [f"{turn} {route} {told(how)}" for turn in ("first", "second")]
+@pytest.mark.parametrize(
+    ("route", "hows"), PASSING, ids=lambda given: given if isinstance(given, str) else "+".join(map(told, given))
+)
+def test_a_call_of_a_worker_that_fails_costs_no_job_its_result(
+    here: Here, route: str, hows: tuple[dict[str, object], ...]
+) -> None:
+    for how in hows:
+        here.breaks(route, **how, times=2 // len(hows))
+    texts = [f"{turn} {route} {' '.join(map(told, hows))}" for turn in ("first", "second")]
 
     async def act() -> list[np.ndarray]:
         first = await here.ask(texts[0])
-        await here.broken(times)  # the poll that was under way had passed the rule
+        await here.broken(2)  # the poll that was under way had passed the rule
         return [first, await here.ask(texts[1])]
 
     assert all(map(np.array_equal, here.run(act()), map(made_of, texts)))
     assert [[job.retries for job in here.jobs(text)] for text in texts] == [[0], [0]]
+
+
+def jump(here: Here, seconds: float = UNKNOWNS.heartbeat_timeout_s + 0.1) -> None:
+    """All leases end."""
+    clock = here.stage.platform.clock
+    assert isinstance(clock, SystemClock)
+    clock.jump(seconds)
 
 
 @pytest.mark.parametrize(("route", "how"), LOSING, ids=lambda given: given if isinstance(given, str) else told(given))
@@ -192,7 +205,13 @@ def test_a_job_or_a_result_that_is_lost_unseen_is_handed_out_again(
     text = f"unseen {route} {told(how)}"
     here.breaks(route, **how, times=1)
 
-    assert np.array_equal(here.run(here.ask(text)), made_of(text))
+    async def act() -> np.ndarray:
+        asking = asyncio.ensure_future(here.ask(text))
+        await here.broken(1)
+        jump(here)
+        return await asking
+
+    assert np.array_equal(here.run(act()), made_of(text))
     assert [job.retries for job in here.jobs(text)] == [1]
 
 
@@ -255,6 +274,7 @@ def test_a_job_whose_heartbeats_are_lost_runs_twice_and_is_answered_once(here: H
     async def act() -> np.ndarray:
         here.breaks("ping", "ignore")
         asking, before = await here.begun("unheard"), here.stage.watch.said(WAITING)
+        jump(here)
         await here.waits(before)
         here.stage.platform.faults.clear()
         here.release()
@@ -270,12 +290,21 @@ def test_a_job_whose_heartbeats_are_lost_runs_twice_and_is_answered_once(here: H
 def test_heartbeats_that_stay_lost_end_in_an_error_before_the_deadline(here: Here) -> None:
     here.breaks("ping", "ignore")
     began = time.monotonic()
-    with pytest.raises(DeadlineExceeded):
-        here.run(here.ask("wait", "never heard", deadline_s=6.5))
+
+    async def act() -> None:
+        asking = await here.begun("never heard", deadline_s=3.0)
+        before = here.stage.watch.said(WAITING)
+        jump(here)
+        await here.waits(before)
+        jump(here)
+        with pytest.raises(DeadlineExceeded):
+            await asking
+
+    here.run(act())
     took_s = time.monotonic() - began
     here.release()
 
-    assert took_s < 6.5 + 2.0
+    assert took_s < 3.0 + 2.0
     assert here.jobs("never heard")[0].error == b'"job timed out after 1 retries"'
     assert len(here.jobs("never heard")) > 1
 
@@ -283,9 +312,8 @@ def test_heartbeats_that_stay_lost_end_in_an_error_before_the_deadline(here: Her
 def test_a_job_that_expires_while_it_runs_is_sent_again(here: Here) -> None:
     async def act() -> np.ndarray:
         asking = await here.begun("expired", url=f"{here.stage.url}/run")
-        before, clock = here.stage.watch.said(WAITING), here.stage.platform.clock
-        assert isinstance(clock, SystemClock)
-        clock.jump(120.0)
+        before = here.stage.watch.said(WAITING)
+        jump(here, 120.0)
         await here.waits(before)
         here.release()
         return await asking
@@ -299,7 +327,7 @@ def test_a_job_that_expires_while_it_runs_is_sent_again(here: Here) -> None:
 def test_a_deadline_ends_the_call_and_the_job(here: Here) -> None:
     async def act() -> None:
         before = here.stage.watch.said("given up")
-        asking = await here.begun("in a hurry", deadline_s=3.0)
+        asking = await here.begun("in a hurry", deadline_s=1.5)
         with pytest.raises(DeadlineExceeded):
             await asking
         await here.stage.watch.until(lambda: here.stage.watch.said("given up") > before, "the worker stops")
@@ -337,7 +365,7 @@ def test_a_job_waits_for_a_machine_and_for_a_cold_start(here: Here) -> None:
 
 # ---------------------------------------------------------------------------------------- a worker that is not ours
 
-FOREIGN_S = 4.0  # a first lease of its job ends, and a second begins
+FOREIGN_S = 2.0
 FOREIGN = """
 import runpod
 
@@ -356,9 +384,17 @@ def test_a_foreign_worker_whose_result_is_no_json_ends_in_an_error_before_the_de
     program.write_text(textwrap.dedent(FOREIGN))
 
     def act(there: Here) -> tuple[EmbedstackError, float]:
-        began = time.monotonic()
+        began, watch = time.monotonic(), there.stage.watch
+
+        async def ask() -> None:
+            asking = asyncio.ensure_future(there.ask("anything", deadline_s=FOREIGN_S))
+            await watch.until(lambda: watch.handed_out.total() == 1, "a first lease")
+            jump(there)
+            await watch.until(lambda: watch.handed_out.total() > 1 or asking.done(), "a second one")
+            await asking
+
         with pytest.raises(EmbedstackError) as caught:
-            there.run(there.ask("anything", deadline_s=FOREIGN_S))
+            there.run(ask())
         return caught.value, time.monotonic() - began
 
     error, took_s = within(loop, (sys.executable, str(program)), act)

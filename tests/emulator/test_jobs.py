@@ -1,11 +1,13 @@
 """The states of a job, and what moves it from one to the next."""
 
+import weakref
 from itertools import count
 
 import pytest
 
 from embedstack.emulator.job import Counts, Job, Result, Submission
 from embedstack.emulator.jobs import Book, new_job_id
+from embedstack.emulator.kept import JOB_BYTES
 from embedstack.emulator.unknowns import Unknowns
 
 LEASE_S, RETRIES = 25.0, 1
@@ -152,7 +154,7 @@ def test_chunks_that_nobody_read_outlive_the_end_of_the_job() -> None:
     book = numbered()
     job = taken(book)
     book.chunk(job.id, "w", b"1", 0.0)
-    book.finish(job.id, "w", Result(output=b"[]", is_stream=True), 1.0)
+    book.finish(job.id, "w", Result(output=b"[]"), 1.0)
 
     assert (book.drain(job), job.status) == ([b"1"], "COMPLETED")
 
@@ -336,6 +338,32 @@ def test_what_has_ended_meanwhile_is_not_put_back() -> None:
     assert (job.status, book.has_work(1.0)) == ("CANCELLED", False)
 
 
+def test_a_job_that_is_handed_out_again_has_nothing_of_its_first_run() -> None:
+    book = numbered()
+    job = taken(book)
+    book.progress(job.id, "w", b"1", 1.0)
+    book.chunk(job.id, "w", b"2", 1.0)
+    book.lose("w", 2.0)
+
+    assert (job.status, job.output, job.chunks) == ("IN_QUEUE", None, [])
+
+
+def test_a_worker_that_is_lost_after_a_timeout_takes_no_final_result_back() -> None:
+    book = numbered()
+    job = taken(book, Submission(input=b"{}", timeout_s=5.0))
+    book.lose("w", 10.0)
+
+    assert (job.status, job.retries, book.counts(10.0)) == ("TIMED_OUT", 0, Counts(0, 1, 0, 0, 0))
+
+
+def test_what_did_not_arrive_before_its_timeout_is_not_put_back() -> None:
+    book = numbered()
+    job = taken(book, Submission(input=b"{}", timeout_s=5.0))
+    book.put_back([job], "w", 10.0)
+
+    assert (job.status, job.retries) == ("TIMED_OUT", 0)
+
+
 # ------------------------------------------------------------------------------------------------ doubled
 
 
@@ -506,7 +534,7 @@ def test_a_retried_job_is_kept_as_long_as_a_new_one() -> None:
 
 
 def test_the_oldest_results_make_room_before_their_time() -> None:
-    book = Book(kept_bytes=250)
+    book = Book(kept_bytes=2 * JOB_BYTES + 250)
     jobs = []
     for number in range(3):
         job = book.submit(INPUT, float(number))
@@ -522,6 +550,39 @@ def test_the_last_result_is_kept_however_large() -> None:
     job = ended(book, Result(output=b"x" * 100))
 
     assert book.find(job.id, 1.0) is job
+
+
+def test_a_job_without_data_takes_room_too() -> None:
+    book = Book(kept_bytes=10 * JOB_BYTES)
+    for _ in range(20):
+        ended(book, Result())
+
+    assert len(book) < 10
+
+
+def test_what_was_forgotten_is_held_by_nobody() -> None:
+    class Extra(dict[str, bytes]):
+        """Can be watched, as a job cannot."""
+
+    book, extra = Book(kept_bytes=JOB_BYTES + 100), Extra()
+    gone = weakref.ref(extra)
+    ended(book, asked=Submission(input=b"x" * 100, extra=extra))
+    del extra
+    ended(book)
+
+    assert gone() is None
+
+
+def test_a_result_that_is_kept_longer_again_and_again_takes_no_more_room() -> None:
+    book = Book()
+    job = ended(book)
+    book.keep(job, 1000.0, 0.0)
+    before = len(book._alarms)
+    for now in range(1, 100):
+        book.keep(job, 1000.0, float(now))
+
+    assert len(book._alarms) == before
+    assert (book.find(job.id, 1098.0), book.find(job.id, 1099.0)) == (job, None)
 
 
 def test_what_waits_or_runs_never_makes_room() -> None:
@@ -563,3 +624,32 @@ def test_every_change_that_somebody_could_see_is_told() -> None:
     book.settle(1800.0)
 
     assert told == ["IN_QUEUE", "IN_PROGRESS", "IN_PROGRESS", "COMPLETED", "COMPLETED"]
+
+
+@pytest.mark.parametrize("look", ["find", "look"])
+def test_who_is_told_may_look_though_many_deadlines_are_due_at_once(look: str) -> None:
+    """300 leases end in one moment: each job is told once, and none is left with a worker that is gone."""
+    book = Book(Unknowns(heartbeat_timeout_s=LEASE_S), changed=lambda job: told(job))
+    states: list[str] = []
+
+    def told(job: Job) -> None:
+        found = book.find(job.id, now) if look == "find" else book.look(job.id)
+        states.append(found.status if found else "gone")
+
+    now = 0.0
+    jobs = [book.submit(INPUT, now) for _ in range(300)]
+    book.take("w", 300, now)
+    states.clear()
+    now = LEASE_S + 1
+    book.settle(now)
+
+    assert states == ["IN_QUEUE"] * 300
+    assert {(job.status, job.retries, len(job.holders)) for job in jobs} == {("IN_QUEUE", 1, 0)}
+
+
+def test_a_purge_in_which_a_deadline_passes_removes_each_job_once() -> None:
+    book = Book(changed=lambda job: book.settle(11.0))
+    for _ in range(3):
+        book.submit(Submission(input=b"{}", ttl_s=10.0), 0.0)
+
+    assert (book.purge(9.0), len(book)) == (3, 0)

@@ -79,7 +79,10 @@ async def test_the_edge_does_not_wait_for_ever() -> None:
         assert (await waiting).status_code == 524
 
 
-@pytest.mark.parametrize("body", [b"not json", b"[1]"])
+DEEP = b'{"input": %b%b}' % (b"[" * 100_000, b"]" * 100_000)
+
+
+@pytest.mark.parametrize("body", [b"not json", b"[1]", DEEP], ids=["no JSON", "a list", "deeper than can be read"])
 async def test_a_body_that_is_no_object_is_400(body: bytes) -> None:
     async with rig() as here:
         assert (await here.client.post("/openai/v1/embeddings", content=body)).status_code == 400

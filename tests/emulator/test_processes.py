@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from embedstack.emulator.life import Order
 from embedstack.emulator.processes import (
     LONGEST_LINE,
     Process,
@@ -19,7 +21,6 @@ from embedstack.emulator.processes import (
     command_words,
     worker_environment,
 )
-from embedstack.emulator.spawner import Order
 from embedstack.errors import ConfigError
 
 PATIENCE_S = 30.0
@@ -105,6 +106,13 @@ def test_models_are_still_looked_for_where_they_are() -> None:
     assert variables({"HOME": "/home/somebody"})["XDG_CACHE_HOME"] == "/home/somebody/.cache"
 
 
+def test_packages_of_the_user_are_still_looked_for_where_they_are() -> None:
+    given = variables({"HOME": "/home/somebody"})
+    moved = variables({"HOME": "/home/somebody", "PYTHONUSERBASE": "/mine"})
+
+    assert (given["PYTHONUSERBASE"], moved["PYTHONUSERBASE"]) == ("/home/somebody/.local", "/mine")
+
+
 def test_a_cache_that_was_moved_stays_where_it_is() -> None:
     given = variables({"HOME": "/h", "XDG_CACHE_HOME": "/big", "EMBEDSTACK_CACHE_DIR": "/models"})
 
@@ -153,10 +161,10 @@ class Heard:
 
 def with_worker(
     folder: Path, script: str, act: Callable[[Process, Heard], Awaitable[None]]
-) -> tuple[int, list[str], Process]:
-    """Run a shell script as a worker, do something to it, and wait for its end: its status and its lines."""
+) -> tuple[int, list[str], str]:
+    """Run a shell script as a worker, do something to it, and wait for its end: status, lines, last words."""
 
-    async def run() -> tuple[int, list[str], Process]:
+    async def run() -> tuple[int, list[str], str]:
         heard = Heard()
         spawner = ProcessSpawner(
             ("/bin/sh", "-c", script), {"PATH": os.defpath}, url=URL, key="local", home=folder, say=heard
@@ -164,7 +172,8 @@ def with_worker(
         running = await spawner.start(Order("e", "w"))
         await act(running, heard)
         status = await asyncio.wait_for(running.wait(), PATIENCE_S)
-        return status, [line for _, line in heard.lines], running
+        last = await running.last_words()
+        return status, [line for _, line in heard.lines], last
 
     return asyncio.run(run())
 
@@ -174,9 +183,9 @@ async def nothing(running: Process, heard: Heard) -> None:
 
 
 def test_what_a_worker_writes_comes_line_by_line(tmp_path: Path) -> None:
-    status, lines, running = with_worker(tmp_path, "echo one; echo two >&2; printf three; exit 3", nothing)
+    status, lines, last = with_worker(tmp_path, "echo one; echo two >&2; printf three; exit 3", nothing)
 
-    assert (status, lines, running.last_words()) == (3, ["one", "two", "three"], "one | two | three")
+    assert (status, lines, last) == (3, ["one", "two", "three"], "one | two | three")
 
 
 def test_a_line_without_end_is_cut(tmp_path: Path) -> None:
@@ -261,10 +270,62 @@ def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:
         asyncio.run(spawner.start(Order("e", "w")))
 
 
+@pytest.mark.parametrize("env", [{"A": "x\0y"}, {"A=B": "x"}])
+def test_variables_that_no_process_can_have_are_an_error_and_leave_nothing_open(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    spawner = ProcessSpawner(("/bin/sleep", "0"), {}, url=URL, key="local", home=tmp_path)
+
+    async def run() -> tuple[int, int]:
+        before = psutil.Process().num_fds()
+        for _ in range(3):
+            with pytest.raises(ConfigError, match="sleep' cannot be run"):
+                await spawner.start(Order("e", "w", env))
+        return before, psutil.Process().num_fds()
+
+    before, after = asyncio.run(run())
+    assert after <= before + 1  # asyncio's watcher of processes may have one
+
+
+def test_without_descriptors_left_no_worker_starts_and_that_is_an_error(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spawner = ProcessSpawner(("/bin/sleep", "0"), {}, url=URL, key="local", home=tmp_path)
+
+    async def run() -> None:
+        free = os.dup(0)
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+        try:
+            with pytest.raises(ConfigError, match="Too many open files"):
+                await spawner.start(Order("e", "w"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    asyncio.run(run())
+
+
+def test_a_worker_has_ended_though_something_outside_its_group_holds_its_pipe(tmp_path: Path) -> None:
+    script = "import subprocess; print(subprocess.Popen(['sleep', '1000'], start_new_session=True).pid)"
+    heard = Heard()
+    spawner = ProcessSpawner((sys.executable, "-c", script), {}, url=URL, key="local", home=tmp_path, say=heard)
+
+    async def run() -> tuple[bool, str]:
+        running = await spawner.start(Order("e", "w"))
+        await asyncio.wait_for(running.wait(), PATIENCE_S)
+        words = asyncio.create_task(running.last_words())
+        left = await heard.first()
+        is_read = words.done()
+        os.kill(int(left), signal.SIGKILL)
+        return is_read, await words
+
+    is_read, words = asyncio.run(run())
+    assert (is_read, words.isdecimal()) == (False, True)
+
+
 KILLED = """
 import asyncio, os, pathlib, signal
 from embedstack.emulator.processes import ProcessSpawner
-from embedstack.emulator.spawner import Order
+from embedstack.emulator.life import Order
 
 async def main():
     spawner = ProcessSpawner(("/bin/sleep", "1000"), {}, url="http://127.0.0.1:1", key="k", home=pathlib.Path("."))

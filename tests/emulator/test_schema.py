@@ -294,7 +294,6 @@ BODIES = [
     ("POST", "/network-volumes", {"name": "v", "size": 50, "dataCenter": "US-KS-2", "type": "STANDARD"}),
     ("PATCH", "/network-volumes/ID", {"name": "v", "size": 50}),
     ("POST", "/registries", {"name": "r", "username": "u", "password": "p"}),
-    ("PUT", "/account/ssh-keys", {"keys": ["ssh-rsa AAAA me"]}),
 ]
 CHANGES = ("drop", "null", "object", "number", "zero", "large", "half", "text", "list", "add")
 FIRST = {"serverless": ENDPOINT, "pods": {**POD, "mounts": FULL_POD["mounts"]}, "templates": TEMPLATE}

@@ -15,15 +15,14 @@ import psutil
 import pytest
 
 from embedstack.emulator.app import data_app
-from embedstack.emulator.billing import Ledger
+from embedstack.emulator.autoscaler import spawning
+from embedstack.emulator.billing import Ledger, Meter
 from embedstack.emulator.endpoint import EndpointSettings
 from embedstack.emulator.job import Job, Submission
-from embedstack.emulator.metering import Meter
 from embedstack.emulator.platform import Change, Platform
 from embedstack.emulator.serve import listen, served, url_of
-from embedstack.emulator.spawning import spawning
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sdk
 
 PATIENCE_S = 100.0
 WORKER = """

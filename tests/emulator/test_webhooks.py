@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from embedstack.emulator import webhooks
+from embedstack.emulator.limits import Limits
 from support.emulating import rig, turn
 
 pytestmark = pytest.mark.anyio
@@ -85,6 +86,17 @@ async def test_a_job_without_an_address_is_told_to_nobody() -> None:
             await here.client.post(f"/cancel/{job_id}")
 
             assert not sender._sending
+
+
+async def test_many_deadlines_at_once_do_no_harm() -> None:
+    async with rig(limits=Limits(rates={})) as here:
+        for _ in range(300):
+            await here.submit()
+        await here.client.get("/job-take-batch/w?batch_size=300")
+        here.clock.advance(26)
+        health = (await here.client.get("/health")).json()["jobs"]
+
+    assert (health["inQueue"], health["inProgress"], health["retried"]) == (300, 0, 300)
 
 
 async def test_an_address_that_is_none_does_no_harm() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from embedstack.emulator.app import data_app
 from embedstack.emulator.faults import Fault
+from embedstack.emulator.job import Submission
 from embedstack.emulator.limits import Limits
 from embedstack.emulator.unknowns import Unknowns
 from support.emulating import KEY, rig, turn
@@ -79,6 +80,14 @@ async def test_a_batch_is_what_there_is_and_not_more_than_asked_for() -> None:
     assert [[job["id"] for job in reply.json()] for reply in (first, second)] == [jobs[:2], jobs[2:]]
 
 
+async def test_a_batch_size_of_many_digits_is_as_many_as_there_are() -> None:
+    async with rig() as here:
+        job_id = await here.submit()
+        reply = await here.client.get(f"/job-take-batch/w?batch_size={'9' * 5000}")
+
+    assert [job["id"] for job in reply.json()] == [job_id]
+
+
 async def test_the_first_poll_makes_a_worker_that_was_started_elsewhere_known() -> None:
     async with rig() as here:
         await here.begin("GET", "/job-take/w")
@@ -132,6 +141,18 @@ async def test_a_job_whose_worker_hangs_up_before_it_is_sent_waits_again() -> No
         await asking
 
         assert (before["status"], (await here.status(job_id))["status"], sent) == ("IN_PROGRESS", "IN_QUEUE", [])
+
+
+async def test_a_job_whose_worker_hangs_up_just_before_it_comes_waits_again() -> None:
+    async with rig() as here:
+        hung_up, sent = asyncio.Event(), []
+        asking = asyncio.create_task(data_app(here.platform, [KEY])(poll_of("w"), until(hung_up), sending(sent)))
+        await turn()
+        job = here.endpoint.book.submit(Submission(input=b"{}"), here.clock.now())
+        hung_up.set()  # the poll has been woken first
+        await asking
+
+        assert (job.status, sent) == ("IN_QUEUE", [])
 
 
 def poll_of(worker: str) -> dict[str, object]:
@@ -196,7 +217,14 @@ async def test_the_stop_channel_ends_after_its_time_with_204() -> None:
 # ------------------------------------------------------------------------------------------------ done
 
 
-@pytest.mark.parametrize("body", [b'{"output": NaN}', b"not json", b"[]", b"", b'{"output": "\xff"}'])
+DEEP = b'{"output": %b%b}' % (b"[" * 100_000, b"]" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"output": NaN}', b"not json", b"[]", b"", b'{"output": "\xff"}', DEEP],
+    ids=["NaN", "no JSON", "a list", "nothing", "no UTF-8", "deeper than can be read"],
+)
 async def test_a_result_that_is_no_json_is_400_and_the_job_runs_on(body: bytes) -> None:
     async with rig() as here:
         job_id = await here.submit()

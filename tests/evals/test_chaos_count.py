@@ -19,7 +19,11 @@ from chaos_count import (
 )
 from chaos_page import page
 from chaos_plan import MOST_TEXTS, asks, first_text, number_of, storm
+from chaos_stage import Watch
+from embedstack.emulator.clock import ManualClock
 from embedstack.emulator.faults import CLIENT_ROUTES, WORKER_ROUTES, Faults
+from embedstack.emulator.job import Submission
+from embedstack.emulator.platform import Platform
 
 ROWS = np.eye(3, dtype=np.float32)[:2]
 
@@ -28,12 +32,12 @@ def seen(number: int = 0, fate: str = "proven", took_s: float = 1.0, deadline_s:
     return Seen(number, fate, took_s, deadline_s, **more)
 
 
-def run_of(*every: Seen, **more: object) -> dict:
+def run_of(*every: Seen, ended: dict[str, int] | None = None, **more: object) -> dict:
     """A run that is good but for what is said."""
     taken = {f"job {number}": number for number in range(len(every))}
-    traces = Traces(taken, dict.fromkeys(taken, 1))
+    once = dict.fromkeys(taken, 1)
+    traces = Traces(taken, once, once | (ended or {}))
     beside = {
-        "open": 0,
         "kills": [3],
         "seconds": 1.0,
         "at_once": 32,
@@ -69,7 +73,7 @@ def test_late_is_what_a_busy_machine_does_not_explain() -> None:
 
 
 def test_the_jobs_of_a_submission_and_their_hand_outs_are_added_up() -> None:
-    traces = Traces({"a": 0, "b": 0, "c": 1}, {"a": 2, "b": 1})
+    traces = Traces({"a": 0, "b": 0, "c": 1}, {"a": 2, "b": 1}, {})
 
     assert executions([seen(0), seen(1)], traces) == {"0": 1, "3": 1}
     assert jobs([seen(0), seen(1), seen(2)], traces) == {"0": 1, "1": 1, "2": 1}
@@ -102,6 +106,7 @@ def test_a_run_in_which_all_ended_well_has_not_failed() -> None:
     ("one", "which"),
     [
         (seen(19, "bug"), "lost"),
+        (seen(19, "bug"), "without a name"),
         (seen(19, "hung"), "still waiting"),
         (seen(19, "wrong", cosine=0.5), "not those"),
         (seen(18), "twice"),
@@ -116,9 +121,41 @@ def test_one_submission_of_many_is_enough_to_fail(one: Seen, which: str) -> None
     assert any(which in criterion.what for criterion in criteria(made) if criterion.has_failed)
 
 
-@pytest.mark.parametrize("beside", [{"open": 1}, {"kills": []}])
-def test_a_job_that_never_ends_and_a_storm_without_a_kill_fail(beside: dict[str, object]) -> None:
-    assert has_failed(run_of(*map(seen, range(20)), **beside))
+@pytest.mark.parametrize(
+    ("beside", "which"),
+    [
+        ({"ended": {"job 3": 0}}, "never ended there"),
+        ({"ended": {"job 3": 2}}, "ended twice on the platform"),
+        ({"kills": []}, "killed"),
+    ],
+)
+def test_a_job_without_one_end_and_a_storm_without_a_kill_fail(beside: dict[str, object], which: str) -> None:
+    made = run_of(*map(seen, range(20)), **beside)
+
+    assert [which in criterion.what for criterion in criteria(made) if criterion.has_failed] == [True]
+
+
+def test_an_exception_without_a_name_before_anything_was_taken_fails_too() -> None:
+    every = [*map(seen, range(19)), seen(19, "bug")]
+    traces = Traces({f"job {number}": number for number in range(19)}, {}, {f"job {number}": 1 for number in range(19)})
+    made = summary(every, traces, count=20, patient_s=30.0) | {"kills": [1]}
+
+    assert ["without a name" in one.what for one in criteria(made) if one.has_failed] == [True]
+
+
+def test_a_watch_counts_each_end_of_a_job_once() -> None:
+    clock = ManualClock()
+    platform = Platform(clock)
+    endpoint = platform.add_endpoint("ep")
+    watch = Watch(platform, endpoint)
+    kept, gone = (endpoint.book.submit(Submission(input=b"{}", ttl_s=ttl_s), clock.now()) for ttl_s in (9000.0, 10.0))
+    endpoint.book.cancel(kept.id, clock.now())
+    clock.advance(11)
+    before = dict(watch.ended)
+    clock.advance(2000)
+
+    assert before == dict(watch.ended) == {kept.id: 1, gone.id: 1}
+    assert len(endpoint.book) == 0
 
 
 def test_a_run_of_errors_alone_is_no_success() -> None:

@@ -1,6 +1,7 @@
 """An account at the emulated RunPod and one way to ask it: REST v2 in this process, at a time that tests set.
 
-Where RunPod's OpenAPI document is here, every request and reply of a test is checked against it, and a fault is a 500.
+Where RunPod's OpenAPI document is here, every request and reply of a test is checked against it, but not
+what a fault rule spoils; what it does not allow is a 500.
 """
 
 import asyncio
@@ -10,13 +11,12 @@ from functools import cache
 
 import httpx
 
-from embedstack.emulator.billing import Ledger
+from embedstack.emulator.billing import Ledger, Meter
 from embedstack.emulator.clock import ManualClock
 from embedstack.emulator.control import control_app
 from embedstack.emulator.control_account import Account, new_ids
-from embedstack.emulator.control_quota import Quota
+from embedstack.emulator.control_front import Quota
 from embedstack.emulator.faults import Fault, Faults
-from embedstack.emulator.metering import Meter
 from embedstack.emulator.platform import Platform
 from embedstack.emulator.schema import Document
 from support.described import document_path

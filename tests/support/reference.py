@@ -62,7 +62,7 @@ def settings() -> list[str]:
 
 def commands() -> list[str]:
     made = ["## Commands"]
-    with click.Context(cli, info_name="embedstack") as top:
+    with click.Context(cli, info_name="embedstack", **cli.context_settings) as top:
         for name in COMMANDS:
             command = cli.get_command(top, name)
             assert command is not None

@@ -12,10 +12,19 @@ Got = TypeVar("Got")
 
 
 class Pauses(list[float]):
-    """Waits for nothing and notes how long it should have."""
+    """Waits for nothing and notes how long it should have.
+
+    Args:
+        then: what happens in each.
+    """
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self._then = then
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
+        self._then()
 
 
 def rented(
@@ -26,6 +35,7 @@ def rented(
     pause: Pauses | None = None,
     retries: int = 4,
     base: str = "/v2",
+    timeout_s: float = 60.0,
 ) -> Got:
     """What the call gives."""
 
@@ -34,7 +44,11 @@ def rented(
         async with (
             served(control.platform, {control.app: listener}),
             RunPodControl(
-                key, url_of(listener) + base, pause=pause if pause is not None else Pauses(), retries=retries
+                key,
+                url_of(listener) + base,
+                pause=pause if pause is not None else Pauses(),
+                retries=retries,
+                timeout_s=timeout_s,
             ) as client,
         ):
             return await call(client)

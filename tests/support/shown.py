@@ -49,7 +49,7 @@ def resolve(words: Sequence[str]) -> None:
     Raises:
         click.UsageError: a command, a flag or a choice that there is not, or a word too many.
     """
-    words, command, context = list(words), cli, click.Context(cli, info_name="embedstack")
+    words, command, context = list(words), cli, click.Context(cli, info_name="embedstack", **cli.context_settings)
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         name = words.pop(0)
         found = command.get_command(context, name)

@@ -4,15 +4,13 @@ import asyncio
 from collections.abc import Iterable
 
 from embedstack.emulator.autoscaler import TICK_S, Autoscaler
-from embedstack.emulator.billing import Ledger
+from embedstack.emulator.billing import Ledger, Meter
 from embedstack.emulator.clock import ManualClock
 from embedstack.emulator.endpoint import EndpointSettings, Worker
 from embedstack.emulator.faults import Fault, Faults
 from embedstack.emulator.job import Result, Submission
-from embedstack.emulator.metering import Meter
+from embedstack.emulator.life import Order
 from embedstack.emulator.platform import Platform
-from embedstack.emulator.spawner import Order
-from embedstack.errors import ConfigError
 
 TURNS = 20  # of the event loop, until all that can happen has happened
 
@@ -29,6 +27,8 @@ class Puppet:
     def __init__(self, order: Order, obeys: bool) -> None:
         self.order, self.obeys = order, obeys
         self.signals: list[str] = []
+        self.spoken = asyncio.Event()
+        self.spoken.set()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> int:
@@ -48,7 +48,8 @@ class Puppet:
         if not self._ended.done():
             self._ended.set_result(status)
 
-    def last_words(self) -> str:
+    async def last_words(self) -> str:
+        await self.spoken.wait()
         return "farewell"
 
 
@@ -57,16 +58,17 @@ class Puppets:
 
     Args:
         obey: whether they end on SIGTERM.
-        fail: whether starting one fails.
+        failure: of starting one.
     """
 
     def __init__(self) -> None:
-        self.obey, self.fail = True, False
+        self.obey = True
+        self.failure: Exception | None = None
         self.started: list[Puppet] = []
 
     async def start(self, order: Order) -> Puppet:
-        if self.fail:
-            raise ConfigError("there is no such program")
+        if self.failure is not None:
+            raise self.failure
         self.started.append(Puppet(order, self.obey))
         return self.started[-1]
 

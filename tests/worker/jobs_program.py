@@ -1,7 +1,8 @@
 """A worker with the fake encoder, as a program.
 
 Its words: `plain` leaves the SDK as it is, `other` says it is of another version, `full` ends after a job, `unfit`
-fails its check. A job with the text `wait` waits for SIGUSR1; one with `nan` gets a vector with a number that is none.
+fails its check, `again` gets a second signal after its last job. A job with the text `wait` waits for SIGUSR1; one with
+`nan` gets a vector with a number that is none.
 """
 
 import asyncio
@@ -68,9 +69,11 @@ def main(*words: str) -> None:
         answering.answer,
         concurrency=8,
         is_fit=is_fit,
-        is_full=lambda: full,
+        why_end=lambda: "full" if full else "",
         mends="plain" not in words,
     )
+    if "again" in words:
+        signal.raise_signal(signal.SIGTERM)
     print("ended", flush=True)
 
 

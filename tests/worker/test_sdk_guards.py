@@ -10,8 +10,8 @@ import pytest
 from embedstack.errors import ConfigError
 from embedstack.settings import Settings
 from embedstack.worker import sdk
-from embedstack.worker.output import Output
-from embedstack.worker.run import fullness, waiting
+from embedstack.worker.output import RUN_BYTES, Output, check_size
+from embedstack.worker.run import waiting, why_end
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +31,14 @@ def test_the_addresses_of_an_emulator_have_the_marks_that_the_sdk_needs() -> Non
     assert calls[1].startswith("http://127.0.0.1:8001/v2/local/job-done/$RUNPOD_POD_ID/$ID")
     assert made["RUNPOD_WEBHOOK_PING"] == "http://127.0.0.1:8001/v2/local/ping/$RUNPOD_POD_ID"
     assert (made["RUNPOD_AI_API_KEY"], made["RUNPOD_POD_ID"]) == ("local", "w1")
+
+
+def test_another_endpoint_and_key_of_an_emulator_are_taken() -> None:
+    os.environ["RUNPOD_AI_API_KEY"] = "a key"
+    made = sdk.emulator_variables("http://127.0.0.1:8001/v2/other/", "w1")
+
+    assert made["RUNPOD_WEBHOOK_PING"] == "http://127.0.0.1:8001/v2/other/ping/$RUNPOD_POD_ID"
+    assert made["RUNPOD_AI_API_KEY"] == "a key"
 
 
 def test_the_sdk_writes_no_outputs_into_its_log_unless_it_is_told_to() -> None:
@@ -111,9 +119,21 @@ def test_no_job_is_refused_because_others_wait() -> None:
     assert waiting(Settings(max_wait_ms=50)).max_wait_ms == 50
 
 
-@pytest.mark.parametrize(("memory_mb", "is_full"), [(0, False), (1, True), (1_000_000, False)])
-def test_a_process_is_full_above_the_memory_that_is_set(memory_mb: int, is_full: bool) -> None:
-    assert fullness(memory_mb)() is is_full
+@pytest.mark.parametrize(("memory_mb", "ends"), [(0, False), (1, True), (1_000_000, False)])
+def test_a_worker_ends_above_the_memory_that_is_set(memory_mb: int, ends: bool) -> None:
+    assert ("--memory-mb" in why_end(SimpleNamespace(alive=True), memory_mb)()) is ends
+
+
+def test_a_worker_whose_engine_ended_ends() -> None:
+    assert "the engine ended" in why_end(SimpleNamespace(alive=False), 0)()
+
+
+def test_the_plain_sdk_gets_no_output_that_is_too_large_as_it_writes_it() -> None:
+    raw = b"[" + b"1," * (RUN_BYTES // 2 - 100) + b"1]"
+    check_size(len(Output(raw).body()), "a-u1", 64)
+
+    assert "may give back 10000000; about 42 of its 64 items" in sdk.fitting(Output(raw, items=64), "a-u1")["error"]
+    assert len(sdk.fitting(Output(raw), "sync-a-u1")) == RUN_BYTES // 2 - 99
 
 
 def test_the_sdk_is_imported_without_a_look_at_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:

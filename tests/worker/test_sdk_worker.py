@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from embedstack.testing.fake import HashEncoder
 from embedstack.types import Encode, Text
 from support.handing import KEY, Platform, Worker, working
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sdk
 PROGRAM = str(Path(__file__).parent / "jobs_program.py")
 WAITING = "waiting for the signal"
 NEVER_S = 600.0  # a call for jobs that is held so long ends only by the worker's own doing
@@ -160,6 +162,8 @@ def test_a_job_that_is_gone_is_given_up_aloud_and_the_next_is_answered(mended: P
     platform.give("after", input=texts("sun"))
 
     assert np.array_equal(rows(platform.result("after")), made_of("sun"))
+    worker.heard("| after")
+    assert [line for line in worker.said if "| gone" in line and "Finished" in line] == []
 
 
 def test_the_sdk_that_is_installed_is_the_one_that_was_tested(mended: Pair) -> None:
@@ -225,7 +229,53 @@ def test_a_worker_whose_memory_is_full_says_so_with_a_result_and_ends(
     assert np.array_equal(rows(result), made_of("sun"))
 
 
+def test_that_it_may_be_ended_a_full_worker_says_only_with_its_last_result(platform: Platform, tmp_path: Path) -> None:
+    with worker_of(platform, tmp_path, "full") as worker:
+        for name in ("w1", "w2"):
+            platform.give(name, input=texts("wait"))
+        worker.heard(WAITING, times=2)
+        platform.give("a", input=texts("sun"))
+        first = platform.result("a")
+        before = platform.polls
+        platform.give("late", input=texts("sun"))
+        worker.process.send_signal(signal.SIGUSR1)
+
+        assert worker.ended() == 0
+    told = [result[0].get("stopPod", False) for result in platform.results.values()]
+    assert ("stopPod" in first, platform.polls, told) == (False, before, [False, False, True])
+
+
+def test_a_second_signal_after_the_last_job_does_no_harm(platform: Platform, tmp_path: Path) -> None:
+    with worker_of(platform, tmp_path, "again") as worker:
+        platform.until(lambda: platform.polls > 0, "a call for jobs")
+        worker.process.terminate()
+
+        assert worker.ended() == 0
+    assert "ended\n" in worker.said
+
+
 # ------------------------------------------------------------------------------------------------ the start
+
+
+def test_a_worker_that_nobody_hands_jobs_to_asks_ever_more_rarely(platform: Platform, tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9/v2/local/job-take/$ID?gpu=none"
+    with worker_of(platform, tmp_path, RUNPOD_WEBHOOK_GET_JOB=nobody) as worker:
+        worker.heard("Failed to get job", times=3)
+        worker.process.terminate()
+
+        assert worker.ended() == 0
+    assert worker.text.count("Failed to get job") < 10
+
+
+def test_as_a_server_of_its_own_the_sdk_gets_what_a_handler_returns(platform: Platform, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with worker_of(platform, tmp_path, RUNPOD_REALTIME_PORT=str(port)) as worker:
+        worker.heard("Uvicorn running")
+        reply = httpx.post(f"http://127.0.0.1:{port}/runsync", json={"input": texts("sun")}, timeout=60)
+
+    assert np.array_equal(rows(reply.json()), made_of("sun"))
 
 
 def test_another_version_of_the_sdk_is_used_as_it_is_with_a_warning(platform: Platform, tmp_path: Path) -> None:

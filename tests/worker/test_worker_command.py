@@ -1,15 +1,23 @@
 """`embedstack worker runpod`, as users run it: against a queue, and alone over HTTP."""
 
+import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
 import pytest
 
 from embedstack import load
+from embedstack.api import open_engine
+from embedstack.engine.engine import Engine
 from embedstack.errors import BadRequest, ConfigError
+from embedstack.settings import Settings
+from embedstack.worker import run as worker_run
+from embedstack.worker import sdk
 from support.commands import COMMAND, PATIENCE_S, process, run, settings_only, wanted
 from support.handing import Platform, working
 from support.tiny import CASES, write
@@ -159,3 +167,29 @@ def test_what_is_not_available_says_so(url: str) -> None:
 @pytest.mark.slow
 def test_a_load_balancer_is_told_that_it_is_ready(url: str) -> None:
     assert httpx.get(f"{url}/ping").status_code == 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ends", "code"), [(False, 0), (True, 1)])
+def test_a_worker_whose_engine_ended_says_so_by_its_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: bool, code: int
+) -> None:
+    opened: list[Engine] = []
+
+    def opening(*given: object, **named: object) -> Engine:
+        opened.append(open_engine(*given, **named))
+        return opened[0]
+
+    def start(config: dict[str, object]) -> None:  # in the place of the SDK, whose loop takes no job here
+        if ends:
+            opened[0].close()
+
+    serverless = SimpleNamespace(register_fitness_check=lambda check: None, start=start)
+    modules = {name: SimpleNamespace(run_worker=None) for name in ("worker", "rp_http", "rp_job", "rp_scale")}
+    monkeypatch.setattr(sdk, "load", lambda: sdk.Sdk(version="0.1", serverless=serverless, **modules))
+    monkeypatch.setattr(worker_run, "open_engine", opening)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set for the SDK is undone
+    settings = Settings(cache_dir=tmp_path / "cache", precision="float32", threads=1, lanes=1)
+
+    assert worker_run.run(settings, [str(write(CASES["bert-mean"], tmp_path))], lambda line: None) == code

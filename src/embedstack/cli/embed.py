@@ -12,7 +12,7 @@ from embedstack.cli.flags import MODEL, setting_flags, settings_from
 from embedstack.cli.texts import FIELD, in_chunks, read_texts
 from embedstack.cli.vectors import FORMATS, open_writer, usage
 from embedstack.cli.via import limit_of, open_via, plan_for, via_option
-from embedstack.errors import BadRequest
+from embedstack.errors import BadRequest, Mismatch
 from embedstack.modelspec import Truncate
 from embedstack.settings import Settings
 from embedstack.types import Encoded, Usage
@@ -88,12 +88,17 @@ def _encoded(
     model: Model, texts: Iterator[str], role: str, dim: int | None, truncate: Truncate
 ) -> Iterator[tuple[list[str], Encoded]]:
     done = 0
+    before: tuple[str, int] | None = None
     with tqdm(unit=" texts", disable=None, delay=1) as bar:
         for chunk in in_chunks(texts, CHUNK):
             try:
                 encoded = model.encode(chunk, role=role, dim=dim, truncate=truncate)
             except BadRequest as error:  # its places count from the beginning of the chunk
                 raise type(error)(f"after {done} texts: {error}" if done else str(error)) from error
+            space = encoded.spec.space, encoded.dense.shape[1] if encoded.dense is not None else 0
+            before = before or space
+            if space != before:
+                raise Mismatch(f"after {done} texts the vectors are of another space; what was written is of the first")
             yield chunk, encoded
             done += len(chunk)
             bar.update(len(chunk))

@@ -11,7 +11,11 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group()
 def emulate() -> None:
-    """Try a deployment here, without an account."""
+    """Try a deployment here, without an account.
+
+    \b
+    embedstack emulate runpod                            queue, workers' protocol, REST v2, scaler and bill
+    """
 
 
 @emulate.command("runpod")
@@ -58,9 +62,21 @@ def runpod(
 
     def ready(places: Places) -> None:
         click.echo(f"jobs:    {places.data}/v2/{endpoint}\ncontrol: {places.control}/v2", err=True)
-        if not spawn and (endpoint, key) == ("local", "local"):
-            click.echo(f"a worker:  embedstack worker runpod --emulator={places.data}", err=True)
-        url = f"{places.data}/v2/{endpoint}/runsync"
-        click.echo(f'a client:  RUNPOD_API_KEY={key} embedstack embed --via {url} "a text"', err=True)
+        worker, client = what_to_type(f"{places.data}/v2/{endpoint}", key)
+        if not spawn:
+            click.echo(worker, err=True)
+        click.echo(client, err=True)
 
     run(wanted, environment(), ready, lambda worker_id, line: click.echo(f"[{worker_id}] {line}", err=True))
+
+
+def what_to_type(url: str, key: str) -> tuple[str, str]:
+    """For a worker and for a client of the endpoint at this address; a key of the user's is not written anywhere."""
+    shown, for_worker = "local", ""
+    if key != "local":
+        shown = '"$RUNPOD_API_KEY"'
+        for_worker = f"RUNPOD_AI_API_KEY={shown} "
+    return (
+        f"a worker:  {for_worker}embedstack worker runpod --emulator={url}",
+        f'a client:  RUNPOD_API_KEY={shown} embedstack embed --via {url}/runsync "a text"',
+    )

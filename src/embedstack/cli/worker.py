@@ -37,7 +37,7 @@ def worker() -> None:
     metavar="URL",
     is_flag=False,
     flag_value=EMULATOR,
-    help=f"take jobs from `embedstack emulate runpod`; without a URL from {EMULATOR}",
+    help=f"take jobs from `embedstack emulate runpod`, perhaps URL/v2/ENDPOINT; without a URL from {EMULATOR}",
 )
 @setting_flags(*MODEL, *SHOWN)
 def runpod(model: tuple[str, ...], is_local: bool, emulator: str | None, **flags: object) -> None:

@@ -17,7 +17,8 @@ class Breaker:
     failures: int = 0  # in a row
     open_s: float = 0.0  # the present pause; 0 while it is closed
     until: float = 0.0  # when that is over
-    is_on_trial: bool = False  # the one call of half-open is under way
+    trial: int = 0  # the number of the one call of half-open that is under way; 0 where none is
+    trials: int = 0  # so far
 
     @property
     def is_closed(self) -> bool:
@@ -26,32 +27,37 @@ class Breaker:
 
     def may_ask(self, now: float) -> bool:
         """Whether a call passes."""
-        return self.is_closed or (now >= self.until and not self.is_on_trial)
+        return self.is_closed or (now >= self.until and not self.trial)
 
     def left_s(self, now: float) -> float:
         """Of the pause."""
         return max(0.0, self.until - now) if not self.is_closed else 0.0
 
-    def began(self) -> None:
-        """A call passed."""
-        self.is_on_trial = not self.is_closed
+    def began(self) -> int:
+        """A call passed. Its number if it is the trial, which it alone can end; else 0."""
+        if self.is_closed:
+            return 0
+        self.trials += 1
+        self.trial = self.trials
+        return self.trial
 
     def succeeded(self) -> None:
         """A call was answered: whatever was known against the endpoint is over."""
-        self.failures, self.open_s, self.is_on_trial = 0, 0.0, False
+        self.failures, self.open_s, self.trial = 0, 0.0, 0
 
-    def released(self) -> None:
+    def released(self, number: int = 0) -> None:
         """A call ended and says nothing of the endpoint: it was cancelled, or the request was wrong."""
-        self.is_on_trial = False
+        if number == self.trial:
+            self.trial = 0
 
-    def failed(self, now: float) -> bool:
+    def failed(self, now: float, number: int = 0) -> bool:
         """A call failed; whether that opened it now."""
         self.failures += 1
         was_closed = self.is_closed
         if was_closed and self.failures < FAILURES:
             return False
-        if was_closed or self.is_on_trial:  # calls that passed before it opened do not prolong it
+        if was_closed or (number and number == self.trial):  # calls that passed before it opened do not prolong it
             self.open_s = OPEN_S if was_closed else min(LONGEST_S, 2 * self.open_s)
             self.until = now + self.open_s
-        self.is_on_trial = False
+            self.trial = 0
         return was_closed

@@ -16,6 +16,7 @@ from embedstack.client.health import HEALTH_S, PAGES, Health, health_of, unasked
 from embedstack.client.identity import must_be, must_be_wide, one_claim, unknown_spec
 from embedstack.client.jobs import JobCalls
 from embedstack.client.patience import Patience, Pause
+from embedstack.client.running import Running
 from embedstack.client.wording import in_one, kind_of, parts, plain, prompt_relied_on, prompted, rows_that_fit
 from embedstack.dialects import open_dialect
 from embedstack.dialects.dialect import AnyRoute, Claim, Heard, Info
@@ -106,6 +107,7 @@ class Client:
         self._name = name
         self._clock = clock
         self._heard: dict[str, ModelSpec] = {}
+        self._running = Running()
         self._has_jobs = bool(self._endpoint.job_step) or self._dialect.name == "runpod"
         if timeout_s is None:
             timeout_s = JOB_TIMEOUT_S if self._has_jobs else TIMEOUT_S
@@ -138,7 +140,8 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Give the connections up."""
+        """End what runs, with `NotReady` for who waits for it and its jobs cancelled, and give the connections up."""
+        await self._running.end()
         await self._calls.close()
 
     close = aclose  # the name by which a server closes any encoder
@@ -183,14 +186,11 @@ class Client:
             return unasked(self._dialect.name)
         began = self._clock()
         try:
-            wire = await self._calls.peek(page, HEALTH_S)
+            wire = await self._running.ended(self._calls.peek(page, HEALTH_S))
+            health = health_of(wire, self._dialect.hear_failure(wire))
         except EmbedstackError as error:
-            return self._masked(unreachable(error, self._clock() - began))
-        failure = self._dialect.hear_failure(wire)
-        return self._masked(health_of(wire, failure, self._clock() - began, has_jobs=self._has_jobs))
-
-    def _masked(self, health: Health) -> Health:
-        return replace(health, reason=self._endpoint.masked(health.reason))
+            health = unreachable(error)
+        return replace(health, reason=self._endpoint.masked(health.reason), latency_s=self._clock() - began)
 
     def _unasked(self, what: str) -> Unsupported:
         return Unsupported(
@@ -205,9 +205,10 @@ class Client:
             return self._nothing(task, request)
         began = self._clock()
         try:
-            heard = await self._in_parts(route, worded)
+            heard = await self._running.ended(self._in_parts(route, worded))
             answer = self._identified(task, request, *heard)
         except EmbedstackError as error:
+            self._log_failed(len(request.items), error, self._clock() - began)
             error.args = (f"{self._shown}: {self._endpoint.masked(str(error))}", *error.args[1:])
             raise
         answer = replace(answer, usage=replace(answer.usage, run_s=self._clock() - began))
@@ -283,7 +284,8 @@ class Client:
             raise Unsupported("it is embedstack and puts prompts in front itself; leave prompts_here out")
         if not self._prompts_here and not claim.space and role:
             raise Unsupported(
-                f"it is not embedstack and may overlook the role {role!r}, whose prompt would then be missing; "
+                f"it does not say that it is embedstack, and may overlook the role {role!r}, "
+                "whose prompt would then be missing; "
                 "give the client a spec and prompts_here=True, or use the dialect tei"
             )
 
@@ -322,6 +324,11 @@ class Client:
         self._heard[spec.space] = spec
         usage = Usage(len(request.items), heard.tokens, dropped=claim.dropped, truncated=claim.truncated)
         return _Answer(heard.rows, spec, claim.fingerprint, usage)
+
+    def _log_failed(self, items: int, error: EmbedstackError, run_s: float) -> None:
+        line = "event=failed provider=%s host=%s dialect=%s items=%d cause=%s ms=%.1f"
+        told = (self._provider, self._endpoint.host, self._dialect.name)
+        log.info(line, *told, items, type(error).__name__, run_s * 1000)
 
     def _log(self, answer: _Answer) -> None:
         """Never a text, never a key."""

@@ -1,18 +1,22 @@
-"""Bytes go once over one of a bounded number of connections to an endpoint, and its reply comes back."""
+"""Bytes go once over one of a bounded number of connections to an endpoint, and its reply comes back, in time."""
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.metadata import version
+from typing import TypeVar
 
 import httpx
 
 from embedstack.client.endpoint import Endpoint
+from embedstack.client.running import CLOSED
 from embedstack.dialects.dialect import Wire
 from embedstack.errors import DeadlineExceeded, NotReady, Upstream
 
 Clock = Callable[[], float]
+Given = TypeVar("Given")
 
 CONNECT_S = 10.0
 CONNECTIONS = 100  # at once, as httpx has it; further calls wait here
@@ -49,11 +53,16 @@ class Connections:
     async def take(self, deadline: float | None) -> None:
         """Wait until one is free. That is not the server's silence, so only the deadline ends it."""
         left = left_s(deadline, self._clock())
+        free = asyncio.ensure_future(self._free.acquire())
         try:
-            await asyncio.wait_for(self._free.acquire(), left)
+            await within(free, left)
         except asyncio.TimeoutError as error:
             busy = f"the deadline passed while all {CONNECTIONS} connections were busy"
             raise DeadlineExceeded(f"{busy}; allow more time or ask less at once") from error
+        except asyncio.CancelledError:
+            if free.done() and not free.cancelled():
+                self.give()
+            raise
 
     def give(self) -> None:
         """It is free again."""
@@ -69,19 +78,39 @@ class Connections:
             Upstream: the way there is broken. NotReady: this pool is closed.
         """
         if self._http.is_closed:
-            raise NotReady("this client is closed; make another")
+            raise NotReady(CLOSED)
         url = self._endpoint.at(path)
         url = url.copy_with(query=query.encode()) if query else url
         request = self._http.build_request(method, url, content=body or None, headers=headers)
         try:
-            reply = await asyncio.wait_for(self._http.send(request), limit_s)
+            reply = await within(self._http.send(request), limit_s)
         except httpx.HTTPError as error:
             raise _lost(error) from error
-        return Wire(reply.status_code, reply.content, dict(reply.headers))
+        body = reply.content if reply.status_code == HTTPStatus.OK else self._endpoint.masked_bytes(reply.content)
+        return Wire(reply.status_code, body, dict(reply.headers))
 
     async def close(self) -> None:
         """Give the connections up."""
         await self._http.aclose()
+
+
+async def within(work: Awaitable[Given], limit_s: float | None) -> Given:
+    """What the work gives; it goes on for nobody.
+
+    Not `asyncio.wait_for`, which before Python 3.12 overlooks a cancellation that meets the result.
+
+    Raises:
+        asyncio.TimeoutError: nothing within the limit.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # else one that nobody hears is logged
+    try:
+        await asyncio.wait({task}, timeout=limit_s)
+        if not task.done():
+            raise asyncio.TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def left_s(deadline: float | None, now: float) -> float | None:

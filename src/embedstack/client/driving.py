@@ -5,21 +5,12 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
-from embedstack.client.routing import Ask, Decision, Outcome, Route
-from embedstack.errors import (
-    BadRequest,
-    DeadlineExceeded,
-    EmbedstackError,
-    Forbidden,
-    Unauthorized,
-    UnknownModel,
-    Unsupported,
-)
+from embedstack.client.routing import THEIRS, Ask, Decision, Outcome, Route
+from embedstack.errors import BadRequest, DeadlineExceeded, EmbedstackError
 from embedstack.types import Encoded, Scored
 
 Answer = TypeVar("Answer", Encoded, Scored)
 Calls = dict[int, "asyncio.Future[Answer]"]
-THEIRS = (Unauthorized, Forbidden, UnknownModel, Unsupported)  # wrong requests to one endpoint, sound ones to others
 MAX_HAPPENED = 400  # characters of what one endpoint said
 SLACK_S = 0.2  # after the deadline, for the calls themselves to say that it has passed
 

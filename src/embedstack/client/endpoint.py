@@ -89,6 +89,10 @@ class Endpoint:
             text = text.replace(secret, MASK)
         return text
 
+    def masked_bytes(self, body: bytes) -> bytes:
+        """The same of a reply, before a part of it is quoted and a secret is cut in two."""
+        return self.masked(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
     @cached_property
     def _secrets(self) -> list[str]:
         """Each as it is given and as it is sent; the longest first, as it may hold another.

@@ -60,16 +60,41 @@ def plan_of_environment(environ: Mapping[str, str]) -> Plan:
     """Both tasks, as the variables say; what they leave open is as their applications have it.
 
     Raises:
-        ConfigError: a value that they do not take, or a key that is missing.
+        ConfigError: a value that they do not take, a key that is missing, or two applications' variables that name
+            other endpoints for the same.
     """
-    switched, named = distinct(_switched(environ)), distinct(_named(environ))
-    # the RAG stack has defaults for everything, so it is meant unless only another application's variables are set
-    if (switched or named) and not any(environ.get(name) for row in STACK.values() for name in row[:4]):
-        if switched:
-            return Plan(embed=Way(targets=switched, model=MODEL, falls_back=False), prompts=NO_PROMPTS)
-        model = next(model for end, model in NAMED.items() if _named_url(end, environ))
-        return Plan(embed=Way(targets=named, model=model), prompts=NO_PROMPTS)
-    return Plan(embed=_stack("embed", environ), rerank=_stack("rerank", environ), prompts=NO_PROMPTS)
+    ways = tuple(_ways_to_embed(environ))
+    for name, way in ways[1:]:
+        if _places(way) != _places(ways[0][1]):
+            raise ConfigError(f"{ways[0][0]} and {name} name other endpoints for vectors; unset one of them")
+    # the RAG stack has defaults for everything: they count where no other application's variables are set
+    is_rag_stack = not ways or ways[0][0] in STACK["embed"] or bool(_said("rerank", environ))
+    return Plan(
+        embed=ways[0][1] if ways else _stack("embed", environ),
+        rerank=_stack("rerank", environ) if is_rag_stack else Way(),
+        prompts=NO_PROMPTS,
+    )
+
+
+def _ways_to_embed(environ: Mapping[str, str]) -> Iterator[tuple[str, Way]]:
+    """Of each application whose variables are set: one of them, and what they say."""
+    if name := _said("embed", environ):
+        yield name, _stack("embed", environ)
+    if name := next((name for name in (*(row[0] for row in SWITCHES.values()), OLDER_SWITCH) if environ.get(name)), ""):
+        yield name, Way(targets=distinct(_switched(environ)), model=MODEL, falls_back=False)
+    if end := next((end for end in NAMED if _named_url(end, environ)), ""):
+        yield f"RUNPOD_ENDPOINT_{end}", Way(targets=distinct(_named(environ)), model=NAMED[end])
+
+
+def _said(task: Task, environ: Mapping[str, str]) -> str:
+    """A variable of the RAG stack that says where this is to be had; empty where none does."""
+    provider_name, fallback_name, here, there, _ = STACK[task]
+    said = [name for name in (provider_name, here, there) if environ.get(name)]
+    return next(iter(said), fallback_name if _flag(fallback_name, environ) else "")
+
+
+def _places(way: Way) -> set[tuple[str, frozenset[Function]]]:
+    return {(target.url, target.functions) for target in way.targets}
 
 
 def plan_via(where: str, task: Task, environ: Mapping[str, str], *, model: str = "") -> Plan:
@@ -169,7 +194,10 @@ def _own(task: Task, environ: Mapping[str, str]) -> Iterator[Target]:
 
 
 def _switched(environ: Mapping[str, str]) -> Iterator[Target]:
-    """One target for each function that has a backend; two functions with one endpoint share it."""
+    """One target for each function that has a backend; two functions with one endpoint share it.
+
+    A function without one is answered by the first that there is: some services only search, and have one switch.
+    """
     found: dict[str, Target] = {}
     for function, (switch, ids) in SWITCHES.items():
         backend = _one_of(switch, environ, BACKENDS, "") or _one_of(OLDER_SWITCH, environ, BACKENDS, "")
@@ -181,7 +209,9 @@ def _switched(environ: Mapping[str, str]) -> Iterator[Target]:
             made = target_of("runpod", "embed", environ, url=_runpod_of(switch, ids, environ), functions=())
         before = found.setdefault(made.url, made)
         found[made.url] = replace(before, functions=before.functions | {function})
-    yield from found.values()
+    rest = ALL.difference(*(target.functions for target in found.values()))
+    for place, target in enumerate(found.values()):
+        yield replace(target, functions=target.functions | rest) if place == 0 else target
 
 
 def _runpod_of(switch: str, ids: tuple[str, ...], environ: Mapping[str, str]) -> str:

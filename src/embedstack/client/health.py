@@ -70,28 +70,28 @@ def unasked(dialect: str) -> Health:
     )
 
 
-def unreachable(error: EmbedstackError, latency_s: float) -> Health:
+def unreachable(error: EmbedstackError) -> Health:
     """Of an endpoint that gave no page."""
-    return Health(is_ready=False, is_warm=False, reason=error.message, latency_s=latency_s)
+    return Health(is_ready=False, is_warm=False, reason=error.message)
 
 
-def health_of(wire: Wire, failure: EmbedstackError, latency_s: float, *, has_jobs: bool) -> Health:
-    """What a page says.
+def health_of(wire: Wire, failure: EmbedstackError) -> Health:
+    """What a page says. A server that lacks it is there all the same, unless it is the endpoint that is unknown.
 
     Args:
         failure: what the dialect makes of its status, where that is not 200.
-        has_jobs: a server of another kind that lacks the page is there all the same.
     """
-    if wire.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED) and not has_jobs:
-        return Health(is_ready=True, is_warm=True, reason="it has no health page", latency_s=latency_s)
+    lacks_page = wire.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+    if lacks_page and "endpoint" not in failure.message.lower():
+        return Health(is_ready=True, is_warm=True, reason="it has no health page")
     if wire.status != HTTPStatus.OK:
-        return unreachable(failure, latency_s)
+        return unreachable(failure)
     page = _page(wire)
     if page.ready is False:
-        return Health(is_ready=False, is_warm=False, reason=page.message or "it is not ready", latency_s=latency_s)
+        return Health(is_ready=False, is_warm=False, reason=page.message or "it is not ready")
     if page.workers is None:
-        return Health(is_ready=True, is_warm=True, latency_s=latency_s)
-    return _of_workers(page.workers, page.jobs or _Jobs(), latency_s)
+        return Health(is_ready=True, is_warm=True)
+    return _of_workers(page.workers, page.jobs or _Jobs())
 
 
 def _page(wire: Wire) -> _Page:
@@ -102,14 +102,13 @@ def _page(wire: Wire) -> _Page:
         return _Page()
 
 
-def _of_workers(workers: _Workers, jobs: _Jobs, latency_s: float) -> Health:
+def _of_workers(workers: _Workers, jobs: _Jobs) -> Health:
     able = max(workers.ready, workers.idle + workers.running)
     is_ready, reason = _without_worker(workers)
     return Health(
         is_ready=able > 0 or is_ready,
         is_warm=able > 0,
         reason="" if able else reason,
-        latency_s=latency_s,
         ready_workers=able,
         queued_jobs=jobs.in_queue,
     )

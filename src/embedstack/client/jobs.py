@@ -21,8 +21,8 @@ from embedstack.types import Encode, Score
 
 WAIT_S = 5.0  # that the sending of a job waits for its end; up to then its id is unknown, and it cannot be cancelled
 LEAST_WAIT_S = 1.0  # of what the platform allows
-GRACE_S = 10.0  # for the way there and back, beyond the wait
-LOOK_S = 10.0  # for one answer about a job, as RunPod's own client has it, runpod-python endpoint/runner.py
+GRACE_S = 10.0  # beyond the time of a job, for its id to come: without it nothing can be cancelled
+LOOK_S = 10.0  # at least, for one answer about a job, as RunPod's own client has it, runpod-python endpoint/runner.py
 CANCEL_S = 3.0  # for a cancellation, as there
 CANCELLATIONS = 3  # that are tried
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.25, 4.0  # pauses between looks; 800 callers at once stay within 2000 looks in 10 s
@@ -54,7 +54,7 @@ class _Ends:
 
     def error(self, last: str) -> EmbedstackError:
         """What the caller is told then."""
-        what = f"no result of the job within {self.limit_s:.3g} s (at last: {last}), so it is cancelled there"
+        what = f"no result of the job within {self.limit_s:.3g} s (at last: {last}), so it is being cancelled there"
         if self.is_deadline:
             return DeadlineExceeded(f"{what}; the deadline passed; allow more time or send less")
         return Silent(f"{what}; raise timeout_s or send less", retry=True)
@@ -78,6 +78,7 @@ class JobCalls:
     """
 
     def __init__(self, endpoint: Endpoint, dialect: Dialect, patience: Patience) -> None:
+        self._endpoint = endpoint
         self._step = endpoint.job_step or "runsync"
         self._dialect = dialect
         self._is_wrapped = dialect.name != "runpod"
@@ -167,9 +168,9 @@ class JobCalls:
         headers = terms(request, ends.limit_s, has_body=True)
         query = f"wait={round(wait_s * 1000)}" if wait_s else ""
         try:
-            return await self._connections.send("POST", f"/{self._step}", body, headers, wait_s + GRACE_S, query)
+            return await self._connections.send("POST", f"/{self._step}", body, headers, ends.limit_s + GRACE_S, query)
         except asyncio.TimeoutError as error:
-            raise Upstream(f"no answer to the job within {wait_s + GRACE_S:g} s; is it running?", retry=True) from error
+            raise ends.error("sent") from error
 
     async def _first(self, sending: "asyncio.Task[Wire]", ends: _Ends) -> Wire:
         """The answer to the sending, which goes on if this wait ends: only it has the id that a cancellation needs."""
@@ -187,7 +188,7 @@ class JobCalls:
         while status.is_waiting:
             pause_s = max(told_s, spread(min(LONGEST_LOOK_S, FIRST_LOOK_S * 1.5**looks)))
             await self._patience.pause(min(pause_s, ends.left_s(self._patience.clock(), last)))
-            seen = await self._look(status.id, min(LOOK_S, ends.left_s(self._patience.clock(), last)))
+            seen = await self._look(status.id, ends.left_s(self._patience.clock(), last))
             looks = min(looks + 1, 64)  # a float holds no more of its powers than some thousand
             if isinstance(seen, Failed):
                 return seen
@@ -195,11 +196,17 @@ class JobCalls:
                 last, told_s = seen.last, seen.told_s
             else:
                 status, last, told_s = seen, seen.state, 0.0
-        ended = await aside(len(status.wire.body), lambda: outcome(status, is_wrapped=self._is_wrapped))
+        is_wrapped, masked = self._is_wrapped, self._endpoint.masked_bytes
+        ended = await aside(len(status.wire.body), lambda: outcome(status, masked, is_wrapped=is_wrapped))
         return ended if isinstance(ended, Wire) else Failed(ended)
 
-    async def _look(self, job_id: str, limit_s: float) -> JobStatus | Failed | _Blink:
-        """What is heard of a job now; Failed if the platform knows it no more, or us."""
+    async def _look(self, job_id: str, left_s: float) -> JobStatus | Failed | _Blink:
+        """What is heard of a job now; Failed if the platform knows it no more.
+
+        Raises:
+            EmbedstackError: the platform refuses to say.
+        """
+        limit_s = min(left_s, max(LOOK_S, left_s / 2))  # a large result takes long; what is lost must not take all
         try:
             wire = await self._connections.send("GET", f"/status/{job_id}", b"", {}, limit_s)
             if wire.status == 200:
@@ -211,7 +218,9 @@ class JobCalls:
         if wire.status == 404:
             return Failed(Upstream("the job is gone there: it was kept for too short a time, or lost", retry=True))
         refusal = self._refusal(wire)
-        return _Blink(refusal.error.message, refusal.told_s) if is_passing(wire) else refusal
+        if not is_passing(wire):
+            raise refusal.error
+        return _Blink(refusal.error.message, refusal.told_s)
 
     def _refusal(self, wire: Wire) -> Failed:
         return Failed(refused(wire, self._dialect.hear_failure(wire)), retry_after_s(wire))
@@ -228,13 +237,13 @@ class JobCalls:
 
     async def _cancelled(self, sending: "asyncio.Task[Wire]") -> None:
         """Never raises: if it cannot be cancelled, its time to live ends it."""
-        is_cancelled = False
         try:
             status = await _read(await sending)
-            is_cancelled = not status.is_waiting or await self._is_gone(status.id)
         except EmbedstackError:
-            pass
-        told = (self._patience.provider, self._patience.host, is_cancelled)
+            return  # there is no job, or nobody knows which
+        if not status.is_waiting:
+            return
+        told = (self._patience.provider, self._patience.host, await self._is_gone(status.id))
         log.info("event=job_left provider=%s host=%s is_cancelled=%s", *told)
 
     async def _is_gone(self, job_id: str) -> bool:

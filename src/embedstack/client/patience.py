@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from embedstack.client.connections import Clock
 from embedstack.dialects.dialect import Wire
-from embedstack.errors import ConfigError, DeadlineExceeded, EmbedstackError, Upstream
+from embedstack.errors import ConfigError, DeadlineExceeded, EmbedstackError, NotReady, Upstream
 
 Pause = Callable[[float], Awaitable[None]]
 
@@ -69,7 +69,7 @@ class Patience:
             reply = await attempt()
             if isinstance(reply, Wire):
                 return reply
-            wait_s = max(reply.told_s, backoff_s(count))
+            wait_s = max(_told_s(reply), backoff_s(count))
             if count >= self.retries or not self._may_repeat(reply.error, wait_s, deadline):
                 raise reply.error
             cause = type(reply.error).__name__
@@ -81,6 +81,11 @@ class Patience:
         if isinstance(error, DeadlineExceeded | Silent) or wait_s > MOST_PATIENCE_S:
             return False
         return error.retry and (deadline is None or self.clock() + wait_s < deadline)
+
+
+def _told_s(failed: Failed) -> float:
+    """How long the server is not to be asked, by a header or as the dialect heard it."""
+    return max(failed.told_s, failed.error.retry_after_s if isinstance(failed.error, NotReady) else 0.0)
 
 
 def backoff_s(count: int) -> float:

@@ -39,11 +39,14 @@ class Target:
     name: str
     provider: str
     url: str = ""
-    key: str = field(default="", repr=False)
+    key: str = ""
     model: str = ""
     functions: frozenset[Function] = ALL
     timeout_s: float = 0.0
     retries: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Target({self.shown!r}, provider={self.provider!r}, model={self.model!r})"
 
     @property
     def shown(self) -> str:
@@ -163,7 +166,7 @@ def plan_of_url(given: str, task: Task, environ: Mapping[str, str], *, model: st
     Args:
         given: a URL, with `PROVIDER=` in front where it is not RunPod's and not an embedstack server.
     """
-    name, _, url = given.rpartition("=") if "=" in given.partition("://")[0] else ("", "", given)
+    name, _, url = given.partition("=") if "=" in given.partition("://")[0] else ("", "", given)
     target = target_of(name or provider_of_url(url), task, environ, url=url, model=model)
     return plan_of(task, Way(targets=(target,), model=model))
 

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from embedstack.client.client import JOB_TIMEOUT_S, TIMEOUT_S
+from embedstack.client.endpoint import JOB_STEPS
 from embedstack.errors import ConfigError
 from embedstack.modelspec import Task
 
-TIMEOUT_S = 30.0  # of one attempt, as the clients of the RAG stack have it
-JOB_TIMEOUT_S = 60.0  # of one attempt that may have to wait for a worker, as its RunPod client has it
-JOBS = ("/runsync", "/run")  # how a URL of RunPod's ends where it is copied with the call in it
 RUNPOD_URL = "https://api.runpod.ai/v2"  # RunPod's own client has it, and the variable, in runpod/__init__.py
 RUNPOD_URL_VARIABLE = "RUNPOD_ENDPOINT_BASE_URL"
 
@@ -107,7 +106,7 @@ def provider_of_url(url: str) -> str:
 
 def is_of_jobs(url: str) -> bool:
     """Whether it is the URL of a RunPod call."""
-    return url.rstrip("/").endswith(JOBS)
+    return url.rstrip("/").rpartition("/")[2] in JOB_STEPS
 
 
 def base_url(name: str, url: str, model: str) -> str:
@@ -122,7 +121,7 @@ def base_url(name: str, url: str, model: str) -> str:
     if url:
         plain = url.rstrip("/")
         if row.dialect == "runpod":
-            return next((plain[: -len(end)] for end in JOBS if plain.endswith(end)), plain)
+            return plain.rpartition("/")[0] if is_of_jobs(plain) else plain
         return plain.removesuffix("/v1").removesuffix(row.prefix) + row.prefix if row.prefix else plain
     if not row.url:
         raise ConfigError(f"provider {name!r} needs a url; for RunPod https://api.runpod.ai/v2/ENDPOINT_ID")

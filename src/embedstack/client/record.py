@@ -67,7 +67,7 @@ def read_anchor(path: Path) -> Anchor | None:
         raise ConfigError(f"probes {str(path)!r} are not of this version's texts; delete the file to make it anew")
     spec = replace(unknown_spec("", record.name, widths.pop()), weights=record.weights)
     source = f"the probes in {path.name!r}, of {record.source}"
-    return Anchor(source, spec, record.space, rows, fingerprint=record.fingerprint)
+    return Anchor(source, spec, record.space, rows, fingerprint=record.fingerprint, giver=record.source)
 
 
 def _are_finite(rows: Mapping[str, Floats]) -> bool:

@@ -36,6 +36,7 @@ from embedstack.types import (
     Usage,
 )
 
+LOOK_S = 10.0  # for all endpoints together before a server starts; two of their pages may take that
 RETRIES_OF_SEVERAL = 1  # where another endpoint can be asked, that is better than a third pause at this one
 WHAT: dict[Task, str] = {"embed": "vectors", "rerank": "scores"}
 Answer = TypeVar("Answer", Encoded, Scored)
@@ -65,7 +66,15 @@ class Router:
         prompts = known.spec.prompts if known is not None else plan.prompts
         self._seats: dict[Task, tuple[Seat, ...]] = {
             task: tuple(
-                Seat(target, task, prompts=prompts, retries=_retries(plan, task, target), local=local, clock=clock)
+                Seat(
+                    target,
+                    task,
+                    prompts=prompts,
+                    retries=_retries(plan, task, target),
+                    local=local,
+                    clock=clock,
+                    patience_s=plan.hedge_after_s,
+                )
                 for target in plan.way(task).targets
             )
             for task in TASKS
@@ -102,17 +111,15 @@ class Router:
             BadRequest, DeadlineExceeded: nobody could do better.
         """
         self._check("embed", request.model)
-        function = function_of(request)
-        seats = [seat for seat in self._seats["embed"] if function in seat.target.functions]
-        if not seats:
-            raise NoEndpoint(f"no endpoint of the plan is for the function {function!r}; name one for it")
         if not request.items:
             spec = self._spec("embed")
             empty = np.zeros((0, request.dim or spec.dim), np.float32)
             return Encoded(spec=spec, fingerprint="", usage=Usage(0, 0), dense=empty)
-        return await self._routed(
-            "embed", seats, lambda seat: seat.attempt(partial(self._proofs.encoded, seat, request)), request.deadline
-        )
+        function = function_of(request)
+        seats = [seat for seat in self._seats["embed"] if function in seat.target.functions]
+        if not seats:
+            raise NoEndpoint(f"no endpoint of the plan is for the function {function!r}; name one for it")
+        return await self._routed("embed", seats, lambda seat: self._proofs.encoded(seat, request), request.deadline)
 
     async def score(self, request: Score) -> Scored:
         """Scores; the spec of the answer names who scored. Errors as for `encode`."""
@@ -156,16 +163,34 @@ class Router:
     async def look(self) -> None:
         """Ask every endpoint how it is and have it prove itself, before anybody waits for one. Nothing is raised.
 
-        What belongs to the event loop is given up at the end, so that another loop can go on.
+        Takes 10 s at most, save where a model is opened in this process: who is silent for longer is met again by the
+        requests. What belongs to the event loop is given up at the end, so that another loop can go on.
         """
+        self._loop = asyncio.get_running_loop()  # nothing else is begun beside
+        await self._open_here()
+        looking = asyncio.ensure_future(self._looked_at_all())
+        await asyncio.wait([looking], timeout=LOOK_S)
+        self._leave(looking)
+        await self._let_go()
+
+    async def _open_here(self) -> None:
+        """Have the models that are first here opened, however long that takes."""
+        for task in TASKS:
+            for seat in self._seats[task][:1]:
+                if not seat.target.url:
+                    with suppress(EmbedstackError):
+                        await seat.attempt(seat.ping)
+
+    async def _looked_at_all(self) -> None:
         seats = [seat for task in TASKS for seat in self._seats[task]]
         await asyncio.gather(*(self._health.get(seat, seat.healthy) for seat in seats))
-        with suppress(EmbedstackError):
-            await self._proofs.first()
-        await asyncio.gather(*(self._warmed(seat) for seat in seats))
-        for task in TASKS:
+        await asyncio.gather(*(self._prepared(task) for task in TASKS))
+
+    async def _prepared(self, task: Task) -> None:
+        """Those that may answer are proven, or one of them has said its name, and all are awake."""
+        if task == "rerank" or not self._proves:
             await self._introduced(task)
-        await self._let_go()
+        await asyncio.gather(*(self._warmed(seat) for seat in self._seats[task] if seat.is_up is not False))
 
     async def close(self) -> None:
         """Give everything up; more than once does no harm."""
@@ -255,17 +280,26 @@ class Router:
     async def _warmed(self, seat: Seat) -> None:
         """Awake, and proven if it is one of several; whoever fails is met again by the requests."""
         try:
-            if seat.task == "embed" and (len(self._seats["embed"]) > 1 or self.plan.probes is not None):
-                await self._proofs.first()
-                await seat.attempt(partial(self._proofs.verdict, seat))
+            if not seat.target.url and not seat.is_open:
+                return  # nothing is fetched and opened here before it is asked for
+            if seat.task == "embed" and self._proves:
+                if seat is self._seats["embed"][0]:
+                    await self._proofs.first()
+                await self._proofs.verdict(seat)
             elif seat.sleeps and not seat.has_answered:
                 await seat.attempt(seat.ping)
         except EmbedstackError as error:
             log.info("event=not_warm endpoint=%s reason=%r", seat.name, error.message)
 
+    @property
+    def _proves(self) -> bool:
+        """Whether vectors are compared at all."""
+        return len(self._seats["embed"]) > 1 or self.plan.probes is not None
+
     async def _introduced(self, task: Task) -> None:
         """Have a model say its name and width, so that callers can ask for it by them."""
-        if self._seats[task] and self._learnt(task) is None:
+        is_any_up = any(seat.is_up is not False for seat in self._seats[task])
+        if is_any_up and self._learnt(task) is None:
             with suppress(EmbedstackError):
                 await (self.encode(PING) if task == "embed" else self.score(PING_OF_SCORES))
 
@@ -278,6 +312,7 @@ class Router:
             for seat in self._seats[task]:
                 if seat.is_up is False and not self._health.is_fresh(seat):
                     self._health.begin(seat, seat.healthy)
+        self._proofs.judge_again()
 
     def _down(self, task: Task) -> str:
         """Why none of a task's endpoints can be had; empty where one may."""

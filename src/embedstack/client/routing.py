@@ -5,11 +5,13 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from embedstack.errors import Forbidden, Unauthorized, UnknownModel, Unsupported
 from embedstack.types import Encode, Score, Text
 
 Function = Literal["query", "ingest", "late"]
 """What vectors are for: the same text may go elsewhere when it is searched with and when it is stored."""
 FUNCTIONS: tuple[Function, ...] = ("query", "ingest", "late")
+THEIRS = (Unauthorized, Forbidden, UnknownModel, Unsupported)  # wrong requests to one endpoint, sound ones to others
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from embedstack.client.breaker import Breaker
 from embedstack.client.client import Client
+from embedstack.client.health import PAGES
 from embedstack.client.plan import Target
 from embedstack.client.providers import provider
 from embedstack.client.routing import Standing
@@ -33,6 +34,7 @@ from embedstack.types import Encode, Encoded, Encoder, Floats, Pair, Score, Scor
 
 OpenLocal = Callable[[str], Encoder]
 """A model's name, empty for the usual one, becomes an Encoder in this process; may block."""
+SILENT = 3  # calls in a row that were overtaken before they gave an answer: from then on each is a failure
 SLOW_S = 5.0  # who has not answered for so long when a caller's time ran out has failed; before, it had no chance
 TINY = 1e-30
 PING = Encode(model="", items=(Text("ping"),), caller="router")
@@ -48,6 +50,7 @@ class Seat:
     Args:
         prompts: what goes in front of texts where the endpoint puts nothing; None: nobody knows.
         retries: how often a call is repeated here.
+        patience_s: after which another endpoint is asked as well; None: never.
         local: opens a model in this process.
     """
 
@@ -60,6 +63,7 @@ class Seat:
         retries: int,
         local: OpenLocal | None,
         clock: Clock,
+        patience_s: float | None = None,
     ) -> None:
         self.target = target
         self.task = task
@@ -70,6 +74,8 @@ class Seat:
         self.last_words = ""  # of its last failure
         self.prompts = prompts if _overlooks_roles(target, prompts) else None
         self._retries = retries
+        self._patience_s = patience_s
+        self._silent = 0  # calls in a row that were given up after that
         self._local = local
         self._clock = clock
         self._client: Client | None = None
@@ -80,6 +86,11 @@ class Seat:
     def name(self) -> str:
         """For logs and errors."""
         return self.target.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its model is in this process."""
+        return self._opened is not None
 
     @property
     def sleeps(self) -> bool:
@@ -96,14 +107,23 @@ class Seat:
         return Standing(self.name, self._barred(self._clock()), is_healthy)
 
     async def healthy(self) -> bool:
-        """Whether it says that it would answer."""
+        """Whether it says that it would answer. Who has no page for it is asked for something small once it failed."""
         if not self.target.url:
             return True
+        if provider(self.target.provider).dialect not in PAGES:
+            return self.is_up is not False or await self._answers()
         health = await self._there().health()
         if not health.is_ready:
-            self.last_words = health.reason
+            self.last_words = f"{self.target.shown}: {health.reason}"
         self.is_up = health.is_ready
         return health.is_ready
+
+    async def _answers(self) -> bool:
+        try:
+            await self.attempt(self.ping)
+        except EmbedstackError:
+            return False
+        return True
 
     # -------------------------------------------------------------------------------------------- asked
 
@@ -208,26 +228,34 @@ class Seat:
         began = self._clock()
         if barred := self._barred(began):
             raise NotReady(barred)
-        self.breaker.began()
+        number = self.breaker.began()
         try:
             answer = await work()
         except EmbedstackError as error:
-            self._did_badly(error, self._clock() - began)
+            self._did_badly(error, _is_own_fault(error, self._clock() - began), number)
             raise
         except BaseException:
-            self.breaker.released()
+            self._was_left(self._clock() - began, number)
             raise
         self.breaker.succeeded()
+        self._silent = 0
         self.has_answered = True
         self.is_up = True
         return answer
 
-    def _did_badly(self, error: EmbedstackError, took_s: float) -> None:
-        if not _is_own_fault(error, took_s):
-            self.breaker.released()
+    def _was_left(self, after_s: float, number: int) -> None:
+        """By a caller that had an answer from elsewhere, or that is gone."""
+        is_silent = self._patience_s is not None and after_s >= self._patience_s
+        self._silent += is_silent
+        silence = NotReady(f"it was silent for {after_s:.1f} s and overtaken, {self._silent} times in a row")
+        self._did_badly(silence, is_silent and self._silent >= SILENT, number)
+
+    def _did_badly(self, error: EmbedstackError, is_own_fault: bool, number: int) -> None:
+        if not is_own_fault:
+            self.breaker.released(number)
             return
         self.is_up, self.last_words = False, error.message
-        if self.breaker.failed(self._clock()):
+        if self.breaker.failed(self._clock(), number):
             self.openings += 1
             log.warning("event=left_alone endpoint=%s seconds=%.0f", self.name, self.breaker.open_s)
 

@@ -21,11 +21,11 @@ class Shared(Generic[Found]):
     What is found out is forgotten if it raises: each caller hears the error, and the next one tries again.
 
     Args:
-        keep_s: how long a value holds.
+        keep_s: how long a value holds, or a function that says it of a value.
         clock: seconds that never go back.
     """
 
-    def __init__(self, keep_s: float, clock: Clock) -> None:
+    def __init__(self, keep_s: float | Callable[[Found], float], clock: Clock) -> None:
         self._keep_s = keep_s
         self._clock = clock
         self._kept: dict[Hashable, _Kept[Found]] = {}
@@ -43,7 +43,8 @@ class Shared(Generic[Found]):
 
     def keep(self, key: Hashable, value: Found) -> None:
         """It was found out in another way."""
-        self._kept[key] = _Kept(value, self._clock() + self._keep_s)
+        keep_s = self._keep_s(value) if callable(self._keep_s) else self._keep_s
+        self._kept[key] = _Kept(value, self._clock() + keep_s)
 
     def forget(self, key: Hashable) -> None:
         """It may have changed."""

@@ -3,10 +3,11 @@
 Nothing is proven by a name. Vectors decide; a claim of another space is enough to refuse.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from embedstack.client.identity import unknown_spec
+from embedstack.client.routing import THEIRS
 from embedstack.errors import BadRequest, Mismatch
 from embedstack.modelspec import ModelSpec, Precision, plain_fingerprint
 from embedstack.proof.fidelity import JUDGED_AS, LENGTH, LIMITS, Fidelity, fidelity
@@ -32,6 +33,7 @@ STARTS_UNKNOWN = "unknown"  # the tokenizer of a spec that `unknown_spec` made
 CLAIMED = "embedstack:"  # how its weights begin where an embedstack server said which space it is of
 # neither side of a comparison of two endpoints is the truth, and what two roundings are off by adds up
 BOTH = 2
+PLAIN_TERMS: tuple[object, ...] = (None, None, None, "right", False, frozenset({"Text"}))
 AskEncode = Callable[[Encode], Awaitable[Encoded]]
 
 
@@ -64,6 +66,7 @@ class Anchor:
         is_truth: whether the rows are exact, and not one more endpoint's.
         is_unit: whether vectors must be of length 1; else as long as these.
         fingerprint: of the rows, where their maker says one.
+        giver: the endpoint that gave the rows, with its place; empty where it is the truth.
     """
 
     source: str
@@ -73,6 +76,7 @@ class Anchor:
     is_truth: bool = False
     is_unit: bool = False
     fingerprint: str = ""
+    giver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,18 @@ class Verdict:
     Args:
         reason: why not; empty where it is.
         covers: what requests may ask of it beside plain documents, see `needs`; None for everything.
+        max_bytes: of a text; what cuts longer ones would differ in none of the probes.
+        claimed: what it said of itself then, as in `Sample`.
+        is_rounded: whether its fingerprint was one of int8.
+        fingerprints: that answers have, by `terms`; those of other terms than the probes' are added as they come.
     """
 
     reason: str = ""
     covers: frozenset[str] | None = None
+    max_bytes: int = 0
+    claimed: str = ""
+    is_rounded: bool = False
+    fingerprints: dict[tuple[object, ...], str] = field(default_factory=dict, compare=False)
 
     @property
     def is_proven(self) -> bool:
@@ -97,11 +109,27 @@ class Verdict:
         if self.covers is None:
             return ""
         missing = sorted(needs(request) - self.covers)
+        if any(len(item.text.encode()) > self.max_bytes for item in request.items if isinstance(item, Text)):
+            missing.append(f"texts of more than {self.max_bytes} bytes")
         return (
             f"it is not proven for {', '.join(missing)}: only an embedstack server says that of itself"
             if missing
             else ""
         )
+
+    def is_of(self, answer: Encoded, request: Encode) -> bool:
+        """Whether who was judged made the answer, by all that it says of itself."""
+        width = 0 if answer.dense is None else answer.dense.shape[1]
+        if not self.is_rounded and is_int8(self.claimed, answer.fingerprint, width):
+            return False
+        expected = self.fingerprints.setdefault(terms(request), answer.fingerprint)
+        return (claim_of(answer), answer.fingerprint) == (self.claimed, expected)
+
+
+def terms(request: Encode) -> tuple[object, ...]:
+    """What a fingerprint depends on beside the model and its precision."""
+    kinds = frozenset(type(item).__name__ for item in request.items)
+    return (request.dim, request.normalize, request.max_tokens, request.truncate, request.late_chunking, kinds)
 
 
 def needs(request: Encode) -> frozenset[str]:
@@ -109,6 +137,8 @@ def needs(request: Encode) -> frozenset[str]:
     found = {_kind(item) for item in request.items}
     found |= {"late chunking"} if request.late_chunking else set()
     found |= {f"dim={request.dim}"} if request.dim is not None else set()
+    found |= {"normalize=False"} if request.normalize is False else set()
+    found |= {f"max_tokens={request.max_tokens}"} if request.max_tokens is not None else set()
     return frozenset(found - {"role 'document'"})
 
 
@@ -141,9 +171,14 @@ async def sampled(ask: AskEncode) -> Sample:
     """The rows of all probes that it gives; without documents there is nothing.
 
     Raises:
-        EmbedstackError: as it answers. Mismatch: two replies were not of one space.
+        EmbedstackError: as it answers. Mismatch: it takes no probes, or two replies were not of one space.
     """
-    answer = await _answered(ask, DOCUMENTS)
+    try:
+        answer = await _answered(ask, DOCUMENTS)
+    except THEIRS:
+        raise
+    except BadRequest as error:  # nobody's request is wrong here
+        raise Mismatch(f"it refused the probes: {error.message}") from error
     rows = _rows(answer, DOCUMENTS)
     for names in (QUERIES, *((name,) for name in LONG)):
         try:
@@ -193,7 +228,7 @@ def anchor_of(source: str, sample: Sample, name: str = "") -> Anchor:
         name: what the model is called; as the endpoint says if empty.
     """
     spec = replace(sample.spec, name=name or sample.spec.name) if is_unknown(sample.spec) else sample.spec
-    return Anchor(source, spec, sample.claimed, sample.rows, fingerprint=sample.fingerprint)
+    return Anchor(source, spec, sample.claimed, sample.rows, fingerprint=sample.fingerprint, giver=source)
 
 
 # ------------------------------------------------------------------------------------------------ judged
@@ -220,7 +255,12 @@ def judged(anchor: Anchor, sample: Sample, *, allow_int8: bool, prompts: Mapping
     if (too_far or (_is_int8(sample) and sample.fingerprint != anchor.fingerprint)) and not allow_int8:
         why = too_far or "its fingerprint says so"
         return Verdict(f"it is only as near to {anchor.source} as int8 is ({why}); take it with allow_int8 = true")
-    return Verdict(covers=_covered(anchor, sample, prompts))
+    return replace(of_giver(sample), covers=_covered(anchor, sample, prompts), max_bytes=_longest(shared))
+
+
+def of_giver(sample: Sample) -> Verdict:
+    """Of the endpoint that the space is known by: it is taken at its word in everything."""
+    return Verdict(claimed=sample.claimed, is_rounded=_is_int8(sample), fingerprints={PLAIN_TERMS: sample.fingerprint})
 
 
 def beyond(found: Fidelity, precision: Precision, sides: int) -> str:
@@ -242,14 +282,23 @@ def beyond(found: Fidelity, precision: Precision, sides: int) -> str:
 
 
 def _is_int8(sample: Sample) -> bool:
+    return is_int8(sample.claimed, sample.fingerprint, len(next(iter(sample.rows.values()))))
+
+
+def is_int8(claimed: str, fingerprint: str, width: int) -> bool:
     """By its fingerprint, of which all but the precision is known."""
-    width = len(next(iter(sample.rows.values())))
     rounded = {
-        plain_fingerprint(sample.claimed, "int8", width, is_unit=is_unit, calibration=calibration)
+        plain_fingerprint(claimed, "int8", width, is_unit=is_unit, calibration=calibration)
         for is_unit in (True, False)
         for calibration in ("", METHOD)
     }
-    return sample.fingerprint in rounded
+    return fingerprint in rounded
+
+
+def _longest(names: Iterable[str]) -> int:
+    """Of the texts that were compared, in bytes."""
+    items = (probe.item for probe in _probes(tuple(names)))
+    return max(len(item.text.encode()) for item in items if isinstance(item, Text))
 
 
 def _covered(anchor: Anchor, sample: Sample, prompts: Mapping[str, str] | None) -> frozenset[str] | None:

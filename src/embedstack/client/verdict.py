@@ -5,14 +5,16 @@ sends them, https://github.com/runpod/runpod-python, runpod/serverless/modules/r
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
 
 from embedstack.dialects.dialect import Wire
-from embedstack.dialects.failure import CODES, MAX_SAID_CHARS
+from embedstack.dialects.failure import CODES, MAX_SAID_CHARS, without_trace
+from embedstack.dialects.runpod_identity import headers_in
 from embedstack.dialects.wire import dump, shortened
 from embedstack.errors import EmbedstackError, Overloaded, TooLong, UnknownModel, Upstream
 
@@ -37,6 +39,7 @@ OTHER_KIND = (
     "this endpoint takes no jobs, it balances load: give the url https://ID.api.runpod.ai and the dialect of its server"
 )
 NONE = msgspec.Raw(b"")
+NO_ERROR = (b"", b"null", b"false", b"0", b'""', b"{}", b"[]")  # what workers write under `error` beside a result
 
 
 class _Status(msgspec.Struct):
@@ -54,7 +57,7 @@ class _Trouble(msgspec.Struct):
     error_type: str | None = None
     error: msgspec.Raw = NONE
     message: str | None = None
-    code: str | int | None = None
+    code: str | float | None = None
     object: str | None = None
 
 
@@ -80,6 +83,7 @@ _TROUBLE = msgspec.json.Decoder(_Trouble)
 _TEXT = msgspec.json.Decoder(str)
 _WORD = msgspec.json.Decoder(str | int | None)
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 # ------------------------------------------------------------------------------------------------ what is said
@@ -126,24 +130,28 @@ def status_of(wire: Wire) -> JobStatus:
     return JobStatus(job_id, status.status, bytes(status.output), bytes(status.error), bytes(status.code), wire)
 
 
-def outcome(status: JobStatus, *, is_wrapped: bool) -> Wire | EmbedstackError:
+def outcome(status: JobStatus, masked: Callable[[bytes], bytes], *, is_wrapped: bool) -> Wire | EmbedstackError:
     """What became of a job that has ended.
 
     Args:
+        masked: takes the secrets out of an error; numbers may by chance look like one.
         is_wrapped: see `wrapped`; its output is then the reply of the dialect, the only one of a list.
     """
     if status.state != "COMPLETED":
-        return _failed(status)
+        return _failed(status, masked)
     if status.output in (b"", b"null"):
         return Upstream(NO_OUTPUT)
-    error = _error_in(status.output)
+    error = _error_in(status.output, masked)
     if error is not None:
         return error
-    return Wire(200, _only(status.output), status.wire.headers) if is_wrapped else status.wire
+    if not is_wrapped:
+        return status.wire
+    reply = _only(status.output)
+    return Wire(200, reply, {**status.wire.headers, **headers_in(reply)})
 
 
-def _failed(status: JobStatus) -> EmbedstackError:
-    sentence, code = _said(status.error)
+def _failed(status: JobStatus, masked: Callable[[bytes], bytes]) -> EmbedstackError:
+    sentence, code = _said(masked(status.error))
     told = next((one for one in (code, _code(status.code), _code_in(status.output)) if one), "")
     what = FAILED[status.state]
     message = f"{what}: {sentence}" if sentence else what
@@ -154,17 +162,15 @@ def _failed(status: JobStatus) -> EmbedstackError:
 
 def _said(raw: bytes) -> tuple[str, str]:
     """The sentence and the code of an error: a text, an object, or the JSON of one in a text."""
-    if not raw or raw == b"null":
+    if raw in NO_ERROR:
         return "", ""
-    try:
-        text = _TEXT.decode(raw)
-    except msgspec.DecodeError:
-        return _trouble(raw) or (_shown(raw), "")
-    return _trouble(text.encode(errors="replace")) or (_cut(text), "")
+    with suppress(msgspec.DecodeError):  # what is no text is an object, or shown as it is
+        raw = _TEXT.decode(raw).encode(errors="replace")
+    return _trouble(raw) or (_shown(raw), "")
 
 
 def _trouble(raw: bytes) -> tuple[str, str] | None:
-    """Of an object that is one; never its traceback, in which texts may stand."""
+    """Of an object that is one."""
     try:
         found = _TROUBLE.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -179,11 +185,11 @@ def _trouble(raw: bytes) -> tuple[str, str] | None:
     return (inner, code or inner_code) if inner else None
 
 
-def _error_in(output: bytes) -> EmbedstackError | None:
+def _error_in(output: bytes, masked: Callable[[bytes], bytes]) -> EmbedstackError | None:
     """Some workers give an error as if it were the output."""
     found = _object(output)
-    is_one = found is not None and (found.object == "error" or bytes(found.error) not in (b"", b"null"))
-    told = _trouble(_only(output)) if is_one else None
+    is_one = found is not None and (found.object == "error" or bytes(found.error) not in NO_ERROR)
+    told = _trouble(masked(_only(output))) if is_one else None
     if told is None:
         return None
     sentence, code = told
@@ -223,11 +229,19 @@ def _code(raw: bytes) -> str:
 
 
 def _shown(raw: bytes) -> str:
-    return _cut(" ".join(raw.decode(errors="replace").split()))
+    """What is said in no words that are known, without the trace that may be among it."""
+    try:
+        fields = _FIELDS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        fields = {}
+    kept = {name: value for name, value in fields.items() if "trace" not in name.lower()}
+    raw = raw if len(kept) == len(fields) else msgspec.json.encode(kept)
+    return _cut(raw.decode(errors="replace"))
 
 
 def _cut(text: str) -> str:
-    return text[:MAX_SAID_CHARS]
+    """One line, without a traceback, in which texts may stand."""
+    return " ".join(without_trace(text).split())[:MAX_SAID_CHARS]
 
 
 # ------------------------------------------------------------------------------------------------ other statuses
@@ -262,5 +276,6 @@ def _is_a_job(wire: Wire) -> bool:
 
 
 def is_passing(wire: Wire) -> bool:
-    """Whether a status says nothing of the job, and may be another at once: too many calls, or a server's trouble."""
-    return wire.status == HTTPStatus.TOO_MANY_REQUESTS or wire.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    """Whether a status says nothing of the job, and may be another at once: slow, too many, a server's trouble."""
+    passing = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
+    return wire.status in passing or wire.status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -97,7 +97,7 @@ class Calls:
             raise ConfigError(
                 f"the RunPod key is empty or holds a character that no header takes; make one at {CONSOLE} and copy it"
             )
-        if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#@\s]*)?", url):
+        if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#@\s]*)?/v2/?", url):  # elsewhere all is 404, as what is gone
             shown = "(not shown)" if "@" in url else repr(url)  # a password may stand in it
             raise ConfigError(f"url {shown} is not of the form https://host/v2; give the base of a control plane")
         self.url = url.rstrip("/")

@@ -1,23 +1,30 @@
 """RunPod's control plane over REST v2: endpoints and pods are made, read, changed and ended; the catalog, the bills."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 import msgspec
 
 from embedstack.compute.calls import RETRIES, Calls, Missing, Pause, Query, Undecided
 from embedstack.compute.prices import Bucket, CpuType, DataCenter, EndpointBill, GpuType, PodBill, Product
 from embedstack.compute.shapes import Action, Endpoint, EndpointChange, NewEndpoint, NewPod, Pod, WorkerList
-from embedstack.errors import BadRequest, Upstream
+from embedstack.errors import BadRequest, EmbedstackError, Upstream
 
 URL = "https://api.runpod.io/v2"
 TIMEOUT_S = 60.0  # making a pod waits for a machine; the document's own example gives it as much
 
+LOOKS = 5  # for what may have been made, with the pauses between attempts: half a minute
+
+log = logging.getLogger("embedstack.compute")
+
 T = TypeVar("T")
 Named = TypeVar("Named", Endpoint, Pod)
+Listed: TypeAlias = Callable[[], Awaitable[tuple[Named, ...]]]
 
 
 class _Page(msgspec.Struct, frozen=True, rename="camel"):
@@ -33,7 +40,9 @@ class RunPodControl:
     """One account's machines.
 
     What is not there is None, and deleting it is no error. Names are taken once: a pod or endpoint whose making was
-    not answered is found again by its name, so that none runs, and costs, unseen.
+    not answered is looked for by its name for half a minute before it is asked for again. One that comes up later than
+    that is a second one: it is looked for once more at the end, and named in an error if it is there by then. `NewPod`
+    and `NewEndpoint` of one name are made one after the other here; other programs can still take it.
 
     Args:
         key: of the account, or one with rights for what is asked.
@@ -55,6 +64,7 @@ class RunPodControl:
         pause: Pause = asyncio.sleep,
     ) -> None:
         self._calls = Calls(key, url, timeout_s=timeout_s, retries=retries, pause=pause)
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by path and name
 
     def __repr__(self) -> str:
         return f"RunPodControl(url={self._calls.url!r})"
@@ -90,7 +100,7 @@ class RunPodControl:
         return await self._found(_at("/serverless", endpoint_id), Endpoint)
 
     async def update_endpoint(self, endpoint_id: str, change: EndpointChange) -> Endpoint:
-        """Change what the change names; a new image or environment reaches workers one by one."""
+        """Change what the change names; a new image or environment reaches workers as they are replaced."""
         reply = await self._calls.patch(_at("/serverless", endpoint_id), msgspec.json.encode(change))
         return _read(reply.body, Endpoint)
 
@@ -129,7 +139,7 @@ class RunPodControl:
             Undecided: whether it was done is not known; read the pod's status.
         """
         reply = await self._calls.post(_at("/pods", pod_id) + "/action", msgspec.json.encode({"action": action}))
-        return _read(reply.body, Pod) if reply.body else None
+        return _read(reply.body, Pod, Undecided) if reply.body else None
 
     async def delete_pod(self, pod_id: str) -> None:
         """End it, with what is on its disks; network volumes stay."""
@@ -163,31 +173,55 @@ class RunPodControl:
 
     # ------------------------------------------------------------------------------------------------ how
 
-    async def _created(
-        self,
-        path: str,
-        wish: NewEndpoint | NewPod,
-        kind: type[Named],
-        listed: Callable[[], Awaitable[tuple[Named, ...]]],
-    ) -> Named:
-        """Made once, also where the reply is lost: after such a one its name is looked for first."""
-        if (taken := _named(await listed(), wish.name)) is not None:
-            raise BadRequest(
-                f"{wish.name!r} is the name of {taken.id!r} already; take another name, or use or delete that one"
-            )
-        attempt = 0
-        while True:
+    async def _created(self, path: str, wish: NewEndpoint | NewPod, kind: type[Named], listed: Listed[Named]) -> Named:
+        """Made once, as far as that can be known: after a lost reply its name is looked for first."""
+        async with self._locks.setdefault(f"{path} {wish.name}", asyncio.Lock()):
+            if taken := _named(await listed(), wish.name):
+                name, known = wish.name, taken[0].id
+                raise BadRequest(f"{name!r} is the name of {known!r} already; take another, or use or delete that one")
+            lost: Undecided | None = None
+            for _ in range(self._calls.retries + 1):
+                found, lost = await self._tried(path, wish, kind, listed, lost)
+                if len(found) > 1:
+                    raise Upstream(
+                        f"{wish.name!r} was made more than once, since a reply was lost ({lost}): "
+                        f"{', '.join(one.id for one in found)} all cost money; delete all but one"
+                    )
+                if found:
+                    return found[0]
+            raise _unknown(wish.name, lost, "it was not there yet") from lost
+
+    async def _tried(
+        self, path: str, wish: NewEndpoint | NewPod, kind: type[Named], listed: Listed[Named], lost: Undecided | None
+    ) -> tuple[tuple[Named, ...], Undecided | None]:
+        """What there is of this name after one attempt, and the reply that was lost last."""
+        try:
+            reply = await self._calls.post(path, msgspec.json.encode(wish))
+            made = _read(reply.body, kind, Undecided)
+        except Undecided as error:
+            return await self._looked_for(wish.name, listed, error), error
+        return ((made,) if lost is None else await self._checked(made, listed)), lost
+
+    async def _looked_for(self, name: str, listed: Listed[Named], lost: Undecided) -> tuple[Named, ...]:
+        """What there is of this name, once there is something; a server may go on after its caller has given up."""
+        for look in range(LOOKS):
+            await self._calls.pause(look)
             try:
-                reply = await self._calls.post(path, msgspec.json.encode(wish))
-                return _read(reply.body, kind)
-            except Undecided as error:
-                lost = error
-            await self._calls.pause(attempt)
-            if (made := _named(await listed(), wish.name)) is not None:
-                return made
-            if attempt >= self._calls.retries:
-                raise lost
-            attempt += 1
+                found = _named(await listed(), name)
+            except EmbedstackError as error:
+                raise _unknown(name, lost, f"looking for it failed: {error}") from lost
+            if found:
+                return found
+        return ()
+
+    async def _checked(self, made: Named, listed: Listed[Named]) -> tuple[Named, ...]:
+        """It and what else there is of its name; it is not lost where that cannot be known."""
+        found = {made.id: made}
+        try:
+            found |= {one.id: one for one in _named(await listed(), made.name)}
+        except EmbedstackError as error:
+            log.warning("event=not_looked_for id=%s name=%r cause=%s", made.id, made.name, error)
+        return tuple(found.values())
 
     async def _listed(self, path: str, key: str, kind: type[T], query: Query | None = None) -> tuple[T, ...]:
         found: list[T] = []
@@ -228,12 +262,18 @@ def _available(product: Product | None) -> Query:
     return {"include": "AVAILABILITY", "product": product} if product else {}
 
 
-def _named(found: Sequence[Named], name: str) -> Named | None:
-    return next((one for one in found if one.name == name), None)
+def _named(found: Sequence[Named], name: str) -> tuple[Named, ...]:
+    return tuple(one for one in found if one.name == name)
 
 
-def _read(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
+def _unknown(name: str, lost: Undecided | None, why: str) -> Undecided:
+    return Undecided(
+        f"whether {name!r} was made is not known ({lost}), and {why}; look for it later, it may cost money"
+    )
+
+
+def _read(raw: bytes | msgspec.Raw, kind: type[T], failure: type[Upstream] = Upstream) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.MsgspecError as error:
-        raise Upstream(f"a reply of RunPod cannot be read ({error}); is this RunPod's REST v2?") from error
+        raise failure(f"a reply of RunPod cannot be read ({error}); is this RunPod's REST v2?") from error

@@ -37,6 +37,9 @@ HINTS = {
 MAX_SAID_CHARS = 1000  # of what a server says, in a message
 
 
+TRACE = re.compile(r"\b[Tt]raceback(:| \(most recent call last\))")
+
+
 class _Said(msgspec.Struct):
     message: str | None = None
     code: str | int | None = None
@@ -70,12 +73,20 @@ def failure(wire: Wire, codes: Mapping[str, type[EmbedstackError]]) -> Embedstac
     """
     said = _said(wire.body)
     status = f"{wire.status} {_phrase(wire.status)}".strip()
-    sentence = f": {said.message[:MAX_SAID_CHARS]}" if said.message else ""
+    words = without_trace(said.message or "")[:MAX_SAID_CHARS]
+    sentence = f": {words}" if words else ""
     message = f"{status}{sentence}"
     if wire.status == 429:
         return Overloaded(message, retry_after_s(wire) or 1.0)
     kind = codes.get(str(said.code)) or STATUSES.get(wire.status)
+    if kind is NotReady:
+        return NotReady(message, retry_after_s(wire))
     return kind(message) if kind else Upstream(message + HINTS.get(wire.status, ""), retry=wire.status in PASSING)
+
+
+def without_trace(text: str) -> str:
+    """What stands before a traceback of Python, in whose lines a caller's texts may be quoted."""
+    return TRACE.split(text, maxsplit=1)[0].rstrip()
 
 
 def retry_after_s(wire: Wire) -> float:
@@ -86,7 +97,7 @@ def retry_after_s(wire: Wire) -> float:
 
 def _said(body: bytes) -> _Said:
     """The server's sentence and its word for the kind of error; of what is no envelope, how it begins."""
-    plain = _Said(shortened(" ".join(body[:MAX_SAID_CHARS].decode(errors="replace").split())))
+    plain = _Said(shortened(" ".join(without_trace(body[:MAX_SAID_CHARS].decode(errors="replace")).split())))
     try:
         envelope = _ENVELOPE.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -13,19 +13,17 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-import numpy as np
 
 from embedstack.dialects.dialect import Field, Heard, Info, Limits, Page, Route, Wire
 from embedstack.dialects.failure import CODES, failure
 from embedstack.dialects.openai_shape import ROLES
-from embedstack.dialects.reply import must_carry, one_role, texts_of, understood, vectors, whole_number
+from embedstack.dialects.reply import must_be_unit, must_carry, one_role, texts_of, understood, vectors, whole_number
 from embedstack.dialects.wire import Count, Misfit, Name, as_floats, check_count, decode, dump, model_for, retry_after
 from embedstack.errors import EmbedstackError, NotReady, UnknownModel, Upstream
 from embedstack.modelspec import ModelSpec, Truncate
-from embedstack.types import Encode, Encoded, Floats, Text
+from embedstack.types import Encode, Encoded, Text
 
 CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize", "truncate"})
-UNIT_TOLERANCE = 1e-2  # of a length; bfloat16 keeps it within 4e-3
 OF_TOKENS = (
     "the reply holds the vectors of each text's tokens: the model is served there without its pooling; "
     "choose a model that is tagged sentence-transformers"
@@ -36,7 +34,7 @@ class FeaturesBody(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What is asked for."""
 
     inputs: str | list[str]
-    normalize: bool = True
+    normalize: bool | msgspec.UnsetType = msgspec.UNSET  # true if nothing is said
     prompt_name: Name | None = None
     truncate: bool | None = None  # the server's setting if null; false refuses texts over the limit
     truncation_direction: Literal["Left", "Right", "left", "right"] | None = None
@@ -123,7 +121,7 @@ def _ask(body: FeaturesBody, limits: Limits, models: Sequence[ModelSpec]) -> Enc
         model=model_for("embed", body.model, models),
         items=tuple(Text(text, role) for text in texts),
         dim=body.dimensions,
-        normalize=body.normalize,
+        normalize=body.normalize is not False,
         truncate=_truncation(body, limits),
     )
 
@@ -180,19 +178,8 @@ def _hear(wire: Wire, request: Encode) -> Heard:
             raise Upstream(OF_TOKENS) from error
         raise
     rows = vectors(reply, len(request.items))
-    _must_be_unit(rows, request)
+    must_be_unit(rows, request)
     return Heard(rows, whole_number(wire.headers.get("x-compute-tokens")))
-
-
-def _must_be_unit(rows: Floats, request: Encode) -> None:
-    """As asked, see above; only a length of 1 can be told from the vectors."""
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
-    if request.normalize and not np.allclose(lengths, 1.0, rtol=0, atol=UNIT_TOLERANCE):
-        worst = lengths[np.abs(lengths - 1.0).argmax()]
-        raise Upstream(
-            f"vectors of length 1 were asked for, and one of the reply has {worst:.4g}: the model is served there "
-            "without its last step; ask another endpoint"
-        )
 
 
 def _is_of_tokens(wire: Wire) -> bool:

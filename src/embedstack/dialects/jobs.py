@@ -11,13 +11,13 @@ import msgspec
 import orjson
 
 from embedstack.dialects.dialect import Wire
+from embedstack.dialects.failure import MAX_SAID_CHARS, without_trace
 from embedstack.dialects.reply import Shape, understood
-from embedstack.dialects.wire import dump, retry_after, shortened
+from embedstack.dialects.wire import dump, retry_after
 from embedstack.errors import EmbedstackError, Upstream
 from embedstack.types import Answer, Classified, Encoded, Scored
 
 Json = dict[str, object]
-MAX_SAID_CHARS = 1000  # of what a worker says, in a message
 
 
 class JobDone(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -38,18 +38,15 @@ class JobFailure(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class HeardJob(msgspec.Struct):
-    """What a client needs of a job's status."""
+    """What a dialect needs of the status of a job that is done; the client reads the others."""
 
-    status: str = ""
-    output: msgspec.Raw = msgspec.Raw()
-    error: msgspec.Raw = msgspec.Raw()
+    output: msgspec.Raw
 
 
 class HeardWrong(msgspec.Struct):
     """What workers write where they have no result, in an output of a job that is COMPLETED nevertheless."""
 
-    error: str | None = None
-    message: str | None = None
+    message: str
 
 
 _JOB = msgspec.json.Decoder(HeardJob)
@@ -105,19 +102,12 @@ def joined(output: bytes, more: Json) -> bytes:
 
 
 def output_of(wire: Wire) -> bytes:
-    """The JSON of a job's output.
+    """The JSON of the output of a job that is done.
 
     Raises:
-        Upstream: the job is not done, failed, or gave nothing.
+        Upstream: it has none.
     """
-    job = understood(_JOB, wire)
-    if job.status == "COMPLETED" and job.output:
-        return bytes(job.output)
-    if job.status == "COMPLETED":
-        raise Upstream("the job is done and gave no output; the worker there sent none, or more than may be sent")
-    said = f": {_text(bytes(job.error))}" if job.error else ""
-    status = shortened(job.status) or "without a status"
-    raise Upstream(f"the job is {status}{said}; only one that is COMPLETED has an output")
+    return bytes(understood(_JOB, wire).output)
 
 
 def heard_output(decoder: msgspec.json.Decoder[Shape], wire: Wire) -> Shape:
@@ -133,17 +123,11 @@ def heard_output(decoder: msgspec.json.Decoder[Shape], wire: Wire) -> Shape:
         said = _said(output)
         if not said:
             raise
-        raise Upstream(f"the worker there says: {said[:MAX_SAID_CHARS]}") from error
+        raise Upstream(f"the worker there says: {said}") from error
 
 
 def _said(output: bytes) -> str:
     try:
-        wrong = _WRONG.decode(output)
+        return without_trace(_WRONG.decode(output).message)[:MAX_SAID_CHARS]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return wrong.error or wrong.message or ""
-
-
-def _text(raw: bytes) -> str:
-    """An error is a sentence, or JSON that holds one."""
-    return shortened(raw.decode(errors="replace").strip('"'))

@@ -27,6 +27,7 @@ DEFAULTS: Mapping[Field, object] = {
     "late_chunking": False,
 }
 DIGEST = re.compile(r"[0-9a-f]{32}")
+UNIT_TOLERANCE = 1e-2  # of a length; bfloat16 keeps it within 4e-3
 Packed = Literal["<f4", "<f2"]
 
 Shape = TypeVar("Shape")
@@ -133,6 +134,21 @@ def vectors(rows: Sequence[Sequence[float] | str], count: int, packed: Packed = 
     if len(widths) != 1 or not widths[0]:
         raise Upstream(f"the vectors of the reply are {', '.join(map(str, widths))} numbers wide; all must be alike")
     return _finite(plain, "vectors")
+
+
+def must_be_unit(rows: Floats, request: Encode) -> None:
+    """Refuse vectors of another length, where length 1 was asked for; nothing else can be told from them.
+
+    Raises:
+        Upstream: names the worst.
+    """
+    lengths = np.linalg.norm(rows.astype(np.float64), axis=1)
+    if request.normalize and not np.allclose(lengths, 1.0, rtol=0, atol=UNIT_TOLERANCE):
+        worst = lengths[np.abs(lengths - 1.0).argmax()]
+        raise Upstream(
+            f"vectors of length 1 were asked for, and one of the reply has {worst:.4g}: the model is served there "
+            "without its last step; ask another endpoint"
+        )
 
 
 def scores(values: Sequence[float]) -> Floats:

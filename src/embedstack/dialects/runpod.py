@@ -15,6 +15,7 @@ import msgspec
 
 from embedstack.dialects.dialect import AnyRoute, Info, Page, Status, Wire
 from embedstack.dialects.failure import CODES, failure
+from embedstack.dialects.infinity import EmbeddingsBody
 from embedstack.dialects.jobs import JobFailure, failed
 from embedstack.dialects.runpod_forward import forward_routes
 from embedstack.dialects.runpod_input import PATH, JobRefused, Kind, kind_of
@@ -22,6 +23,7 @@ from embedstack.dialects.runpod_late import late_routes
 from embedstack.dialects.runpod_pictures import picture_routes
 from embedstack.dialects.runpod_query import query_routes
 from embedstack.dialects.runpod_scores import score_routes
+from embedstack.dialects.runpod_shapes import Written
 from embedstack.dialects.runpod_vectors import vector_routes
 from embedstack.errors import BadRequest, EmbedstackError, UnknownModel
 
@@ -90,6 +92,14 @@ def fail_job(raw: bytes, error: EmbedstackError) -> Wire:
     except BadRequest:
         fail = None
     return (fail or RunPod().fail)(error)
+
+
+def forms_of(body: msgspec.Struct) -> tuple[Written, ...]:
+    """How the vectors of a job may be written instead of as numbers, if it has vectors."""
+    given = getattr(body, "input", None)
+    if not hasattr(given, "encoding_format"):
+        return ()
+    return ("base64",) if isinstance(given, EmbeddingsBody) else ("base64", "float16")
 
 
 @cache

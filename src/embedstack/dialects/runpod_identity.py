@@ -8,6 +8,7 @@ import msgspec
 from embedstack.dialects.dialect import Claim, Field
 from embedstack.dialects.jobs import Json, made_by
 from embedstack.dialects.reply import DEFAULTS, DIGEST
+from embedstack.dialects.wire import claim_headers
 from embedstack.errors import Upstream
 from embedstack.types import Classified, Encode, Encoded, Score, Scored
 
@@ -15,14 +16,17 @@ OURS: tuple[Field, ...] = ("max_tokens", "truncate", "raw_scores")  # of these, 
 
 
 class HeardMadeBy(msgspec.Struct):
-    """What a client needs of it; other workers say at most a model, and a number of tokens that they guessed."""
+    """What a client needs of it; other workers say at most a model, and under the same keys other things."""
 
-    model: str | None = None
-    space: str | None = None
-    fingerprint: str | None = None
-    tokens_used: int | None = None
-    truncated: int | None = None
-    dropped_tokens: int | None = None
+    model: object = None
+    space: object = None
+    fingerprint: object = None
+    tokens_used: object = None
+    truncated: object = None
+    dropped_tokens: object = None
+
+
+_MADE_BY = msgspec.json.Decoder(HeardMadeBy)
 
 
 def made(answer: Encoded | Scored | Classified) -> Json:
@@ -34,21 +38,38 @@ def made(answer: Encoded | Scored | Classified) -> Json:
 
 def claim_of(heard: HeardMadeBy) -> Claim | None:
     """None of a worker that is not embedstack."""
-    space, fingerprint = heard.space or "", heard.fingerprint or ""
-    if not DIGEST.fullmatch(space):
+    space = _digest(heard.space)
+    if not space:
         return None
     return Claim(
-        model=heard.model or "",
+        model=heard.model if isinstance(heard.model, str) else "",
         space=space,
-        fingerprint=fingerprint if DIGEST.fullmatch(fingerprint) else "",
-        truncated=max(0, heard.truncated or 0),
-        dropped=max(0, heard.dropped_tokens or 0),
+        fingerprint=_digest(heard.fingerprint),
+        truncated=_count(heard.truncated),
+        dropped=_count(heard.dropped_tokens),
     )
+
+
+def _digest(said: object) -> str:
+    return said if isinstance(said, str) and DIGEST.fullmatch(said) else ""
+
+
+def _count(said: object) -> int:
+    return max(0, said) if isinstance(said, int) else 0
+
+
+def headers_in(output: bytes) -> dict[str, str]:
+    """The claim of an output of any dialect, where it has room for one, as the headers that no job has."""
+    try:
+        claim = claim_of(_MADE_BY.decode(output))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return {} if claim is None else claim_headers(claim)
 
 
 def tokens_of(heard: HeardMadeBy, claim: Claim | None) -> int:
     """What the model read, where it was counted."""
-    return 0 if claim is None else max(0, heard.tokens_used or 0)
+    return 0 if claim is None else _count(heard.tokens_used)
 
 
 def must_have_heeded(request: Encode | Score, claim: Claim | None) -> None:

@@ -14,9 +14,10 @@ from embedstack.dialects.kriptikworker_text import text_model
 from embedstack.dialects.runpod_identity import made
 from embedstack.dialects.runpod_input import PATH, Kind, reader
 from embedstack.dialects.runpod_outputs import LateBatchReply, LateReply
-from embedstack.dialects.runpod_shapes import LateBatchInput, LateBatchJob, LateInput, LateJob, Paragraph
+from embedstack.dialects.runpod_shapes import LateBatchInput, LateBatchJob, LateInput, LateJob, Paragraph, Written
+from embedstack.dialects.runpod_vectors import form_of, rows_as
 from embedstack.dialects.sentences import parts_of
-from embedstack.dialects.wire import as_floats, check_count
+from embedstack.dialects.wire import check_count
 from embedstack.modelspec import ModelSpec
 from embedstack.types import Encode, Encoded, Text
 
@@ -68,8 +69,9 @@ def write_late(body: LateJob, answer: Encoded | None) -> Wire:
     """The vectors of the sentences, in their order."""
     if answer is None:
         return completed({"vectors": []})
-    vectors = _vectors(_paragraph(body), body.input.prefix_len, answer)
-    return completed({"vectors": vectors, **made(answer)}, answer)
+    form = body.input.encoding_format
+    vectors = _vectors(_paragraph(body), body.input.prefix_len, answer, form)
+    return completed({"vectors": vectors, **form_of(form), **made(answer)}, answer)
 
 
 def _paragraph(body: LateJob) -> Paragraph:
@@ -90,11 +92,11 @@ def ask_lates(body: LateBatchJob, limits: Limits, models: Sequence[ModelSpec]) -
 def write_lates(body: LateBatchJob, answer: Encoded | tuple[Encoded, ...] | None) -> Wire:
     """The same of each text."""
     answers = answer if isinstance(answer, tuple) else () if answer is None else (answer,)
-    left = iter(answers)
+    left, form = iter(answers), body.input.encoding_format
     rows: list[Json] = [
-        {"vectors": _vectors(one, 0, next(left)) if _has_sentences(one) else []} for one in body.input.paragraphs
+        {"vectors": _vectors(one, 0, next(left), form) if _has_sentences(one) else []} for one in body.input.paragraphs
     ]
-    return completed({"results": rows, **(_together(answers) if answers else {})}, answer)
+    return completed({"results": rows, **form_of(form), **(_together(answers) if answers else {})}, answer)
 
 
 def _together(answers: Sequence[Encoded]) -> Json:
@@ -122,9 +124,8 @@ def _parts(paragraph: Paragraph, prefix: int) -> Iterator[tuple[str, int | None]
     return ((part.text, part.sentence) for part in parts)
 
 
-def _vectors(paragraph: Paragraph, prefix: int, answer: Encoded) -> list[object]:
+def _vectors(paragraph: Paragraph, prefix: int, answer: Encoded, form: Written | None) -> list[object]:
     """Those of the sentences, in their order; what stands between them has some too, which nobody asked for."""
-    assert answer.dense is not None
     numbers = [sentence for _, sentence in _parts(paragraph, prefix)]
-    rows = {number: row for number, row in zip(numbers, answer.dense, strict=True) if number is not None}
-    return [as_floats(rows[number]) for number in range(len(rows))]
+    rows = {number: row for number, row in zip(numbers, rows_as(answer, form), strict=True) if number is not None}
+    return [rows[number] for number in range(len(rows))]

@@ -3,7 +3,7 @@
 What is more than in the originals says who made it: `model`, `space`, `fingerprint`, and what was cut away.
 """
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,8 @@ from embedstack.dialects.modelworker import TextsMetadata
 from embedstack.dialects.modelworker_batch import BatchMetadata, BatchResult
 from embedstack.dialects.openai_shape import EmbeddingsReply, TokenUsage
 from embedstack.dialects.runpod_shapes import Written
+
+Vector: TypeAlias = list[float] | str  # numbers, or base64 of them
 
 
 class MadeBy(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -29,7 +31,7 @@ class MadeBy(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class VectorsOutput(MadeBy, forbid_unknown_fields=True, kw_only=True):
     """Vectors of texts or of pictures, under all names that clients of such jobs read."""
 
-    embeddings: list[list[float] | str]
+    embeddings: list[Vector]
     texts_processed: int | msgspec.UnsetType = msgspec.UNSET
     metadata: TextsMetadata | msgspec.UnsetType = msgspec.UNSET
     dimensions: int | msgspec.UnsetType = msgspec.UNSET
@@ -75,26 +77,29 @@ class QueryOutput(MadeBy, forbid_unknown_fields=True, kw_only=True):
     """The vector of one query, or of each."""
 
     dimensions: int
-    embedding: list[float] | msgspec.UnsetType = msgspec.UNSET
-    embeddings: list[list[float]] | msgspec.UnsetType = msgspec.UNSET
+    embedding: Vector | msgspec.UnsetType = msgspec.UNSET
+    embeddings: list[Vector] | msgspec.UnsetType = msgspec.UNSET
+    encoding_format: Written | msgspec.UnsetType = msgspec.UNSET
 
 
 class LateRow(msgspec.Struct, forbid_unknown_fields=True):
     """The vectors of one text's sentences, in their order."""
 
-    vectors: list[list[float]]
+    vectors: list[Vector]
 
 
 class LateOutput(MadeBy, forbid_unknown_fields=True, kw_only=True):
     """The vectors of the sentences, in their order."""
 
-    vectors: list[list[float]]
+    vectors: list[Vector]
+    encoding_format: Written | msgspec.UnsetType = msgspec.UNSET
 
 
 class LateBatchOutput(MadeBy, forbid_unknown_fields=True, kw_only=True):
     """The same for each text."""
 
     results: list[LateRow]
+    encoding_format: Written | msgspec.UnsetType = msgspec.UNSET
 
 
 class HealthOutput(MadeBy, forbid_unknown_fields=True, kw_only=True):

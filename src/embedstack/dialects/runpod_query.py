@@ -14,9 +14,17 @@ from embedstack.dialects.kriptikworker_text import BGE, text_model
 from embedstack.dialects.runpod_identity import made
 from embedstack.dialects.runpod_input import PATH, JobRefused, Kind, reader
 from embedstack.dialects.runpod_outputs import HealthReply, QueryReply
-from embedstack.dialects.runpod_shapes import BatchInput, BatchJob, HealthInput, HealthJob, QueryInput, QueryJob
-from embedstack.dialects.runpod_vectors import TWO, texts_or_refusal
-from embedstack.dialects.wire import as_floats, check_count, encoder_of
+from embedstack.dialects.runpod_shapes import (
+    BatchInput,
+    BatchJob,
+    HealthInput,
+    HealthJob,
+    QueryInput,
+    QueryJob,
+    Written,
+)
+from embedstack.dialects.runpod_vectors import TWO, form_of, rows_as, texts_or_refusal
+from embedstack.dialects.wire import check_count, encoder_of
 from embedstack.modelspec import ModelSpec
 from embedstack.types import Encode, Encoded, Text
 
@@ -80,9 +88,9 @@ def _queries(body: QueryJob) -> list[str]:
 
 def write_query(body: QueryJob, answer: Encoded) -> Wire:
     """Under the key of one, or of several."""
-    rows = _rows(answer)
+    rows = rows_as(answer, body.input.encoding_format)
     vectors: Json = {"embeddings": rows} if _queries(body) else {"embedding": rows[0]}
-    return completed({**vectors, **_about(answer)}, answer)
+    return completed({**vectors, **_about(answer, body.input.encoding_format)}, answer)
 
 
 def ask_batch(body: BatchJob, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
@@ -90,13 +98,26 @@ def ask_batch(body: BatchJob, limits: Limits, models: Sequence[ModelSpec]) -> En
     given = body.input
     texts = texts_or_refusal(given.texts)
     check_count(len(texts), limits, "input.texts")
-    role = "query" if given.is_query else "document"
-    return _encode(texts, role, text_model(given.model, limits, models), limits)
+    model = text_model(given.model, limits, models)
+    if given.is_query is None:
+        _check_roles_are_one(limits.spec_of(model, models))
+    return _encode(texts, "query" if given.is_query else "document", model, limits)
 
 
-def write_batch(_: BatchJob, answer: Encoded) -> Wire:
+def _check_roles_are_one(spec: ModelSpec | None) -> None:
+    """Refuse to guess where the guess would change the vectors."""
+    if spec is not None and spec.prompts.get("query", "") != spec.prompts.get("document", ""):
+        raise JobRefused(
+            f"model {spec.name!r} reads queries and documents differently, and the job does not say which its texts "
+            "are; send is_query true or false",
+            "is_query",
+        )
+
+
+def write_batch(body: BatchJob, answer: Encoded) -> Wire:
     """In the order of the texts."""
-    return completed({"embeddings": _rows(answer), **_about(answer)}, answer)
+    form = body.input.encoding_format
+    return completed({"embeddings": rows_as(answer, form), **_about(answer, form)}, answer)
 
 
 def ask_health(body: HealthJob, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
@@ -110,7 +131,7 @@ def ask_health(body: HealthJob, limits: Limits, models: Sequence[ModelSpec]) -> 
 def write_health(_: HealthJob, answer: Encoded) -> Wire:
     """Ready: a vector was just made."""
     runtime = encoder_of(answer.spec) or "embedstack"
-    return completed({"status": "ok", "endpoint": "query", "runtime": runtime, **_about(answer)}, answer)
+    return completed({"status": "ok", "endpoint": "query", "runtime": runtime, **_about(answer, None)}, answer)
 
 
 def _encode(texts: Sequence[str], role: str, model: str, limits: Limits) -> Encode:
@@ -118,11 +139,6 @@ def _encode(texts: Sequence[str], role: str, model: str, limits: Limits) -> Enco
     return Encode(model=model, items=items, normalize=True, truncate=limits.truncate)
 
 
-def _rows(answer: Encoded) -> list[object]:
+def _about(answer: Encoded, form: Written | None) -> Json:
     assert answer.dense is not None
-    return [as_floats(row) for row in answer.dense]
-
-
-def _about(answer: Encoded) -> Json:
-    assert answer.dense is not None
-    return {"dimensions": answer.dense.shape[1], **made(answer)}
+    return {"dimensions": answer.dense.shape[1], **form_of(form), **made(answer)}

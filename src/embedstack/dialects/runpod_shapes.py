@@ -1,8 +1,7 @@
 """The inputs of the jobs that RunPod workers take, as types.
 
 As in the originals, an unknown field of an input is ignored, and so is what stands beside `input` (`id`, `webhook`,
-`policy`). What is more in an input: `model`, `role`, `encoding_format`, `dim`, `max_tokens`, `truncate`, `normalize`,
-`raw_scores`.
+`policy`). What is more in an input: `model`, and those of our options (`runpod_input.OPTIONS`) that it has a field for.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -70,6 +69,7 @@ class QueryInput(msgspec.Struct, kw_only=True, omit_defaults=True):
     query: str | None = None
     queries: Texts | None = None
     model: Name | None = None
+    encoding_format: Written | None = None
 
 
 class BatchInput(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -77,8 +77,9 @@ class BatchInput(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     action: Literal["embed_batch"]
     texts: Texts | None = None
-    is_query: bool = False
+    is_query: bool | None = None  # must be said where the model reads queries and documents differently
     model: Name | None = None
+    encoding_format: Written | None = None
 
 
 class Paragraph(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -97,6 +98,7 @@ class LateInput(msgspec.Struct, kw_only=True, omit_defaults=True):
     sentence_texts: list[str] = msgspec.field(default_factory=list)
     prefix_len: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
     model: Name | None = None
+    encoding_format: Written | None = None
 
 
 class LateBatchInput(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -105,6 +107,7 @@ class LateBatchInput(msgspec.Struct, kw_only=True, omit_defaults=True):
     action: Literal["late_chunk_batch"]
     paragraphs: list[Paragraph] = msgspec.field(default_factory=list)
     model: Name | None = None
+    encoding_format: Written | None = None
 
 
 class HealthInput(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -124,82 +127,82 @@ class ForwardInput(msgspec.Struct, kw_only=True):
 class TextsJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[TextsInput, told("texts")]
+    input: Annotated[TextsInput, told("texts", TextsInput)]
 
 
 class PicturesJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[PicturesInput, told("pictures")]
+    input: Annotated[PicturesInput, told("pictures", PicturesInput)]
 
 
 class ItemsJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[BatchBody, told("items")]
+    input: Annotated[BatchBody, told("items", BatchBody)]
 
 
 class InfinityJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[EmbeddingsBody, told("infinity")]
+    input: Annotated[EmbeddingsBody, told("infinity", EmbeddingsBody)]
 
 
 class RankJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[RankInput, told("rank")]
+    input: Annotated[RankInput, told("rank", RankInput)]
 
 
 class DocsJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[DocsInput, told("docs")]
+    input: Annotated[DocsInput, told("docs", DocsInput)]
 
 
 class QueryJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[QueryInput, told("query")]
+    input: Annotated[QueryInput, told("query", QueryInput)]
 
 
 class BatchJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[BatchInput, told("batch")]
+    input: Annotated[BatchInput, told("batch", BatchInput)]
 
 
 class LateJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[LateInput, told("late")]
+    input: Annotated[LateInput, told("late", LateInput)]
 
 
 class LateBatchJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[LateBatchInput, told("lates")]
+    input: Annotated[LateBatchInput, told("lates", LateBatchInput)]
 
 
 class HealthJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[HealthInput, told("health")]
+    input: Annotated[HealthInput, told("health", HealthInput)]
 
 
 class ForwardJob(msgspec.Struct):
     """A job."""
 
-    input: Annotated[ForwardInput, told("forward")]
+    input: Annotated[ForwardInput, told("forward", ForwardInput)]
 
 
 class SiglipJob(SiglipBody):
     """A job."""
 
-    input: Annotated[SiglipInput, told("siglip")]
+    input: Annotated[SiglipInput, told("siglip", SiglipInput)]
 
 
 class VisionJob(VisionBody):
     """A job."""
 
-    input: Annotated[VisionInput, told("vision")]
+    input: Annotated[VisionInput, told("vision", VisionInput)]

@@ -4,26 +4,29 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from embedstack.dialects.runpod_input import Kind
+from embedstack.dialects.runpod_input import Kind, missing_options
 
 WORDS = ("openai_route", "action", "type")  # not there where they are empty
-BEFORE: Mapping[Kind, Sequence[str]] = {
+FRAME = ("openai_route", "action")
+QUERY, TEXTS, RANKED = ("query", "queries"), ("texts", "text"), ("documents", "docs")
+BESIDE_QUERY = (*FRAME, "items", "images", "image", *TEXTS, "input")
+OTHERS: Mapping[Kind, Sequence[str]] = {
     "forward": (),
-    "batch": ("openai_route",),
-    "late": ("openai_route",),
-    "lates": ("openai_route",),
-    "health": ("openai_route",),
-    "query": ("openai_route",),
-    "rank": ("openai_route", "action"),
-    "docs": ("openai_route", "action", "documents"),
-    "items": ("openai_route", "action", "query", "queries"),
-    "pictures": ("openai_route", "action", "query", "queries", "items"),
-    "vision": ("openai_route", "action", "query", "queries", "items", "images"),
-    "siglip": ("openai_route", "action", "query", "queries", "items", "images"),
-    "texts": ("openai_route", "action", "query", "queries", "items", "images", "type", "image"),
-    "infinity": ("openai_route", "action", "query", "queries", "items", "images", "type", "image", "texts", "text"),
+    "batch": FRAME[:1],
+    "late": FRAME[:1],
+    "lates": FRAME[:1],
+    "health": FRAME[:1],
+    "query": FRAME[:1],
+    "rank": (*BESIDE_QUERY, "docs"),
+    "docs": (*BESIDE_QUERY, "documents"),
+    "items": (*FRAME, *QUERY, "images", "image", *TEXTS, "input"),
+    "pictures": (*FRAME, *QUERY, "items", "image", *TEXTS, "input"),
+    "vision": (*FRAME, *QUERY, "items", "images", "input"),
+    "siglip": (*FRAME, *QUERY, "items", "images", "input"),
+    "texts": (*FRAME, *QUERY, "items", "images", "type", "image", "input"),
+    "infinity": (*FRAME, *QUERY, "items", "images", "type", "image", *TEXTS),
 }
-"""Fields that make it an input of another kind."""
+"""Fields that make it an input of another kind, or of two."""
 NEEDED: Mapping[Kind, Sequence[str]] = {
     "forward": ("openai_route",),
     "vision": ("type",),
@@ -35,19 +38,22 @@ NEEDED: Mapping[Kind, Sequence[str]] = {
 Schema = dict[str, object]
 
 
-def told(kind: Kind) -> msgspec.Meta:
+def told(kind: Kind, given: type[msgspec.Struct]) -> msgspec.Meta:
     """What must be there and what must not, beside the types of the fields."""
-    rules: list[Schema] = [{"not": _there(name)} for name in BEFORE[kind]]
+    rules: list[Schema] = [{"not": _there(name)} for name in (*OTHERS[kind], *missing_options(given))]
     if kind in NEEDED:
         rules.append({"anyOf": [_there(name) for name in NEEDED[kind]]})
     if kind == "query":
         rules.append({"anyOf": [_there("action"), _query_alone()]})
+    if kind == "siglip":
+        rules.append({"anyOf": [_there("type"), {"allOf": [{"not": _there(name)} for name in TEXTS]}]})
     return msgspec.Meta(extra_json_schema={"allOf": rules})
 
 
 def _query_alone() -> Schema:
-    """Without an action; documents beside it would make it another kind, and texts none."""
-    others: list[Schema] = [{"not": _there(name)} for name in ("documents", "docs", "texts")]
+    """Without an action; of documents beside it not even the name."""
+    others: list[Schema] = [{"not": _there(name)} for name in BESIDE_QUERY[1:]]
+    others += [{"not": {"required": [name]}} for name in RANKED]
     return {"allOf": [{"anyOf": [_there("query"), _there("queries")]}, *others]}
 
 

@@ -15,7 +15,7 @@ from embedstack.dialects.infinity import EmbeddingsBody, ask_embeddings
 from embedstack.dialects.jobs import Json, completed, heard_output
 from embedstack.dialects.kriptikworker_text import heads, outputs_of, text_model
 from embedstack.dialects.openai_shape import embeddings
-from embedstack.dialects.reply import Packed, must_carry, one_role, texts_of, vectors
+from embedstack.dialects.reply import Packed, must_be_unit, must_carry, one_role, texts_of, vectors
 from embedstack.dialects.runpod_identity import HeardMadeBy, claim_of, made, must_have_heeded, tokens_of
 from embedstack.dialects.runpod_input import PATH, JobRefused, Kind, reader
 from embedstack.dialects.runpod_outputs import InfinityReply, VectorsReply
@@ -118,20 +118,33 @@ def written(answer: Encoded, form: Written | None, *, is_unit: bool = True, more
     Raises:
         Unsupported: a number does not fit the form.
     """
-    rows = () if answer.dense is None else answer.dense
+    rows = [] if answer.dense is None else rows_as(answer, form)
     width = answer.spec.dim if answer.dense is None else answer.dense.shape[1]
-    write = WRITERS[form or "float"]
     output: Json = {
-        "embeddings": [write(row) for row in rows],
+        "embeddings": rows,
         "metadata": {"count": len(rows), "dimension": width, "duration": milliseconds(answer.usage)},
         **(more or {}),
+        **form_of(form),
         **made(answer),
     }
     if answer.dense is not None or answer.multi is not None:
         output |= {"dimensions": width, "normalized": is_unit}
-    if form not in (None, "float"):
-        output["encoding_format"] = form
     return completed(output, answer)
+
+
+def rows_as(answer: Encoded, form: Written | None) -> list[object]:
+    """The vectors, as the job wants them written.
+
+    Raises:
+        Unsupported: a number does not fit the form.
+    """
+    assert answer.dense is not None
+    return [WRITERS[form or "float"](row) for row in answer.dense]
+
+
+def form_of(form: Written | None) -> Json:
+    """What says how vectors are written, where they are no numbers."""
+    return {} if form in (None, "float") else {"encoding_format": form}
 
 
 def _as_float16(row: Floats) -> str:
@@ -185,4 +198,7 @@ def hear_vectors(wire: Wire, request: Encode) -> Heard:
     claim = claim_of(heard)
     must_have_heeded(request, claim)
     packed = PACKED.get(heard.encoding_format or "", "<f4")
-    return Heard(vectors(heard.embeddings, len(request.items), packed), tokens_of(heard, claim), claim)
+    rows = vectors(heard.embeddings, len(request.items), packed)
+    if claim is None:
+        must_be_unit(rows, request)
+    return Heard(rows, tokens_of(heard, claim), claim)

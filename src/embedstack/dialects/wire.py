@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from embedstack.dialects import cl100k
-from embedstack.dialects.dialect import Limits
+from embedstack.dialects.dialect import Claim, Limits
 from embedstack.errors import BadRequest, EmbedstackError, NotReady, Overloaded, TooLong, UnknownModel, Unsupported
 from embedstack.modelspec import Input, ModelSpec, Task
 from embedstack.types import Answer, Decoded, Floats, Text, Tokenized, Tokens, Usage
@@ -243,15 +243,23 @@ def as_base64(row: Floats) -> str:
 
 def identity(answer: Answer) -> dict[str, str]:
     """Which model made the answer, and what was cut away, as headers."""
+    spec, usage = answer.spec, answer.usage
     fingerprint = "" if isinstance(answer, Tokenized | Decoded) else answer.fingerprint
     return {
-        "x-embedstack-model": quote(answer.spec.name, safe="/:@+ "),
-        "x-embedstack-space": answer.spec.space,
-        **({"x-embedstack-fingerprint": fingerprint} if fingerprint else {}),
-        "x-embedstack-truncated": str(answer.usage.truncated),
-        "x-embedstack-dropped-tokens": str(answer.usage.dropped),
-        "server-timing": _timing(answer.usage),
-        **({"x-embedstack-encoder": encoder} if (encoder := encoder_of(answer.spec)) else {}),
+        **claim_headers(Claim(spec.name, spec.space, fingerprint, usage.truncated, usage.dropped)),
+        "server-timing": _timing(usage),
+        **({"x-embedstack-encoder": encoder} if (encoder := encoder_of(spec)) else {}),
+    }
+
+
+def claim_headers(claim: Claim) -> dict[str, str]:
+    """A claim as `reply.claimed` reads it."""
+    return {
+        "x-embedstack-model": quote(claim.model, safe="/:@+ "),
+        "x-embedstack-space": claim.space,
+        **({"x-embedstack-fingerprint": claim.fingerprint} if claim.fingerprint else {}),
+        "x-embedstack-truncated": str(claim.truncated),
+        "x-embedstack-dropped-tokens": str(claim.dropped),
     }
 
 

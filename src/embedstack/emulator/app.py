@@ -83,6 +83,8 @@ class DataPlane:
                 fault = self._platform.faults.pick(call.route, call.endpoint.id, "after")
                 if await sender.fails(fault, reply):
                     return
+            if reply.undo is not None:
+                await asyncio.sleep(0)  # who hung up meanwhile is heard of now
             if call.is_gone and reply.undo is not None:
                 reply.undo()
             else:

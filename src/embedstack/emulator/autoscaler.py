@@ -3,20 +3,27 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from embedstack.emulator.crashes import Streak
 from embedstack.emulator.endpoint import Endpoint, Worker
-from embedstack.emulator.life import Life
-from embedstack.emulator.platform import Platform
+from embedstack.emulator.life import Life, Order, Spawner, Streak
+from embedstack.emulator.platform import Change, Platform
+from embedstack.emulator.processes import PING_MS, ProcessSpawner, Say, command_words
 from embedstack.emulator.scaling import INIT_TIMEOUT_S, Demand, Rules, Standing, decide
-from embedstack.emulator.spawner import Order, Spawner
 
 TICK_S = 0.25  # between two looks: short beside the delays that can be set, of which 0.5 s is the least
 GRACE_S = 10.0  # from SIGTERM to SIGKILL, as `docker stop` has it; RunPod's is not published
 INIT_TIMEOUT = "RUNPOD_INIT_TIMEOUT"  # the variable of an endpoint, in seconds
 
 log = logging.getLogger("embedstack.emulator")
+
+LOOP = (
+    "event=crash_loop endpoint=%s crashes=%d no more are started until its settings change; in production they would "
+    "be, and paid for"
+)
 
 Environment = Callable[[str], Mapping[str, str]]
 """An endpoint's id -> the variables that it sets in its workers."""
@@ -61,8 +68,6 @@ class Autoscaler:
 
     Args:
         env_of: what an endpoint sets in its workers.
-        machines: how many workers there is room for; others wait, THROTTLED. None: for all.
-        cold_start_s: before each process starts, as for an image that must be fetched.
         grace_s: that a worker has to end after SIGTERM.
     """
 
@@ -72,16 +77,15 @@ class Autoscaler:
         spawner: Spawner,
         *,
         env_of: Environment = lambda endpoint_id: {},
-        machines: int | None = None,
-        cold_start_s: float = 0.0,
         grace_s: float = GRACE_S,
         new_id: Callable[[], str] = new_worker_id,
     ) -> None:
-        self.machines, self.cold_start_s = machines, cold_start_s
         self._platform, self._spawner, self._env_of = platform, spawner, env_of
         self._grace_s, self._new_id = grace_s, new_id
         self._lives: dict[str, Life] = {}
         self._streaks: dict[str, Streak] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        platform.subscribe(self._heard)
 
     async def run(self) -> None:
         """Look until cancelled, then end all workers."""
@@ -94,9 +98,7 @@ class Autoscaler:
 
     def look(self) -> None:
         """Decide once, and begin what was decided."""
-        endpoints = self._platform.endpoints
-        self._streaks = {one: streak for one, streak in self._streaks.items() if one in endpoints}
-        for endpoint in tuple(endpoints.values()):
+        for endpoint in tuple(self._platform.endpoints.values()):
             self._look_at(endpoint)
         for life in tuple(self._lives.values()):
             self._look_after(life)
@@ -107,7 +109,7 @@ class Autoscaler:
         """SIGTERM to all of them, SIGKILL after the grace; they may finish what they have."""
         for life in tuple(self._lives.values()):
             self._end(life)
-        await asyncio.gather(*(life.task for life in self._lives.values() if life.task))
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # -------------------------------------------------------------------------------------------- deciding
 
@@ -125,7 +127,7 @@ class Autoscaler:
             self._platform.drain_worker(endpoint.id, worker_id)
         if any(life.has_failed for life in lives):  # its successor waits, as after any crash
             return
-        if decision.start and self._streak(endpoint.id).may_start(endpoint.version, now):
+        if decision.start and self._streak(endpoint.id).may_start(now):
             for _ in range(decision.start):
                 self._order(endpoint)
 
@@ -156,13 +158,12 @@ class Autoscaler:
     def _advance(self, life: Life) -> None:
         """What comes next for it: a machine, then its process."""
         now = self._platform.clock.now()
-        if life.task is None and not life.has_machine and now >= life.not_before and self._has_room():
+        if life.task is None and not life.has_machine and now >= life.not_before:
             self._give_machine(life)
         if life.task is None and life.has_machine and now >= life.not_before:
             life.task = asyncio.create_task(self._live(life))
-
-    def _has_room(self) -> bool:
-        return self.machines is None or sum(life.has_machine for life in self._lives.values()) < self.machines
+            self._tasks.add(life.task)
+            life.task.add_done_callback(self._tasks.discard)
 
     def _give_machine(self, life: Life) -> None:
         """From now on it costs money, and its time to get ready passes."""
@@ -171,7 +172,7 @@ class Autoscaler:
             life.not_before = now + fault.seconds
             return
         life.worker = self._platform.register_worker(life.worker.endpoint_id, life.worker.id)
-        life.has_machine, life.not_before = True, now + self.cold_start_s
+        life.has_machine, life.not_before = True, now
         if fault is not None and fault.action == "delay":
             life.not_before += fault.seconds
         elif fault is not None and fault.action == "reset":
@@ -183,14 +184,18 @@ class Autoscaler:
         log.info("event=worker_starting endpoint=%s worker=%s", endpoint_id, worker_id)
         order, has_crashed = Order(endpoint_id, worker_id, self._env_of(endpoint_id)), False
         try:
-            words = await life.run(self._spawner, order, self._platform.clock)
+            await life.run(self._spawner, order, self._platform.clock)
             has_crashed = life.has_crashed  # asked before the platform is told, which marks it as one that ends
         finally:
             self._forget(life)
+        loop = self._count(life) if has_crashed else 0
+        words = await life.words()
         if has_crashed:
-            self._crashed(endpoint_id, worker_id, words)
+            log.error("event=worker_crashed endpoint=%s worker=%s %s", endpoint_id, worker_id, words)
         else:
             log.info("event=worker_stopped endpoint=%s worker=%s", endpoint_id, worker_id)
+        if loop:
+            log.error(LOOP, endpoint_id, loop)
 
     def _forget(self, life: Life) -> None:
         """It is gone, and with it what it had in hand."""
@@ -202,17 +207,57 @@ class Autoscaler:
     def _streak(self, endpoint_id: str) -> Streak:
         return self._streaks.setdefault(endpoint_id, Streak())
 
-    def _crashed(self, endpoint_id: str, worker_id: str, words: str) -> None:
-        log.error("event=worker_crashed endpoint=%s worker=%s %s", endpoint_id, worker_id, words)
-        endpoint = self._platform.endpoints.get(endpoint_id)
+    def _count(self, life: Life) -> int:
+        """Note a crash; how many there were, if with this one no more are started."""
+        endpoint = self._platform.endpoints.get(life.worker.endpoint_id)
         if endpoint is None:
-            return
-        now, streak = self._platform.clock.now(), self._streak(endpoint_id)
-        streak.crashed(endpoint.version, endpoint.book.counts(now).completed, now)
-        if streak.is_loop(endpoint.version):
-            log.error(
-                "event=crash_loop endpoint=%s crashes=%d no more are started until its settings change; in production "
-                "they would be, and paid for",
-                endpoint_id,
-                streak.count,
-            )
+            return 0
+        now, streak = self._platform.clock.now(), self._streak(endpoint.id)
+        is_another = streak.crashed(life.worker.started_at, endpoint.book.counts(now).completed, now)
+        return streak.count if is_another and streak.is_loop else 0
+
+    def _heard(self, change: Change) -> None:
+        if change.kind in ("settings", "removed"):  # whatever changed, its owner wants it tried again
+            self._streaks.pop(change.endpoint_id, None)
+
+
+@asynccontextmanager
+async def spawning(
+    platform: Platform,
+    command: str,
+    environ: Mapping[str, str],
+    *,
+    url: str,
+    key: str,
+    say: Say = lambda worker_id, line: None,
+    env_of: Environment = lambda endpoint_id: {},
+    ping_ms: int = PING_MS,
+) -> AsyncIterator[Autoscaler]:
+    """Within it workers come and go; at its end they are asked to end, and the data plane must still answer them.
+
+    Args:
+        command: as a shell would take it.
+        environ: the variables of this machine.
+        url: where the data plane can be reached from here, without a path.
+        key: that workers show there.
+    Raises:
+        ConfigError: the command cannot be run.
+    """
+    words = command_words(command, environ)
+    with TemporaryDirectory(prefix="embedstack-worker-") as home:
+        spawner = ProcessSpawner(words, environ, url=url, key=key, home=Path(home), say=say, ping_ms=ping_ms)
+        scaler = Autoscaler(platform, spawner, env_of=env_of)
+        task = asyncio.create_task(scaler.run())
+        task.add_done_callback(_tell)
+        try:
+            yield scaler
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+def _tell(task: "asyncio.Task[None]") -> None:
+    """A scaler that failed must not do so unseen."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("event=autoscaler_failed error=%r", error)

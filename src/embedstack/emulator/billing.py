@@ -1,14 +1,17 @@
 """What every worker and pod did since when -> seconds by state, and the dollars that they cost.
 
-Time is kept in whole microseconds, so a span that is cut into hours is neither more nor less than before.
+Prices are those of a list with a date; where the platform can be asked, its catalog holds instead of it. Time is kept
+in whole microseconds, so a span that is cut into hours is neither more nor less than before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
+from types import MappingProxyType
 from typing import Literal
 
-from embedstack.emulator.prices import FREE, Rate
+from embedstack.emulator.platform import Change, Platform
+from embedstack.errors import BadRequest
 
 Product = Literal["serverless", "pods"]
 
@@ -17,6 +20,63 @@ HOUR = 3600 * MICROS
 PAID = frozenset({"INITIALIZING", "IDLE", "RUNNING", "UNHEALTHY"})
 """States of a worker that cost money, by runpod/docs serverless/pricing.mdx. That an unhealthy one does is a guess: the
 one that is not kind."""
+
+AS_OF = "2026-08-20"  # of runpod/docs snippets/serverless-gpu-pricing-table.mdx at commit a900806e
+HOUR_S = 3600
+
+GPU_POOLS: Mapping[str, float] = MappingProxyType(
+    {
+        "AMPERE_16": 0.00016,
+        "AMPERE_24": 0.00019,
+        "ADA_24": 0.00031,
+        "AMPERE_48": 0.00034,
+        "ADA_48_PRO": 0.00053,
+        "AMPERE_80": 0.00076,
+        "ADA_80_PRO": 0.00116,
+        "HOPPER_141": 0.00155,
+    }
+)
+"""Flex workers, dollars a second of one GPU; the docs name no pool for the newest cards."""
+
+DEFAULT_POOL = "AMPERE_16"  # of an endpoint that names neither GPU nor CPU: the cheapest
+VCPU = 0.03 / HOUR_S  # the example of /v2/catalog/cpus in the published OpenAPI document; the docs list no price
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Dollars a second, by what they are for."""
+
+    gpu: float = 0.0
+    cpu: float = 0.0
+    disk: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """What a second costs altogether."""
+        return self.gpu + self.cpu + self.disk
+
+
+FREE = Rate()
+
+
+def gpu_rate(pools: Sequence[str] = (DEFAULT_POOL,), count: int = 1) -> Rate:
+    """What a worker of `count` GPUs costs; of several pools the first, which the platform tries first too.
+
+    Raises:
+        BadRequest: no price is known for the pool.
+    """
+    pool = pools[0] if pools else DEFAULT_POOL
+    if pool not in GPU_POOLS:
+        raise BadRequest(f"no price is known for the GPU pool {pool!r}; known as of {AS_OF}: {', '.join(GPU_POOLS)}")
+    return Rate(gpu=GPU_POOLS[pool] * count)
+
+
+def cpu_rate(vcpus: int) -> Rate:
+    """What a worker of so many processors costs."""
+    return Rate(cpu=VCPU * vcpus)
+
+
+# ------------------------------------------------------------------------------------------------ the ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +165,43 @@ def _by_hours(line: Line, since: int, until: int) -> Iterator[Entry]:
         end = min(until, hour + HOUR)
         yield Entry(line, hour, end - since)
         since = end
+
+
+# ------------------------------------------------------------------------------------------------ the meter
+
+
+def default_rate(endpoint_id: str, version: int) -> Rate:
+    """What a worker costs of an endpoint that names no machine."""
+    return gpu_rate()
+
+
+class Meter:
+    """Listens to the platform until it is closed. Workers that were started by hand cost what rented ones would.
+
+    Args:
+        rate_of: what a worker of this endpoint and version costs, by the endpoint's id.
+    """
+
+    def __init__(self, platform: Platform, ledger: Ledger, rate_of: Callable[[str, int], Rate] = default_rate) -> None:
+        self._platform, self._ledger, self._rate_of = platform, ledger, rate_of
+        self._units: dict[str, set[str]] = {}
+        self.close = platform.subscribe(self._heard)
+
+    def _heard(self, change: Change) -> None:
+        if change.kind == "worker":
+            self._enter(change.endpoint_id, change.subject)
+        elif change.kind == "removed":
+            for worker_id in sorted(self._units.get(change.endpoint_id, ())):
+                self._enter(change.endpoint_id, worker_id)
+
+    def _enter(self, endpoint_id: str, worker_id: str) -> None:
+        endpoint = self._platform.endpoints.get(endpoint_id)
+        worker = endpoint.workers.get(worker_id) if endpoint else None
+        units, unit = self._units.setdefault(endpoint_id, set()), f"{endpoint_id}/{worker_id}"
+        line = None
+        if worker is not None and worker.status != "STOPPED":
+            line = worker_line(endpoint_id, worker.status, self._rate_of(endpoint_id, worker.version))
+            units.add(worker_id)
+        else:
+            units.discard(worker_id)
+        self._ledger.enter(unit, line, self._platform.clock.now())

@@ -71,9 +71,9 @@ def json_reply(value: object, status: int = 200, undo: Callable[[], None] | None
     return Reply(status=status, body=orjson.dumps(value), undo=undo)
 
 
-def refused(text: str, status: int = 400) -> Reply:
+def refused(text: str) -> Reply:
     """An error as the data plane writes it."""
-    return json_reply({"error": text}, status)
+    return json_reply({"error": text}, 400)
 
 
 def unknown_shape(platform: Platform, status: int) -> Reply:

@@ -11,10 +11,9 @@ from starlette.routing import Route
 
 from embedstack.emulator.billing_page import KINDS, billing_page
 from embedstack.emulator.control_account import Account
-from embedstack.emulator.control_front import Front
+from embedstack.emulator.control_front import Front, Quota
 from embedstack.emulator.control_pods import Pods
 from embedstack.emulator.control_problem import MISSING, Problem, invalid
-from embedstack.emulator.control_quota import Quota
 from embedstack.emulator.control_route import Ask, Handler, at, listed, reply
 from embedstack.emulator.control_serverless import Serverless
 from embedstack.emulator.control_stores import Stores
@@ -47,13 +46,10 @@ def control_app(
     stores, serverless, pods = Stores(account), Serverless(account), Pods(account)
     routes = [*serverless.routes(), *pods.routes(), *stores.routes(), *_catalog(account), *_billing(account)]
     routes.append(graphql_route(account))
-    middleware = [
-        Middleware(
-            Front, platform=account.platform, keys=keys, read_only=read_only, quota=Quota() if quota is None else quota
-        )
-    ]
+    quota = Quota() if quota is None else quota
+    middleware = [Middleware(Front, platform=account.platform, keys=keys, read_only=read_only, quota=quota)]
     if document is not None:
-        middleware.append(Middleware(Checked, document=document))
+        middleware.insert(0, Middleware(Checked, document=document))
     app = Starlette(routes=routes, middleware=middleware, exception_handlers={HTTPException: _no_route})
     app.router.redirect_slashes = False
     return app

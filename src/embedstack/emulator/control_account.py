@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from embedstack.emulator.billing import Ledger
+from embedstack.emulator.billing import Ledger, Rate, gpu_rate
 from embedstack.emulator.control_catalog import Catalog
 from embedstack.emulator.control_endpoint import Config, adopted, machine_rate
 from embedstack.emulator.control_machines import CENTERS, center
@@ -16,7 +16,6 @@ from embedstack.emulator.control_release import Release
 from embedstack.emulator.control_shapes import Registry, Template, Volume, moment
 from embedstack.emulator.endpoint import Endpoint
 from embedstack.emulator.platform import Platform
-from embedstack.emulator.prices import Rate, gpu_rate
 
 ID_LETTERS = string.ascii_lowercase + string.digits
 ID_CHARS = 10
@@ -34,6 +33,7 @@ def new_ids(seed: int | None = None) -> Callable[[], str]:
 class LogLine:
     """What a worker wrote, and when."""
 
+    number: int
     at: float
     text: str
 
@@ -58,12 +58,13 @@ class Account:
     page_size: int | None = None
     new_id: Callable[[], str] = field(default_factory=new_ids)
     configs: dict[str, Config] = field(default_factory=dict)  # by the endpoint's id
+    versions: dict[tuple[str, int], Config] = field(default_factory=dict)  # the same, also for releases before
+    bound: dict[str, str] = field(default_factory=dict)  # templates by the endpoint that was made of them
     releases: dict[str, list[Release]] = field(default_factory=dict)  # the newest first
     pods: dict[str, Pod] = field(default_factory=dict)
     templates: dict[str, Template] = field(default_factory=dict)
     volumes: dict[str, Volume] = field(default_factory=dict)
     registries: dict[str, Registry] = field(default_factory=dict)
-    ssh_keys: list[str] = field(default_factory=list)
     logs: dict[str, deque[LogLine]] = field(default_factory=dict)  # by the worker's id
 
     def now(self) -> float:
@@ -72,26 +73,43 @@ class Account:
 
     def adopt(self, endpoint: Endpoint) -> None:
         """Show an endpoint here that the platform had already, as one of the cheapest GPU."""
-        self.configs[endpoint.id] = adopted(endpoint)
+        self.configure(endpoint.id, endpoint.version, adopted(endpoint))
         created_at = moment(endpoint.created_at)
         first = Release(id=self.new_id(), version=endpoint.version, created_at=created_at, diff=[])
         self.releases[endpoint.id] = [first]
+
+    def configure(self, endpoint_id: str, version: int, config: Config) -> None:
+        """The endpoint is this from now on, and so are its workers from this version on."""
+        self.configs[endpoint_id] = self.versions[endpoint_id, version] = config
+
+    def config_of(self, endpoint_id: str, version: int) -> Config | None:
+        """What a worker of this version was started with."""
+        return self.versions.get((endpoint_id, version)) or self.configs.get(endpoint_id)
+
+    def end(self, endpoint_id: str) -> None:
+        """The endpoint is gone, and with it its template if no other was made of that."""
+        del self.configs[endpoint_id], self.releases[endpoint_id]
+        self.versions = {key: config for key, config in self.versions.items() if key[0] != endpoint_id}
+        template_id = self.bound.pop(endpoint_id, "")
+        if template_id not in self.bound.values():
+            self.templates.pop(template_id, None)
 
     def env_of(self, endpoint_id: str) -> Mapping[str, str]:
         """The variables that an endpoint's workers get."""
         config = self.configs.get(endpoint_id)
         return config.env if config else {}
 
-    def rate_of(self, endpoint_id: str) -> Rate:
+    def rate_of(self, endpoint_id: str, version: int) -> Rate:
         """What a worker of an endpoint costs."""
-        config = self.configs.get(endpoint_id)
+        config = self.config_of(endpoint_id, version)
         return machine_rate(config) if config else gpu_rate()
 
     def heard(self, worker_id: str, line: str) -> None:
         """A worker wrote a line."""
         if worker_id not in self.logs and len(self.logs) >= KEPT_WORKERS:
             del self.logs[next(iter(self.logs))]
-        self.logs.setdefault(worker_id, deque(maxlen=KEPT_LINES)).append(LogLine(self.now(), line))
+        lines = self.logs.setdefault(worker_id, deque(maxlen=KEPT_LINES))
+        lines.append(LogLine(lines[-1].number + 1 if lines else 0, self.now(), line))
 
     def afford(self) -> None:
         """

@@ -18,7 +18,8 @@ CudaVersion = Annotated[str, Meta(pattern=r"^\d+\.\d+$")]
 Card = Annotated[str, Meta(pattern=r"^\s*[^-\s]")]
 Count = Annotated[int, Meta(ge=1)]
 VolumeSize = Annotated[int, Meta(ge=10, le=4096)]
-PublicKey = Annotated[str, Meta(pattern=r"^(ssh|ecdsa|sk)-[^\s]+ [^\s]+([ \t][^\n\r]*)?$")]
+Variable = Annotated[str, Meta(pattern=r"^[^=\x00]+$")]  # what else no process can have, and RunPod's document allows
+VariableValue = Annotated[str, Meta(pattern=r"^[^\x00]*$")]
 EndpointKind = Literal["QUEUE", "LOAD_BALANCER"]
 FlashBoot = Literal["OFF", "FLASHBOOT", "PRIORITY_FLASHBOOT"]
 Cloud = Literal["SECURE", "COMMUNITY"]
@@ -35,7 +36,7 @@ class Container(Closed, frozen=True, kw_only=True):
 
     args: str | UnsetType = UNSET
     disk: Count | UnsetType = UNSET
-    env: dict[str, str] | UnsetType = UNSET
+    env: dict[Variable, VariableValue] | UnsetType = UNSET
     image: str | UnsetType = UNSET
     ports: list[str] | UnsetType = UNSET
     registry: str | UnsetType | None = UNSET
@@ -272,12 +273,6 @@ class NewRegistry(Closed, frozen=True, kw_only=True):
     password: Name
 
 
-class SshKeys(Closed, frozen=True):
-    """PUT /v2/account/ssh-keys."""
-
-    keys: list[PublicKey]
-
-
 # ------------------------------------------------------------------------------------------------ reading
 
 
@@ -313,11 +308,13 @@ def _unreadable() -> Problem:
 def _worded(said: str) -> str:
     """Place first, as the document's example has it: `$: additional properties 'bogus' not allowed`."""
     what, _, place = said.rpartition(" - at ")
-    what, place = (what, place.strip("`")) if what else (said, "$")
+    what, place = (what, place.removeprefix("`key` in ").strip("`")) if what else (said, "$")
     if found := re.fullmatch(r"Object contains unknown field `(.*)`", what):
         what = f"additional properties {found[1]!r} not allowed"
     elif found := re.fullmatch(r"Object missing required field `(.*)`", what):
         what = f"missing property {found[1]!r}"
+    elif place.startswith("$.env") and "regex" in what:
+        what = "no variable may have '=' or a zero byte in its name, or a zero byte in its value"
     return f"{place}: {what}"
 
 

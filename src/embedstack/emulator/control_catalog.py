@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from embedstack.emulator import control_machines as machines
+from embedstack.emulator.billing import HOUR_S, VCPU
 from embedstack.emulator.control_machines import CARDS, CENTERS, COMPLIANCE, FLAVORS, VOLUME_KINDS, Card, Center, Flavor
 from embedstack.emulator.control_problem import invalid, missing
 from embedstack.emulator.control_query import Wanted, cpu_query, gpu_query, listed
-from embedstack.emulator.prices import HOUR_S, VCPU
 
 Level = Literal["NONE", "LOW", "MEDIUM", "HIGH"]
 Json = dict[str, object]

@@ -3,6 +3,7 @@
 from msgspec import UNSET, Struct, UnsetType
 
 from embedstack.emulator import endpoint as running
+from embedstack.emulator.billing import DEFAULT_POOL, GPU_POOLS, Rate, cpu_rate, gpu_rate
 from embedstack.emulator.control_bodies import (
     Cpu,
     EndpointChange,
@@ -18,7 +19,6 @@ from embedstack.emulator.control_bodies import (
 from embedstack.emulator.control_machines import CARDS, flavor, memory_gb
 from embedstack.emulator.control_problem import Problem, invalid
 from embedstack.emulator.control_shapes import DISK_GB, Fields, Template, changed, container, sent, shown
-from embedstack.emulator.prices import DEFAULT_POOL, GPU_POOLS, Rate, cpu_rate, gpu_rate
 
 
 class Gpus(Struct, frozen=True, kw_only=True, rename="camel"):

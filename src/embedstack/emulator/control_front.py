@@ -1,5 +1,6 @@
 """What every request of REST v2 meets first: keys, quotas and faults; every reply gets its headers."""
 
+import math
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -9,9 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from embedstack.emulator.calls import Reply
 from embedstack.emulator.control_problem import NO_MACHINE, NO_MONEY, Problem
-from embedstack.emulator.control_quota import Quota
 from embedstack.emulator.faults import Fault
 from embedstack.emulator.platform import Platform
+from embedstack.emulator.schema import NOT_CHECKED, again, body_of
 from embedstack.emulator.sending import Sender
 
 NO_KEY, NO_RIGHT = "missing bearer token", "access denied"  # the document's examples
@@ -27,6 +28,56 @@ SENTENCES = {
 }
 """What a fault rule of a status says where it has no `body`."""
 ROUTES = {"GET": "read", "HEAD": "read", "POST": "create", "PATCH": "update", "PUT": "update", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """So many requests in so many seconds."""
+
+    name: str
+    quota: int
+    seconds: int
+
+
+WINDOWS = (Window("minute", 60, 60), Window("hour", 3000, 3600), Window("day", 50_000, 86_400))
+"""The document's example of the header RateLimit-Policy; an account's own numbers may be others."""
+
+
+@dataclass(slots=True, eq=False)
+class Quota:
+    """Windows begin at whole minutes, hours and days of UTC."""
+
+    windows: tuple[Window, ...] = WINDOWS
+    _counts: dict[str, tuple[int, int]] = field(default_factory=dict)  # by name: which window, requests in it
+
+    def count(self, now: float) -> Problem | None:
+        """One more request; a refusal where a window is full, which does not count."""
+        for window in self.windows:
+            if self._used(window, now) >= window.quota:
+                wait_s = {"Retry-After": str(_left_s(window, now))}
+                return Problem(429, f"rate limit exceeded for the {window.name} window", headers=wait_s)
+        for window in self.windows:
+            self._counts[window.name] = (int(now // window.seconds), self._used(window, now) + 1)
+        return None
+
+    def headers(self, now: float) -> dict[str, str]:
+        """What is left of each window, and what it holds."""
+        if not self.windows:
+            return {}
+        left = (f'"{one.name}";r={one.quota - self._used(one, now)};t={_left_s(one, now)}' for one in self.windows)
+        policy = (f'"{one.name}";q={one.quota};w={one.seconds}' for one in self.windows)
+        return {"RateLimit": ", ".join(left), "RateLimit-Policy": ", ".join(policy)}
+
+    def _used(self, window: Window, now: float) -> int:
+        number, used = self._counts.get(window.name, (0, 0))
+        return used if number == int(now // window.seconds) else 0
+
+
+def _left_s(window: Window, now: float) -> int:
+    return max(1, math.ceil(window.seconds - now % window.seconds))
+
+
+# ------------------------------------------------------------------------------------------------ the application
 
 
 @dataclass(slots=True, eq=False)
@@ -67,7 +118,10 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sender = Sender(self._platform.clock, scope, send)
+        body = await body_of(receive)
+        if body is None:
+            return
+        sender, receive = Sender(self._platform.clock, scope, send), again(body, receive)
         route, resource_id = _named(scope)
         fault = self._platform.faults.pick(route, resource_id)
         if await self._fails(fault, sender, scope, receive, send):
@@ -115,6 +169,7 @@ class Front:
     ) -> bool:
         """Let it happen; True if nothing is left to be sent. A status comes as the API writes its refusals."""
         if fault is None or fault.action != "status":
+            scope[NOT_CHECKED] = fault is not None and fault.action != "delay"
             return await sender.fails(fault, reply)
         headers = {"Retry-After": str(round(fault.seconds) or 1)} if fault.status == 429 else {}
         said = fault.body or SENTENCES.get(fault.status, "internal server error")

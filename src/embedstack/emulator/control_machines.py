@@ -7,7 +7,7 @@ was seen, the serverless price stands in its place. The real catalog is the one 
 
 from dataclasses import dataclass
 
-from embedstack.emulator.prices import GPU_POOLS, HOUR_S, Rate
+from embedstack.emulator.billing import GPU_POOLS, HOUR_S, Rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ from typing import Literal
 
 from msgspec import UNSET, Struct
 
-from embedstack.emulator.billing import Line
+from embedstack.emulator.billing import FREE, HOUR_S, Line, Rate
 from embedstack.emulator.control_bodies import Cloud, Cpu, Mounts, PodChange
 from embedstack.emulator.control_machines import card, cpu_pod_rate, gpu_pod_rate, memory_gb
 from embedstack.emulator.control_problem import Problem
 from embedstack.emulator.control_shapes import POD_DISK_GB, Fields, Template, changed, container, moment, shown
-from embedstack.emulator.prices import FREE, HOUR_S, Rate
 
-Status = Literal["PROVISIONING", "STARTING", "RUNNING", "EXITED", "ERROR", "TERMINATED"]
+Status = Literal["PROVISIONING", "STARTING", "RUNNING", "EXITED", "TERMINATED"]
 Action = Literal["start", "stop", "restart", "terminate"]
 
 ACTIONS: dict[Status, tuple[Action, ...]] = {
@@ -20,7 +19,6 @@ ACTIONS: dict[Status, tuple[Action, ...]] = {
     "STARTING": ("stop", "terminate"),
     "RUNNING": ("stop", "restart", "terminate"),
     "EXITED": ("start", "terminate"),
-    "ERROR": ("start", "terminate"),
     "TERMINATED": (),
 }
 """As the document tells of podAction. In its examples a pod in PROVISIONING may start, which that text denies."""
@@ -70,7 +68,6 @@ class Pod:
         starting_at: when its machine is there and its container begins.
         running_at: when the container is healthy.
         stopped_at: None while it shall run.
-        has_failed: its container ended by itself and will not come back.
     """
 
     id: str
@@ -83,12 +80,9 @@ class Pod:
     running_at: float
     is_networked: bool = False  # in the account's own network between data centres
     stopped_at: float | None = None
-    has_failed: bool = False
 
     def status(self, now: float) -> Status:
         """How it stands."""
-        if self.has_failed:
-            return "ERROR"
         if self.stopped_at is not None:
             return "EXITED"
         if now < self.starting_at:
@@ -116,7 +110,7 @@ class Pod:
         persistent = self.config.mounts.persistent
         kept_gb = 0 if persistent is UNSET else persistent.size
         status = self.status(now)
-        if status in ("EXITED", "ERROR"):
+        if status == "EXITED":
             return Line("pods", self.id, status, Rate(disk=kept_gb * STOPPED_DISK_RATE))
         rate = self.rate()
         disk = (self.config.disk + kept_gb) * DISK_RATE
@@ -126,7 +120,7 @@ class Pod:
 
     def start(self, now: float, pace: Pace) -> None:
         """Boot it again, on the machine that it had."""
-        self.stopped_at, self.has_failed = None, False
+        self.stopped_at = None
         self.starting_at, self.running_at = now, now + pace.starting_s
 
     def stop(self, now: float) -> None:
@@ -186,7 +180,7 @@ def check_mounts(mounts: Mounts, *, is_cpu: bool) -> None:
 def view(pod: Pod, now: float) -> dict[str, object]:
     """As REST v2 shows it."""
     status = pod.status(now)
-    has_machine = status not in ("EXITED", "ERROR")
+    has_machine = status != "EXITED"
     page: dict[str, object] = {
         "id": pod.id,
         **shown(pod.config),

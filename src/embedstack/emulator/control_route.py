@@ -13,8 +13,7 @@ from starlette.routing import Route
 
 from embedstack.emulator.control_bodies import read
 from embedstack.emulator.control_problem import Problem
-
-MOST_BYTES = 4 << 20  # of a body: ours, as the original names none
+from embedstack.emulator.schema import MOST_BYTES
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -63,12 +62,10 @@ def at(path: str, **handlers: Handler) -> Route:
 
 
 async def _body_of(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise Problem(400, f"the body is over {MOST_BYTES} bytes")
-    return bytes(body)
+    body = await request.body()
+    if len(body) > MOST_BYTES:
+        raise Problem(400, f"the body is over {MOST_BYTES} bytes")
+    return body
 
 
 def reply(value: object, status: int = 200) -> Response:

@@ -55,7 +55,9 @@ class Serverless:
         self._check_places(config)
         account.afford()
         endpoint_id = account.new_id()
-        account.configs[endpoint_id] = config
+        account.configure(endpoint_id, 1, config)
+        if template is not None:
+            account.bound[endpoint_id] = template.id
         account.platform.add_endpoint(endpoint_id, config.name, config.type, configured.settings(config))
         account.releases[endpoint_id] = [self._release(1, [])]
         return reply(self._page(endpoint_id), 201)
@@ -73,19 +75,21 @@ class Serverless:
         after = configured.patched(before, body, template)
         self._check_places(after)
         changes = difference(before, after)
-        account.configs[endpoint.id] = after
+        is_new = is_new_release(changes)
+        account.configure(endpoint.id, endpoint.version + is_new, after)
+        if template is not None:
+            account.bound[endpoint.id] = template.id
         endpoint.name = after.name
         if changes:
-            is_new = is_new_release(changes)
             account.platform.change_settings(endpoint.id, configured.settings(after), is_release=is_new)
             account.releases[endpoint.id].insert(0, self._release(endpoint.version, changes))
         return reply(self._page(endpoint.id))
 
     def delete(self, ask: Ask) -> Response:
-        """Its jobs and workers end with it."""
+        """Its jobs, its workers and its template end with it."""
         endpoint = self._known(ask)
         self._account.platform.remove_endpoint(endpoint.id)
-        del self._account.configs[endpoint.id], self._account.releases[endpoint.id]
+        self._account.end(endpoint.id)
         return nothing()
 
     def workers(self, ask: Ask) -> Response:
@@ -128,7 +132,7 @@ class Serverless:
         lines = self._account.logs.get(ask.ids["worker_id"])
         if lines is None:
             raise missing()
-        events = "".join(_event(number, line) for number, line in _wanted(ask, lines))
+        events = "".join(map(_event, _wanted(ask, lines)))
         return Response(events, media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
     # ------------------------------------------------------------------------------------------------ parts
@@ -152,7 +156,8 @@ class Serverless:
         return Release(id=account.new_id(), version=version, created_at=moment(account.now()), diff=changes)
 
     def _worker(self, endpoint: Endpoint, worker: Worker) -> dict[str, object]:
-        config, now = self._account.configs[endpoint.id], self._account.now()
+        account, now = self._account, self._account.now()
+        config = account.config_of(endpoint.id, worker.version) or account.configs[endpoint.id]
         is_placed = worker.status != "THROTTLED"
         place = (config.data_center_ids or [CENTERS[0].id])[0]
         return {
@@ -173,15 +178,15 @@ def _living(endpoint: Endpoint) -> list[Worker]:
     return [worker for worker in endpoint.workers.values() if worker.status in LISTED]
 
 
-def _wanted(ask: Ask, lines: Iterable[LogLine]) -> list[tuple[int, LogLine]]:
-    """Lines with their numbers: those after an event, or since a moment, or the last so many."""
-    found = list(enumerate(lines))
+def _wanted(ask: Ask, lines: Iterable[LogLine]) -> list[LogLine]:
+    """Those after an event, or since a moment, or the last so many."""
+    found = list(lines)
     seen = ask.headers.get("last-event-id", "").rpartition("/")[2]
     if re.fullmatch(r"[0-9]{1,12}", seen):
-        return [(number, line) for number, line in found if number > int(seen)]
+        return [line for line in found if line.number > int(seen)]
     if "since" in ask.query:
         since = _seconds(ask.query["since"])
-        return [(number, line) for number, line in found if line.at >= since]
+        return [line for line in found if line.at >= since]
     tail = ask.query.get("tail", str(DEFAULT_TAIL))
     if not re.fullmatch(r"[0-9]{1,4}", tail) or int(tail) > MOST_TAIL:
         raise invalid(f"$.tail: {tail!r} is not a whole number from 0 to {MOST_TAIL}")
@@ -195,7 +200,7 @@ def _seconds(text: str) -> float:
         raise invalid(f"$.since: {text!r} is not a time as RFC 3339 writes it") from error
 
 
-def _event(number: int, line: LogLine) -> str:
+def _event(line: LogLine) -> str:
     at_text = moment(line.at)
     data = orjson.dumps({"ts": at_text, "source": "container", "line": line.text}).decode()
-    return f"id: {at_text}/{number:012d}\ndata: {data}\n\n"
+    return f"id: {at_text}/{line.number:012d}\ndata: {data}\n\n"

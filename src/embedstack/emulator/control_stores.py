@@ -1,4 +1,4 @@
-"""REST v2's routes of what machines are made from: templates, network volumes, registry credentials, SSH keys."""
+"""REST v2's routes of what machines are made from: templates, network volumes, registry credentials."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -12,7 +12,6 @@ from embedstack.emulator.control_bodies import (
     NewRegistry,
     NewTemplate,
     NewVolume,
-    SshKeys,
     TemplateChange,
     TemplateMounts,
     VolumeChange,
@@ -26,7 +25,7 @@ Stored = TypeVar("Stored", bound=Shown)
 
 
 class Stores:
-    """Handlers of `/v2/templates`, `/v2/network-volumes`, `/v2/registries` and `/v2/account/ssh-keys`."""
+    """Handlers of `/v2/templates`, `/v2/network-volumes` and `/v2/registries`."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -40,7 +39,6 @@ class Stores:
             at("/v2/network-volumes/{id}", GET=self.volume, PATCH=self.change_volume, DELETE=self.end_volume),
             at("/v2/registries", GET=self.registries, POST=self.new_registry),
             at("/v2/registries/{id}", GET=self.registry, DELETE=self.end_registry),
-            at("/v2/account/ssh-keys", GET=self.ssh_keys, PUT=self.replace_ssh_keys),
         ]
 
     # ------------------------------------------------------------------------------------------------ templates
@@ -70,8 +68,11 @@ class Stores:
         return reply(shown(after))
 
     def end_template(self, ask: Ask) -> Response:
-        """Nothing is bound to one here: pods and endpoints take its settings once."""
-        del self._account.templates[_known(self._account.templates, ask).id]
+        """Not while there is an endpoint that was made of it; of pods none is told here."""
+        template = _known(self._account.templates, ask)
+        if template.id in self._account.bound.values():
+            raise Problem(400, f"template {template.id!r} is in use by a serverless endpoint")
+        del self._account.templates[template.id]
         return nothing()
 
     # ------------------------------------------------------------------------------------------------ volumes
@@ -134,15 +135,6 @@ class Stores:
             if template.registry == registry.id:
                 account.templates[template.id] = changed(template, {"registry": None})
         return nothing()
-
-    def ssh_keys(self, ask: Ask) -> Response:
-        """All public keys."""
-        return reply({"keys": self._account.ssh_keys})
-
-    def replace_ssh_keys(self, ask: Ask) -> Response:
-        """These and no others."""
-        self._account.ssh_keys = ask.body(SshKeys).keys
-        return self.ssh_keys(ask)
 
     # ------------------------------------------------------------------------------------------------ parts
 

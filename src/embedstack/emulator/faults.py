@@ -1,13 +1,16 @@
 """Rules of what shall go wrong in, the fault of each request out: by count, or by chance from a seed."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from embedstack.errors import BadRequest, ConfigError
+
+STATUSES = range(200, 600)  # of 1xx no reply can be made
+MOST_S = 86_400.0  # more is a slip: milliseconds
 
 CLIENT_ROUTES = (
     "run",
@@ -27,6 +30,8 @@ CONTROL_ROUTES = ("create", "read", "update", "delete", "action", "spawn")
 GROUPS = {"client": CLIENT_ROUTES, "worker": WORKER_ROUTES, "control": CONTROL_ROUTES}
 ROUTES = frozenset((*CLIENT_ROUTES, *WORKER_ROUTES, *CONTROL_ROUTES, *GROUPS))
 
+SPAWN_ACTIONS = ("status", "delay", "reset")
+
 Action = Literal["status", "delay", "reset", "truncate", "html", "ignore", "double"]
 Stage = Literal["before", "handing out", "after"]
 """Before anything is done, where a job is handed out, or when it is done and only the reply is missing."""
@@ -42,6 +47,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             `ignore` answers 200 and does nothing (a heartbeat that is not noted) · `double` hands the job that is
             taken to the next one who asks, too.
         after_commit: what was asked is done, and only then goes wrong; `truncate` is always so.
+        seconds: of `delay`; of `spawn`, see docs/runpod.md; of a 429 of the control plane, its Retry-After.
         times: how often; None for always.
         skip: so many requests first are served well.
         share: of the requests that are left, by chance.
@@ -67,11 +73,35 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return "after" if self.after_commit or self.action == "truncate" else "before"
 
 
+def _checked(fault: Fault) -> Fault:
+    """The rule, if it can do something."""
+    if fault.route not in ROUTES:
+        raise BadRequest(f"fault of route {fault.route!r}: there is none; take one of: {', '.join(sorted(ROUTES))}")
+    for reason in _wrong_with(fault):
+        raise BadRequest(f"fault {fault.action!r} of route {fault.route!r}: {reason}; see docs/runpod.md")
+    return fault
+
+
+def _wrong_with(fault: Fault) -> Iterator[str]:
+    if not 0 <= fault.share <= 1:
+        yield f"share={fault.share:g} is not within 0 and 1"
+    if fault.status not in STATUSES:
+        yield f"status={fault.status} is not within {STATUSES[0]} and {STATUSES[-1]}"
+    if not 0 <= fault.seconds <= MOST_S:
+        yield f"seconds={fault.seconds:g} is not within 0 and {MOST_S:g}"
+    if fault.skip < 0 or (fault.times is not None and fault.times < 1):
+        yield f"skip={fault.skip} and times={fault.times} must be at least 0 and 1"
+    if fault.action == "double" and fault.route not in ("job-take", "worker"):
+        yield "only what job-take hands out can be doubled"
+    if fault.action in ("double", "ignore") and fault.after_commit:
+        yield "nothing is left to be done after_commit"
+    if fault.route == "spawn" and (fault.action not in SPAWN_ACTIONS or fault.after_commit):
+        yield f"it takes {', '.join(SPAWN_ACTIONS)}, without after_commit"
+
+
 class _Rule:
     def __init__(self, fault: Fault, seed: str) -> None:
-        if fault.route not in ROUTES:
-            raise BadRequest(f"fault of route {fault.route!r}: there is none; take one of: {', '.join(sorted(ROUTES))}")
-        self.fault = fault
+        self.fault = _checked(fault)
         self.routes = frozenset(GROUPS.get(fault.route, (fault.route,)))
         self.seen = self.fired = 0
         self._chance = random.Random(seed)  # noqa: S311  # repeatable, which is the point
@@ -106,7 +136,7 @@ class Faults:
         """One more rule, behind the others.
 
         Raises:
-            BadRequest: there is no such route.
+            BadRequest: there is no such route, or the rule could do nothing there.
         """
         self._rules.append(_Rule(fault, f"{self._seed}/{len(self._rules)}"))
 

@@ -47,7 +47,6 @@ class Graph:
     def __init__(self, account: Account) -> None:
         self._account = account
         self._stores, self._serverless, self._pods = Stores(account), Serverless(account), Pods(account)
-        self._templates: dict[str, str] = {}  # by the endpoint that was made of it
         self._key = ""
         self._kinds: Mapping[str, Mapping[str, Resolver]] = {
             "query": {
@@ -123,7 +122,7 @@ class Graph:
     def _endpoint(self, endpoint_id: str) -> Tree:
         page = _called(self._serverless.read, {"id": endpoint_id})
         version = self._account.platform.endpoints[endpoint_id].version
-        return shapes.endpoint_tree(page, self._templates.get(endpoint_id, ""), version)
+        return shapes.endpoint_tree(page, self._account.bound.get(endpoint_id, ""), version)
 
     # -------------------------------------------------------------------------------------------- pods
 
@@ -153,14 +152,12 @@ class Graph:
         else:
             whole = {**body, "type": "QUEUE", "templateId": template_id}
             endpoint_id = str(_called(self._serverless.create, body=whole)["id"])
-            self._templates[endpoint_id] = template_id
         return self._endpoint(endpoint_id)
 
     def _retemplate(self, given: Input) -> Tree:
         wanted = _input(given)
         endpoint_id, template_id = text(wanted, "endpointId"), text(wanted, "templateId")
         _called(self._serverless.update, {"id": endpoint_id}, {"templateId": template_id})
-        self._templates[endpoint_id] = template_id
         return self._endpoint(endpoint_id)
 
     def _delete_endpoint(self, given: Input) -> None:
@@ -170,7 +167,6 @@ class Graph:
         if config is not None and (config.workers.min or config.workers.max):
             raise Unusable("Cannot delete an endpoint with workersMin or workersMax above 0.")
         _called(self._serverless.delete, {"id": endpoint_id})
-        self._templates.pop(endpoint_id, None)
 
     # -------------------------------------------------------------------------------------------- the account
 

@@ -77,7 +77,6 @@ class Result:
 
     output: Json | None = None
     error: Json | None = None
-    is_stream: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ class Book:
 
     Args:
         timeout_s: of a job's execution where the job does not say; may be set later.
-        changed: called after every change of a job that somebody could see, its removal included.
+        changed: called after every change of a job that somebody could see, its removal included; within it no time
+            passes, whatever the book is asked.
         kept_bytes: of ended jobs; more, and the oldest are forgotten before their time.
     """
 
@@ -51,7 +52,8 @@ class Book:
     ) -> None:
         self.timeout_s = timeout_s
         self._unknowns = unknowns or Unknowns()
-        self._changed = changed
+        self._tell = changed
+        self._is_telling = False
         self._new_id = new_id
         self._jobs: dict[str, Job] = {}
         self._waiting = Waiting(self._is_running)
@@ -65,6 +67,10 @@ class Book:
 
     def __len__(self) -> int:
         return len(self._jobs)
+
+    def look(self, job_id: str) -> Job | None:
+        """The job as it was left, for those who are told of a change."""
+        return self._jobs.get(job_id)
 
     def find(self, job_id: str, now: float) -> Job | None:
         """The job, None where it never was or is no longer kept."""
@@ -114,7 +120,7 @@ class Book:
         job = Job(id=self._new_id(asked.is_sync), asked=asked, submitted_at=now, timeout_s=timeout_s)
         self._jobs[job.id] = job
         self._waiting.add(job)
-        self._alarms.set(job, "ttl")
+        self._alarms.set(job.id, "ttl")
         self._changed(job)
         return job
 
@@ -130,8 +136,6 @@ class Book:
         job = self.find(job_id, now)
         if job is not None and job.status in ("FAILED", "TIMED_OUT"):
             self._kept.remove(job)
-            job.output = job.error = job.done_at = None
-            job.chunks.clear()
             self._enqueue(job)
         return job
 
@@ -154,7 +158,7 @@ class Book:
     def keep(self, job: Job, seconds: float, now: float) -> None:
         """Forget an ended job so much later than now, as `/status?ttl=` asks."""
         job.keep_until = now + seconds
-        self._alarms.set(job, "keep")
+        self._alarms.set(job.id, "keep")
 
     # -------------------------------------------------------------------------------------------- workers
 
@@ -177,12 +181,12 @@ class Book:
 
     def put_back(self, jobs: Iterable[Job], worker_id: str, now: float) -> None:
         """What was handed out did not arrive: to the front of the queue, as if nothing had happened."""
+        self.settle(now)
         for job in reversed(list(jobs)):
             if job.status == "IN_PROGRESS" and job.holders == {worker_id}:
                 self._release(job)
                 job.taken_at = None
                 self._enqueue(job, is_first=True)
-        self.settle(now)
 
     def refresh(self, worker_id: str, job_ids: Iterable[str], now: float) -> None:
         """The worker says that it has these."""
@@ -191,7 +195,8 @@ class Book:
             self._jobs[job_id].lease_until = now + self._unknowns.heartbeat_timeout_s
 
     def lose(self, worker_id: str, now: float) -> None:
-        """The worker is gone, and with it its leases."""
+        """The worker is gone, and with it its leases; what has ended by then stays as it ended."""
+        self.settle(now)
         self._stops.pop(worker_id, None)
         held = self._held.pop(worker_id, set())
         lost = [self._jobs[job_id] for job_id in sorted(held)]
@@ -200,7 +205,6 @@ class Book:
             job.holders.discard(worker_id)
             if not job.holders:
                 self._lost(job, now)
-        self.settle(now)
 
     def progress(self, job_id: str, worker_id: str, output: Json, now: float) -> bool:
         """An output that is not the last; False where the job is not this worker's, or has ended."""
@@ -237,8 +241,11 @@ class Book:
     # -------------------------------------------------------------------------------------------- time
 
     def settle(self, now: float) -> None:
-        """Do what the passing of time does."""
-        for job, kind in self._alarms.passed(now):
+        """Do what the passing of time does; nothing while a change is told, which would be undone by its sequel."""
+        if self._is_telling:
+            return
+        for job_id, kind in self._alarms.passed(now):
+            job = self._jobs[job_id]
             if kind == "lease":
                 self._release(job)
                 self._lost(job, now)
@@ -250,8 +257,9 @@ class Book:
                 self._remove(job)
         self._alarms.forget(len(self._jobs))
 
-    def _due_at(self, job: Job, kind: Kind) -> float | None:
-        if job.id not in self._jobs:
+    def _due_at(self, job_id: str, kind: Kind) -> float | None:
+        job = self._jobs.get(job_id)
+        if job is None:
             return None
         if kind == "ttl":
             return job.submitted_at + job.asked.ttl_s
@@ -262,6 +270,13 @@ class Book:
         return job.lease_until if kind == "lease" else job.taken_at + job.timeout_s
 
     # -------------------------------------------------------------------------------------------- steps
+
+    def _changed(self, job: Job) -> None:
+        was, self._is_telling = self._is_telling, True
+        try:
+            self._tell(job)
+        finally:
+            self._is_telling = was
 
     def _is_running(self, job: Job) -> bool:
         return job.status == "IN_PROGRESS" and job.id in self._jobs
@@ -274,8 +289,8 @@ class Book:
         job.lease_until = now + self._unknowns.heartbeat_timeout_s
         job.holders.add(worker_id)
         self.held(worker_id).add(job.id)
-        self._alarms.set(job, "lease")
-        self._alarms.set(job, "timeout")
+        self._alarms.set(job.id, "lease")
+        self._alarms.set(job.id, "timeout")
 
     def _running(self, job_id: str, worker_id: str, now: float) -> Job | None:
         job = self.find(job_id, now)
@@ -284,7 +299,8 @@ class Book:
     def _enqueue(self, job: Job, *, is_first: bool = False) -> None:
         if job.status == "IN_PROGRESS":
             self._in_progress -= 1
-        job.status = "IN_QUEUE"
+        job.status, job.output, job.error, job.done_at = "IN_QUEUE", None, None, None
+        job.chunks.clear()
         self._waiting.add(job, is_first=is_first)
         self._changed(job)
 

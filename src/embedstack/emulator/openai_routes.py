@@ -26,7 +26,7 @@ async def openai(call: Call) -> Reply:
     try:
         call.body.decode()
         asked = _ASKED.decode(call.body or b"{}")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return refused(f"the body cannot be read ({error}); send a JSON object")
     job = call.endpoint.book.submit(_submission(call), call.now)
     if asked.stream:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from embedstack.emulator.spawner import Order
+from embedstack.emulator.life import Order
 from embedstack.errors import ConfigError
 
 Say = Callable[[str, str], None]
@@ -62,7 +62,8 @@ def worker_environment(
         home: an empty folder; in the real one a key may be kept, which the SDK would prefer to the one given here.
     """
     kept = {name: value for name, value in environ.items() if name not in NOT_PASSED_ON}
-    caches = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME", "~")).expanduser() / ".cache")
+    real = Path(environ.get("HOME", "~")).expanduser()
+    caches = environ.get("XDG_CACHE_HOME") or str(real / ".cache")
     hosts = [environ.get("NO_PROXY") or environ.get("no_proxy") or "", "127.0.0.1", "localhost"]
     no_proxy = ",".join(filter(None, hosts))
     base, query = f"{url.rstrip('/')}/v2/{order.endpoint_id}", "?gpu=emulated"
@@ -70,6 +71,7 @@ def worker_environment(
         "XDG_CACHE_HOME": caches,  # models stay where they are, though the home is another
         "EMBEDSTACK_CACHE_DIR": str(user_cache_path("embedstack")),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONUSERBASE": str(real / ".local"),  # and so do packages that were installed with `pip install --user`
         "RUNPOD_LOG_LEVEL": "INFO",
         **kept,
         **order.env,
@@ -118,8 +120,6 @@ class Process:
         with suppress(ProcessLookupError):
             self._guard.kill()
         await self._guard.wait()
-        await asyncio.wait({self._lines}, timeout=WAIT_S)
-        self._lines.cancel()
         return code
 
     def terminate(self) -> None:
@@ -132,8 +132,10 @@ class Process:
         if not self._is_gone:  # later its number may be another's
             _kill_group(self.pid)
 
-    def last_words(self) -> str:
+    async def last_words(self) -> str:
         """See `Running`."""
+        await asyncio.wait({self._lines}, timeout=WAIT_S)
+        self._lines.cancel()
         return " | ".join(self._last)
 
 
@@ -165,20 +167,10 @@ class ProcessSpawner:
         variables = worker_environment(
             order, self._environ, url=self._url, key=self._key, home=self._home, ping_ms=self._ping_ms
         )
-        reading, writing = os.pipe()  # of ours: asyncio's own would let `wait` wait for all who hold it
         try:
-            process = await _started(self._command, variables, writing)
-        except OSError as error:
-            os.close(reading)
-            raise ConfigError(f"the worker's program {self._command[0]!r} cannot be run: {error.strerror}") from error
-        finally:
-            os.close(writing)
-        try:
-            guard = await _guard_of(process.pid)
-        except OSError as error:
-            os.close(reading)
-            _kill_group(process.pid)
-            raise ConfigError(f"no shell can be run beside a worker: {error.strerror}") from error
+            process, guard, reading = await _started(self._command, variables)
+        except (OSError, ValueError) as error:  # the second is of variables that no process can have
+            raise ConfigError(f"the worker's program {self._command[0]!r} cannot be run ({error})") from error
         last: deque[str] = deque(maxlen=LAST_LINES)
 
         def heard(line: str) -> None:
@@ -193,7 +185,26 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-async def _started(command: tuple[str, ...], variables: Mapping[str, str], writing: int) -> asyncio.subprocess.Process:
+async def _started(
+    command: tuple[str, ...], variables: Mapping[str, str]
+) -> tuple[asyncio.subprocess.Process, asyncio.subprocess.Process, int]:
+    """The worker, its guard, and where what it writes can be read; or nothing is left of them."""
+    reading, writing = os.pipe()  # of ours: asyncio's own would let `wait` wait for all who hold it
+    try:
+        process = await _worker(command, variables, writing)
+        try:
+            return process, await _guard_of(process.pid), reading
+        except BaseException:
+            _kill_group(process.pid)
+            raise
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+
+
+async def _worker(command: tuple[str, ...], variables: Mapping[str, str], writing: int) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *command,
         env=variables,

@@ -1,6 +1,8 @@
 """What a user wants emulated becomes two ports that answer, workers if a command for them was given, until a signal."""
 
 import asyncio
+import math
+import re
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -8,19 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedstack.emulator.app import data_app
-from embedstack.emulator.billing import Ledger
+from embedstack.emulator.autoscaler import spawning
+from embedstack.emulator.billing import Ledger, Meter
 from embedstack.emulator.control import control_app
 from embedstack.emulator.control_account import Account
-from embedstack.emulator.control_quota import Quota
+from embedstack.emulator.control_front import Quota
 from embedstack.emulator.endpoint import EndpointSettings
 from embedstack.emulator.faults import Faults, read_faults
 from embedstack.emulator.limits import Limits
-from embedstack.emulator.metering import Meter
 from embedstack.emulator.platform import Platform
 from embedstack.emulator.schema import Document
 from embedstack.emulator.serve import listen, served, url_of
-from embedstack.emulator.spawning import spawning
+from embedstack.errors import ConfigError
 
+PATH_PART = re.compile(r"\w[\w.~-]*", re.ASCII)
 Say = Callable[[str, str], None]
 """Is told the id of a worker and a line that it wrote."""
 
@@ -28,6 +31,9 @@ Say = Callable[[str, str], None]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What to emulate.
+
+    Raises:
+        ConfigError: what cannot be.
 
     Args:
         endpoint: the id of the endpoint that is there from the beginning.
@@ -48,6 +54,17 @@ class Wanted:
     is_rated: bool = True
     faults: Path | None = None
     schema: Path | None = None
+
+    def __post_init__(self) -> None:
+        least, most, idle_s = self.settings.workers_min, self.settings.workers_max, self.settings.idle_timeout_s
+        if not 0 <= least <= most:
+            raise ConfigError(f"workers: min {least} and max {most}; give numbers from 0, and a max that is no less")
+        if not 0 <= idle_s < math.inf:
+            raise ConfigError(f"idle timeout {idle_s:g} is no time; give seconds from 0")
+        if not PATH_PART.fullmatch(self.endpoint):
+            raise ConfigError(f"endpoint {self.endpoint!r} is no part of a path; take letters, digits, - and _")
+        if not self.key.isascii() or not self.key.isprintable() or not self.key.strip():
+            raise ConfigError("the key is empty, or cannot stand in a header; take letters and digits")
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,8 @@ def decide(rules: Rules, demand: Demand, workers: Sequence[Standing], now: float
 
 
 def _must_go(worker: Standing) -> bool:
-    """Old versions go at once, whatever replaces them, and finish what they have."""
+    """Workers of an old version go at once and finish what they have. RunPod replaces them one by one; this is harder
+    on whoever calls, since for a moment none may be ready."""
     return worker.is_draining or worker.is_stale or worker.status == "UNHEALTHY"
 
 

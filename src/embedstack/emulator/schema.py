@@ -22,6 +22,8 @@ Json: TypeAlias = Any
 
 METHODS = ("get", "put", "post", "delete", "patch")
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+NOT_CHECKED = "embedstack.not_checked"  # in the scope: a fault rule makes a reply that no document could allow
+MOST_BYTES = 4 << 20  # of a body: ours, as the original names none
 MOST_SAID = 5  # faults of one message
 SHOWN_CHARS = 200
 
@@ -210,8 +212,12 @@ class Checked:
         if operation is None:
             await self._app(scope, receive, send)
             return
-        body, taken = await _body_of(receive), _Caught()
-        await self._app(scope, _again(body, receive), taken)
+        body, taken = await body_of(receive), _Caught(scope, send)
+        if body is None:
+            return
+        await self._app(scope, again(body, receive), taken)
+        if scope.get(NOT_CHECKED):
+            return
         query = scope["query_string"].decode("latin-1")
         sent_faults = self._document.request_faults(operation, query, body)
         faults = self._document.reply_faults(operation, taken.status, taken.content_type, bytes(taken.body))
@@ -220,20 +226,26 @@ class Checked:
         for fault in faults:
             log.error("event=not_documented method=%s path=%s fault=%r", scope["method"], scope["path"], fault)
             self._faults.append(f"{scope['method']} {scope['path']}: {fault}")
-        await taken.send(send, faults)
+        await taken.send(faults)
 
 
-async def _body_of(receive: Receive) -> bytes:
-    """All of a request's body, also where the application would not read it."""
+async def body_of(receive: Receive) -> bytes | None:
+    """All of a request's body, also where the application would not read it; None if its client hung up before.
+
+    Of one that is too large there is as much as shows that.
+    """
     body, is_whole = bytearray(), False
     while not is_whole:
         message = await receive()
-        body += message.get("body", b"")
+        if message["type"] == "http.disconnect":
+            return None
+        if len(body) <= MOST_BYTES:
+            body += message.get("body", b"")
         is_whole = not message.get("more_body", False)
     return bytes(body)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def again(body: bytes, receive: Receive) -> Receive:
     """The body for the application, and after it what comes from the server."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -244,14 +256,17 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 class _Caught:
-    """A reply that is kept until it was looked at."""
+    """A reply that is kept until it was looked at, or goes out where it need not be."""
 
-    def __init__(self) -> None:
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope, self._send = scope, send
         self.start: Message = {}
         self.body = bytearray()
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if self._scope.get(NOT_CHECKED):
+            await self._send(message)
+        elif message["type"] == "http.response.start":
             self.start = message
         else:
             self.body += message.get("body", b"")
@@ -265,14 +280,14 @@ class _Caught:
         headers = {name.lower(): value for name, value in self.start["headers"]}
         return str(headers.get(b"content-type", b"").decode("latin-1"))
 
-    async def send(self, send: Send, faults: list[str]) -> None:
+    async def send(self, faults: list[str]) -> None:
         """It goes out, or what is wrong with it does."""
         if faults:
             told = {"title": "Not As Documented", "status": 500, "detail": faults[0], "errors": faults}
             body = json.dumps(told).encode()
             headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
-            await send({"type": "http.response.start", "status": 500, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await self._send({"type": "http.response.start", "status": 500, "headers": headers})
+            await self._send({"type": "http.response.body", "body": body})
         else:
-            await send(self.start)
-            await send({"type": "http.response.body", "body": bytes(self.body)})
+            await self._send(self.start)
+            await self._send({"type": "http.response.body", "body": bytes(self.body)})

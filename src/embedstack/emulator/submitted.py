@@ -35,7 +35,7 @@ def submission_of(body: bytes, *, is_sync: bool, unknowns: Unknowns) -> Submissi
         read = _BODY.decode(body)
         policy = _POLICY.decode(read.get("policy", b"null")) or _Policy()
         webhook = _WEBHOOK.decode(read.get("webhook", b"null"))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"the body cannot be read ({error}); send a JSON object with an input") from error
     given = bytes(read.get("input", b"")).strip()
     if not given or (unknowns.input_is_object and not given.startswith(b"{")):

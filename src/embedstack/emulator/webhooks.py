@@ -39,8 +39,7 @@ class Webhooks:
     def _changed(self, change: Change) -> None:
         if change.kind != "job":
             return
-        endpoint = self._platform.endpoints[change.endpoint_id]
-        job = endpoint.book.find(change.subject, self._platform.clock.now())
+        job = self._platform.endpoints[change.endpoint_id].book.look(change.subject)
         if job is not None and job.is_final and job.asked.webhook:
             task = asyncio.get_running_loop().create_task(self._told(job.asked.webhook, body_of(job)))
             self._sending.add(task)

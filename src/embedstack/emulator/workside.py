@@ -12,6 +12,7 @@ from embedstack.emulator.shown import handed_out
 
 MOST_AT_ONCE = 1000
 DRAINING_HOLD_S = 0.25  # the SDK asks again at once: while a job went on, 2,000 times a second
+NO_JSON = refused("the body is no JSON object, is too deep, or holds what JSON has no word for, such as NaN")
 
 
 class _Said(msgspec.Struct):
@@ -33,7 +34,7 @@ async def take(call: Call) -> Reply:
 async def take_batch(call: Call) -> Reply:
     """As many jobs as there are, at most `batch_size`, as soon as there is one."""
     given = call.query.get("batch_size", "1")
-    count = min(int(given), MOST_AT_ONCE) if given.isdecimal() else 1
+    count = int(min(float(given), MOST_AT_ONCE)) if given.isdecimal() else 1
     jobs = await _taken(call, max(count, 1))
     return json_reply([handed_out(job) for job in jobs], undo=_undo(call, jobs)) if jobs else NOTHING
 
@@ -60,14 +61,14 @@ async def done(call: Call) -> Reply:
     """The result of a job, or how far it is."""
     said = _said(call)
     if said is None:
-        return refused("the body is no JSON object, or holds what JSON has no word for, such as NaN")
+        return NO_JSON
     worker_id, job_id = call.rest
     book, output = call.endpoint.book, bytes(said.output) or None
     if said.status == "IN_PROGRESS":
         is_taken = book.progress(job_id, worker_id, output or b"null", call.now)
     else:
         error = bytes(said.error)
-        result = Result(output, None if error in (b"", b"null") else error, call.query.get("isStream") == "true")
+        result = Result(output, None if error in (b"", b"null") else error)
         is_taken = book.finish(job_id, worker_id, result, call.now)
     if said.stop_pod:
         call.platform.recycle_worker(call.endpoint, worker_id)
@@ -78,7 +79,7 @@ async def stream(call: Call) -> Reply:
     """A part of a job's output."""
     said = _said(call)
     if said is None:
-        return refused("the body is no JSON object, or holds what JSON has no word for, such as NaN")
+        return NO_JSON
     worker_id, job_id = call.rest
     chunk = bytes(said.output) or b"null"
     return _noted(call, call.endpoint.book.chunk(job_id, worker_id, chunk, call.now))
@@ -122,7 +123,7 @@ def _said(call: Call) -> _Said | None:
     try:
         call.body.decode()
         return _SAID.decode(call.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import orjson
 
 from embedstack.dialects.dialect import AnyRoute, Limits
-from embedstack.dialects.runpod import chosen_route, fail_job
+from embedstack.dialects.runpod import chosen_route, fail_job, forms_of
 from embedstack.dialects.wire import Misfit
 from embedstack.engine.answers import Find, answers_of, aside, size_of
 from embedstack.engine.links import Links
@@ -86,8 +86,9 @@ class Answering:
         def write() -> Output:
             check_finite(answers)
             output = output_of(route.reply_to(body, given, self._encoder.models()))
-            check_size(output, job_id, sum(answer.usage.items for answer in answers))
-            return output
+            items = sum(answer.usage.items for answer in answers)
+            check_size(len(output.body()), job_id, items, forms_of(body))
+            return replace(output, items=items)
 
         return await aside(sum(map(size_of, answers)), write)
 

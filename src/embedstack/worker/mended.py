@@ -8,7 +8,6 @@ https://github.com/runpod/runpod-python/blob/1.12.0/runpod/serverless/modules/rp
 import asyncio
 import io
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
@@ -18,6 +17,7 @@ import orjson
 
 from embedstack.worker.known import is_within, unknown
 from embedstack.worker.output import Output
+from embedstack.worker.polling import Fetch, Polling, unless
 from embedstack.worker.sending import LostError, deliver
 
 log = logging.getLogger(__name__)
@@ -31,11 +31,9 @@ SENDING = {
 }
 SHUTDOWN = {"JobScaler": "b9b75d9270a3ae4f", "run_worker": "ce0b9b3f79f9f9d3"}
 ATTEMPT_S = 60.0  # for one try to send; 20 MB take so long over 3 Mbit/s
-UNDER_WAY_S = 0.25  # for an answer that the platform sent before it knew that this worker ends
 
 Module: TypeAlias = Any  # of a library without types
 Job = dict[str, object]
-Fetch: TypeAlias = Callable[..., Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,25 +76,25 @@ def mend(sdk: Sdk) -> bool:
             ",".join(other) or "version",
         )
         return False
-    sdk.rp_job.send_result = partial(_send, sdk.rp_http)
-    sdk.rp_scale.JobScaler = _ending(sdk.rp_scale, sdk.rp_job)
+    sdk.rp_scale.JobScaler = _ending(sdk)  # which replaces the sending, too, since it knows what else is in hand
     return True
 
 
 # ------------------------------------------------------------------------------------------------ results
 
 
-async def _send(rp_http: Module, session: Any, job_data: dict[str, Any], job: Job, is_stream: bool = False) -> None:
-    """In the place of `rp_http.send_result`."""
+async def _send(
+    rp_http: Module, session: Any, job_data: dict[str, Any], job: Job, *, is_stream: bool, stops: bool
+) -> None:
     job_id = str(job["id"])
     url = rp_http.JOB_DONE_URL.replace("$ID", job_id) + f"&isStream={'true' if is_stream else 'false'}"
     given = job_data.get("output")
     if isinstance(given, Ready):
-        body = given.output.body(stops=bool(job_data.get("stopPod")))
+        body = given.output.body(stops=stops)
     else:  # the SDK's own words for a handler that raised
-        body = orjson.dumps(job_data)
-    await deliver(partial(_post, session, url, job_id), body, job_id)
-    rp_http.log.info("Finished.", job_id)
+        body = orjson.dumps({**job_data, **({"stopPod": True} if stops else {})})
+    if await deliver(partial(_post, session, url, job_id), body, job_id):
+        rp_http.log.info("Finished.", job_id)
 
 
 async def _post(session: Any, url: str, job_id: str, body: bytes) -> int:
@@ -116,13 +114,15 @@ async def _post(session: Any, url: str, job_id: str, body: bytes) -> int:
 # ------------------------------------------------------------------------------------------------ the end
 
 
-def _ending(rp_scale: Module, rp_job: Module) -> type:
+def _ending(sdk: Sdk) -> type:
     """A JobScaler whose long polls end as soon as it is told to, and whose jobs begin as soon as they come.
 
     The SDK looks ten times a second whether a job came, which is time that RunPod counts.
     """
 
-    class Ending(rp_scale.JobScaler):  # type: ignore[misc]
+    scaler: Module = sdk.rp_scale
+
+    class Ending(scaler.JobScaler):  # type: ignore[misc]
         jobs_fetcher: Fetch
         stop_signals_fetcher: Fetch
 
@@ -132,13 +132,29 @@ def _ending(rp_scale: Module, rp_job: Module) -> type:
             self.jobs_queue = asyncio.Queue[Job](self.current_concurrency)  # of its size at once: it is not replaced
             self._all_taken = asyncio.Event()
             self._loop: asyncio.AbstractEventLoop | None = None
-            self.jobs_fetcher = partial(_unless, self._shutdown_event, self.jobs_fetcher)
-            if rp_job._job_stop_url() is not None:  # where it is None the SDK compares the function
-                self.stop_signals_fetcher = partial(_unless, self._shutdown_event, self.stop_signals_fetcher)
+            self._sends_in_turn = asyncio.Lock()
+            self.jobs_fetcher = Polling(self.jobs_fetcher, self._shutdown_event)
+            if sdk.rp_job._job_stop_url() is not None:  # where it is None the SDK compares the function
+                self.stop_signals_fetcher = partial(unless, self._shutdown_event, self.stop_signals_fetcher)
+            sdk.rp_job.send_result = self.send
+
+        async def send(self, session: Any, job_data: dict[str, Any], job: Job, is_stream: bool = False) -> None:
+            """In the place of `rp_http.send_result`; that the platform may end this worker, the last result says."""
+            send = partial(_send, sdk.rp_http, session, job_data, job, is_stream=is_stream)
+            if not job_data.pop("stopPod", False):
+                await send(stops=False)
+                return
+            self.kill_worker()
+            await self._all_taken.wait()
+            async with self._sends_in_turn:
+                await send(stops=self.job_progress.get_job_count() <= 1)
 
         async def run(self) -> None:
             self._loop = asyncio.get_running_loop()
-            await super().run()
+            try:
+                await super().run()
+            finally:
+                self._loop = None
 
         def handle_shutdown(self, signum: int, frame: FrameType | None) -> None:
             """Called between any two instructions; the loop may sleep, and must wake."""
@@ -177,16 +193,3 @@ def _finished(tasks: "set[asyncio.Task[None]]", task: "asyncio.Task[None]") -> N
     tasks.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("event=bug in=sending", exc_info=error)
-
-
-async def _unless(told: asyncio.Event, fetch: Fetch, *given: object) -> Any:
-    """What is fetched; nothing soon after it is told, which closes the connection: the platform sees it."""
-    fetching, waiting = asyncio.ensure_future(fetch(*given)), asyncio.ensure_future(told.wait())
-    try:
-        await asyncio.wait({fetching, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait({fetching}, timeout=None if fetching.done() else UNDER_WAY_S)
-        return fetching.result() if fetching.done() else []
-    finally:
-        fetching.cancel()
-        waiting.cancel()
-        await asyncio.gather(fetching, waiting, return_exceptions=True)

@@ -1,6 +1,6 @@
 """What a job gave, as the JSON text that is sent for it; or why it failed, in the words of the one who is told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,6 +10,7 @@ from embedstack.errors import RuntimeFailed, TooLong
 
 RUN_BYTES = 10_000_000  # https://docs.runpod.io/serverless/endpoints/operation-reference; refused by 10 MiB, so less
 RUNSYNC_BYTES = 20_000_000
+SHARES = {"base64": "about half of the size of numbers", "float16": "about a quarter"}
 SYNC = "sync-"  # how the ids of jobs begin that came by /runsync
 
 
@@ -20,10 +21,12 @@ class Output:
     Args:
         raw: JSON of its output; empty where it has none.
         error: JSON of why it failed, never of an empty text; empty where it did not.
+        items: that it is for.
     """
 
     raw: bytes = b""
     error: bytes = b""
+    items: int = 0
 
     def __repr__(self) -> str:
         """The SDK shows every output twice; what is in it is the caller's."""
@@ -78,21 +81,21 @@ def limit_bytes(job_id: str) -> int:
     return RUNSYNC_BYTES if job_id.startswith(SYNC) else RUN_BYTES
 
 
-def check_size(output: Output, job_id: str, items: int) -> None:
+def check_size(size_bytes: int, job_id: str, items: int, forms: Sequence[str] = ()) -> None:
     """Refuse what the platform would refuse: there the job would hang until its time is over.
 
     Args:
+        size_bytes: of all that is sent.
         items: that the output is for.
+        forms: of vectors, which the job may ask for.
     Raises:
         TooLong: says how many of them would fit.
     """
-    size, limit = len(output.body()), limit_bytes(job_id)
-    if size <= limit:
+    limit = limit_bytes(job_id)
+    if size_bytes <= limit:
         return
     way = "/runsync" if job_id.startswith(SYNC) else "/run"
-    fitting = items * limit // size
+    fitting = items * limit // size_bytes
     fewer = f"about {fitting} of its {items} items would fit, so send several jobs" if fitting else "send smaller items"
-    raise TooLong(
-        f"the output has {size} bytes, and a job of {way} may give back {limit}; {fewer}; or ask for "
-        'encoding_format "base64" (about half of the size of numbers) or "float16" (a quarter)'
-    )
+    others = "".join(f"; or ask for encoding_format {form!r} ({SHARES[form]})" for form in forms)
+    raise TooLong(f"the output has {size_bytes} bytes, and a job of {way} may give back {limit}; {fewer}{others}")

@@ -22,7 +22,7 @@ JOB_S = 600  # that a job has by default; https://docs.runpod.io/serverless/endp
 
 
 def run(settings: Settings, names: Sequence[str], say: Say = to_stderr) -> int:
-    """Answer jobs until SIGTERM or SIGINT, then finish those in hand; 0 if all went well.
+    """Answer jobs until SIGTERM or SIGINT, then finish those in hand; 0 if all went well, 1 if the engine ended.
 
     Raises:
         ConfigError: the SDK is not installed. EmbedstackError: a model cannot be opened, or is not what it should be.
@@ -38,12 +38,13 @@ def run(settings: Settings, names: Sequence[str], say: Say = to_stderr) -> int:
             answering(engine, settings).answer,
             concurrency=settings.jobs_at_once,
             is_fit=fitness(engine),
-            is_full=fullness(settings.memory_mb),
+            why_end=why_end(engine, settings.memory_mb),
         )
+        code = 0 if engine.alive else 1
     finally:
         engine.close()
     log.info("event=stopped")
-    return 0
+    return code
 
 
 def waiting(settings: Settings) -> Settings:
@@ -76,9 +77,16 @@ def fitness(engine: Engine) -> Callable[[], Awaitable[None]]:
     return is_fit
 
 
-def fullness(memory_mb: int) -> Callable[[], bool]:
-    """Whether this process holds more than it may; never, where no limit is set."""
-    if not memory_mb:
-        return lambda: False
+def why_end(engine: Engine, memory_mb: int) -> Callable[[], str]:
+    """Why this worker should be started anew: its engine ended, or its process holds more than it may."""
     memory = ProcessMemory()
-    return lambda: memory.now_bytes() > memory_mb * 1_000_000
+
+    def why() -> str:
+        if not engine.alive:
+            return "the engine ended; see the log above"
+        held_mb = memory.now_bytes() // 1_000_000 if memory_mb else 0
+        return (
+            f"the process holds {held_mb} MB, more than the {memory_mb} of --memory-mb" if held_mb > memory_mb else ""
+        )
+
+    return why

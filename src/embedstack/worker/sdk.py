@@ -1,6 +1,7 @@
 """Answers to jobs become a RunPod worker: the only file that knows RunPod's variables and imports its SDK."""
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import orjson
 
-from embedstack.errors import ConfigError
+from embedstack.errors import ConfigError, TooLong
 from embedstack.worker.mended import Job, Ready, Sdk, mend
-from embedstack.worker.output import Output
+from embedstack.worker.output import Output, check_size, limit_bytes
 
 log = logging.getLogger(__name__)
 MODEL_CACHE = "/runpod-volume/huggingface-cache/hub"  # docs.runpod.io/serverless/endpoints/model-caching
 JOBS = "RUNPOD_WEBHOOK_GET_JOB"
+REALTIME = "RUNPOD_REALTIME_PORT"
 
 Answer = Callable[[Job], Awaitable[Output]]
 
@@ -25,17 +27,21 @@ Answer = Callable[[Job], Awaitable[Output]]
 
 
 def emulator_variables(url: str, worker_id: str) -> dict[str, str]:
-    """What RunPod would set for a worker of the endpoint `local`, for a server at this address that does as RunPod.
+    """What RunPod would set for a worker, for a server at this address that does as RunPod.
 
     The SDK appends to these addresses, so all but the last must hold a question mark.
+
+    Args:
+        url: with `/v2/ENDPOINT` at its end, or of the endpoint `local` there.
     """
-    base = f"{url.rstrip('/')}/v2/local"
+    url = url.rstrip("/")
+    base = url if "/v2/" in url else f"{url}/v2/local"
     return {
         JOBS: f"{base}/job-take/$ID?gpu=none",
         "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID?gpu=none",
         "RUNPOD_WEBHOOK_POST_STREAM": f"{base}/job-stream/$RUNPOD_POD_ID/$ID?gpu=none",
         "RUNPOD_WEBHOOK_PING": f"{base}/ping/$RUNPOD_POD_ID",
-        "RUNPOD_AI_API_KEY": "local",
+        "RUNPOD_AI_API_KEY": os.environ.get("RUNPOD_AI_API_KEY", "local"),
         "RUNPOD_POD_ID": worker_id,
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",  # for an address on the internet, 4 GB and more of memory
         "RUNPOD_SKIP_GPU_CHECK": "true",
@@ -94,13 +100,25 @@ def plain(output: Output) -> object:
     return BriefDict(value) if isinstance(value, dict) else BriefList(value) if isinstance(value, list) else value
 
 
+def fitting(output: Output, job_id: str) -> object:
+    """The same, or that it is too large: the SDK writes a blank after each comma, which at most doubles it."""
+    value = plain(output)
+    try:
+        if 2 * len(output.raw) > limit_bytes(job_id):
+            sent = json.dumps({"output": value}, ensure_ascii=False).encode()
+            check_size(len(sent), job_id, output.items)
+    except TooLong as error:
+        return BriefDict(error=error.message, code=error.code)
+    return value
+
+
 def start(
     sdk: Sdk,
     answer: Answer,
     *,
     concurrency: int,
     is_fit: Callable[[], Awaitable[None]],
-    is_full: Callable[[], bool] = lambda: False,
+    why_end: Callable[[], str] = lambda: "",
     mends: bool = True,
 ) -> None:
     """Take jobs and answer them until SIGTERM or SIGINT; those in hand are finished and sent.
@@ -108,18 +126,19 @@ def start(
     Args:
         concurrency: jobs that are answered at the same time.
         is_fit: raises what is wrong; asked once, before the first job.
-        is_full: whether this process should end after a job and be started anew.
+        why_end: why this process should end after its jobs, and be started anew; empty while it should not.
         mends: False leaves the SDK as it is.
     """
-    sends_raw = mends and mend(sdk)
+    is_realtime = os.environ.get(REALTIME, "0") != "0"  # then the SDK is an HTTP server, which nothing here mends
+    sends_raw = mends and not is_realtime and mend(sdk)
     config: dict[str, object] = {}
 
     async def handler(job: Job) -> object:
         output = await answer(job)
-        if is_full() and "refresh_worker" not in config:
-            log.warning("event=memory_full; this worker ends, and is to be started anew")
+        if "refresh_worker" not in config and (why := why_end()):
+            log.warning("event=worker_ends reason=%s", orjson.dumps(why).decode())
             config["refresh_worker"] = True  # read by the SDK after this job
-        return Ready(output) if sends_raw else plain(output)
+        return Ready(output) if sends_raw else fitting(output, str(job.get("id", "")))
 
     async def embedstack_model() -> None:  # the SDK reports it by this name
         await is_fit()

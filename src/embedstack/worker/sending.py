@@ -70,6 +70,6 @@ async def _posted(post: Post, body: bytes) -> tuple[int, str]:
 def refusal(status: int, size_bytes: int) -> Output:
     """What is sent instead of a result that was refused."""
     return Output(
-        error=b'"the platform refused the output of %d bytes (status %d); send fewer items in a job, or ask for '
-        b'encoding_format base64 or float16"' % (size_bytes, status)
+        error=b'"the platform refused the output of %d bytes (status %d); send fewer items in a job, or ask '
+        b'for encoding_format base64 where its kind takes it"' % (size_bytes, status)
     )
