@@ -170,6 +170,15 @@ def test_whether_it_was_made_is_not_known_where_looking_for_it_fails() -> None:
     assert isinstance(caught.value.__cause__, Undecided)
 
 
+def test_a_refusal_after_a_lost_reply_says_that_something_may_have_been_made() -> None:
+    """The first may have taken the last machine, or the money."""
+    lost = Fault(route="create", action="reset", times=1)
+    control = Control([lost, Fault(route="create", action="status", status=402, times=1)])
+
+    with pytest.raises(Undecided, match=r"whether 'trainer' was made is not known.*the next attempt was refused"):
+        rented(lambda client: client.create_pod(POD), control)
+
+
 def test_of_two_at_once_one_is_told_that_the_name_is_taken() -> None:
     control = Control()
 

@@ -133,6 +133,17 @@ def test_a_worker_that_ends_by_itself_when_it_asked_to_be_replaced_has_not_crash
     assert [puppet.signals for puppet in stage.puppets.started] == [[], []]  # the second one without a pause
 
 
+def test_a_worker_that_asked_to_be_replaced_and_says_that_it_failed_has_crashed(stage: Stage) -> None:
+    stage.open(ONE)
+    stage.poll()
+    stage.platform.recycle_worker(stage.endpoint, stage.puppet.order.worker_id)
+    stage.puppet.exit(1)
+    stage.settle()
+    stage.passes(0.25)
+
+    assert len(stage.puppets.started) == 1  # the next one comes after a pause
+
+
 def test_when_an_endpoint_is_removed_its_workers_end_even_in_mid_job(stage: Stage) -> None:
     stage.open(NONE).submit()
     stage.poll()

@@ -47,6 +47,17 @@ async def test_errors_are_raised_after_pauses_that_grow_until_an_answer_comes() 
     assert polling.pauses == [0.5, 1, 2, 4, 8, 16, LONGEST_PAUSE_S, LONGEST_PAUSE_S, FIRST_PAUSE_S]
 
 
+async def test_after_an_error_that_came_late_the_pause_still_ends_before_the_sdk_gives_the_call_up() -> None:
+    times = iter([0.0, 0.0, 0.0, 75.0])
+    polling = Noting(OSError("a"), OSError("b"), clock=lambda: next(times))
+    polling._pause_s = LONGEST_PAUSE_S
+    for _ in range(2):
+        with pytest.raises(OSError):
+            await polling(None)
+
+    assert polling.pauses == [LONGEST_PAUSE_S, 5.0]
+
+
 @pytest.mark.parametrize(("answer", "took_s", "pauses"), [(None, 0.01, 1), ([], 0.01, 1), (None, 20, 0), (JOBS, 0, 0)])
 async def test_only_an_empty_answer_that_came_at_once_is_followed_by_a_pause(
     answer: object, took_s: float, pauses: int

@@ -200,6 +200,12 @@ class RunPodControl:
             made = _read(reply.body, kind, Undecided)
         except Undecided as error:
             return await self._looked_for(wish.name, listed, error), error
+        except EmbedstackError as error:
+            if lost is None:
+                raise
+            if found := await self._looked_for(wish.name, listed, lost):
+                return found, lost
+            raise _unknown(wish.name, lost, f"the next attempt was refused: {error}") from error
         return ((made,) if lost is None else await self._checked(made, listed)), lost
 
     async def _looked_for(self, name: str, listed: Listed[Named], lost: Undecided) -> tuple[Named, ...]:

@@ -9,6 +9,7 @@ from embedstack.emulator.clock import Clock, Timer
 from embedstack.emulator.endpoint import Worker
 from embedstack.errors import ConfigError
 
+SIGNALLED = 128  # and above, a shell tells of a signal; a status between is the program's own word that it failed
 MOST_CRASHES = 5  # in a row, without one finished job between them: a loop, which in production goes on and is paid for
 
 
@@ -101,6 +102,7 @@ class Life:
             running.kill()
             for timer in timers:
                 timer.cancel()
+        self.has_failed |= 0 < status < SIGNALLED
         late = " (killed: it took too long to end)" if self._was_killed else ""
         self._words = f"status {status}{late}; its last lines: "
 

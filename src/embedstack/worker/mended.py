@@ -31,6 +31,7 @@ SENDING = {
 }
 SHUTDOWN = {"JobScaler": "b9b75d9270a3ae4f", "run_worker": "ce0b9b3f79f9f9d3"}
 ATTEMPT_S = 60.0  # for one try to send; 20 MB take so long over 3 Mbit/s
+LAST_S = 30.0  # that the last result waits for those before it, so that it alone may say that this worker ends
 
 Module: TypeAlias = Any  # of a library without types
 Job = dict[str, object]
@@ -132,7 +133,7 @@ def _ending(sdk: Sdk) -> type:
             self.jobs_queue = asyncio.Queue[Job](self.current_concurrency)  # of its size at once: it is not replaced
             self._all_taken = asyncio.Event()
             self._loop: asyncio.AbstractEventLoop | None = None
-            self._sends_in_turn = asyncio.Lock()
+            self._under_way: dict[str, asyncio.Future[None]] = {}  # by job: its result is being sent
             self.jobs_fetcher = Polling(self.jobs_fetcher, self._shutdown_event)
             if sdk.rp_job._job_stop_url() is not None:  # where it is None the SDK compares the function
                 self.stop_signals_fetcher = partial(unless, self._shutdown_event, self.stop_signals_fetcher)
@@ -140,14 +141,30 @@ def _ending(sdk: Sdk) -> type:
 
         async def send(self, session: Any, job_data: dict[str, Any], job: Job, is_stream: bool = False) -> None:
             """In the place of `rp_http.send_result`; that the platform may end this worker, the last result says."""
-            send = partial(_send, sdk.rp_http, session, job_data, job, is_stream=is_stream)
-            if not job_data.pop("stopPod", False):
-                await send(stops=False)
-                return
+            job_id, sent = str(job["id"]), asyncio.get_running_loop().create_future()
+            stops = bool(job_data.pop("stopPod", False))
+            self._under_way[job_id] = sent
+            try:
+                stops = stops and await self._is_last(job_id)
+                await _send(sdk.rp_http, session, job_data, job, is_stream=is_stream, stops=stops)
+            finally:
+                self._under_way.pop(job_id, None)
+                sent.cancel()
+
+        async def _is_last(self, job_id: str) -> bool:
+            """Take no more jobs; whether no other result follows this one, and those before it have arrived."""
             self.kill_worker()
+            if self._has_others_left():
+                return False
             await self._all_taken.wait()
-            async with self._sends_in_turn:
-                await send(stops=self.job_progress.get_job_count() <= 1)
+            if self._has_others_left() or next(reversed(self._under_way)) != job_id:
+                return False
+            before = [sent for other, sent in self._under_way.items() if other != job_id]
+            return not before or not (await asyncio.wait(before, timeout=LAST_S))[1]
+
+        def _has_others_left(self) -> bool:
+            """Whether the result of some job in hand is not yet being sent."""
+            return bool(self.job_progress.get_job_count() > len(self._under_way))
 
         async def run(self) -> None:
             self._loop = asyncio.get_running_loop()

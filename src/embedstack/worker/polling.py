@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+CALL_S = 80.0  # for a call with its pause; after 90 s the SDK ends both, and does not say why
 UNDER_WAY_S = 0.25  # for an answer that the platform sent before it knew that this worker ends
 BODY_S = 60.0  # for the rest of an answer that began; 20 MB take so long over 3 Mbit/s
 
@@ -36,8 +37,8 @@ class Polling:
         try:
             found = await unless(self._told, self._fetch, session, *given)
         except Exception:
-            await self.pause(self._pause_s)
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, LONGEST_PAUSE_S)
+            await self.pause(min(pause_s, max(FIRST_PAUSE_S, CALL_S - (self._clock() - began))))
             raise
         self._pause_s = FIRST_PAUSE_S
         if not found and self._clock() - began < FIRST_PAUSE_S:  # of always the same length: a job may come any time
@@ -47,8 +48,10 @@ class Polling:
     async def pause(self, pause_s: float) -> None:
         """So long, or until the worker is to end."""
         waiting = asyncio.ensure_future(self._told.wait())
-        await asyncio.wait({waiting}, timeout=pause_s)
-        waiting.cancel()
+        try:
+            await asyncio.wait({waiting}, timeout=pause_s)
+        finally:
+            waiting.cancel()
 
 
 class Noting:

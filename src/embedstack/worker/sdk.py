@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from importlib import import_module
@@ -32,16 +33,17 @@ def emulator_variables(url: str, worker_id: str) -> dict[str, str]:
     The SDK appends to these addresses, so all but the last must hold a question mark.
 
     Args:
-        url: with `/v2/ENDPOINT` at its end, or of the endpoint `local` there.
+        url: with `/v2/ENDPOINT` at its end, whose key is in RUNPOD_AI_API_KEY; or of the endpoint `local` there.
     """
-    url = url.rstrip("/")
-    base = url if "/v2/" in url else f"{url}/v2/local"
+    url = url.rstrip("/").removesuffix("/v2")
+    is_named = "/v2/" in url
+    base = url if is_named else f"{url}/v2/local"
     return {
         JOBS: f"{base}/job-take/$ID?gpu=none",
         "RUNPOD_WEBHOOK_POST_OUTPUT": f"{base}/job-done/$RUNPOD_POD_ID/$ID?gpu=none",
         "RUNPOD_WEBHOOK_POST_STREAM": f"{base}/job-stream/$RUNPOD_POD_ID/$ID?gpu=none",
         "RUNPOD_WEBHOOK_PING": f"{base}/ping/$RUNPOD_POD_ID",
-        "RUNPOD_AI_API_KEY": os.environ.get("RUNPOD_AI_API_KEY", "local"),
+        "RUNPOD_AI_API_KEY": os.environ.get("RUNPOD_AI_API_KEY", "local") if is_named else "local",
         "RUNPOD_POD_ID": worker_id,
         "RUNPOD_SKIP_AUTO_SYSTEM_CHECKS": "true",  # for an address on the internet, 4 GB and more of memory
         "RUNPOD_SKIP_GPU_CHECK": "true",
@@ -138,6 +140,8 @@ def start(
         if "refresh_worker" not in config and (why := why_end()):
             log.warning("event=worker_ends reason=%s", orjson.dumps(why).decode())
             config["refresh_worker"] = True  # read by the SDK after this job
+            if is_realtime:  # which reads it nowhere
+                signal.raise_signal(signal.SIGTERM)
         return Ready(output) if sends_raw else fitting(output, str(job.get("id", "")))
 
     async def embedstack_model() -> None:  # the SDK reports it by this name
