@@ -212,10 +212,26 @@ def _stated(noun: "ModelSpec | Architecture") -> dict[str, object]:
     return {f.name: value for f, value in values if value != f.default and value not in ({}, ())}
 
 
-def plain_fingerprint(space: str, precision: Precision, dim: int, *, is_unit: bool, calibration: str = "") -> str:
-    """What `ModelSpec.fingerprint` gives for a request that cuts nothing, where only the space of a model is known."""
+def plain_fingerprint(
+    space: str,
+    precision: Precision,
+    dim: int,
+    *,
+    is_unit: bool,
+    calibration: str = "",
+    max_tokens: int | None = None,
+    truncate: Truncate = "right",
+    late_chunking: bool = False,
+) -> str:
+    """What `ModelSpec.fingerprint` gives where only the space of a model is known.
+
+    Args:
+        max_tokens: where it is below the model's own, else None.
+    """
     made: dict[str, object] = {"space": space, "precision": precision, "dim": dim, "normalize": is_unit}
-    return _digest({**made, "calibration": calibration} if calibration else made)
+    cuts = {"max_tokens": max_tokens, "truncate": truncate if truncate == "left" else None}
+    more = {**cuts, "late_chunking": 1 if late_chunking else None, "calibration": calibration or None}
+    return _digest({**made, **{name: value for name, value in more.items() if value is not None}})
 
 
 def _plain(value: Any) -> dict[str, object]:

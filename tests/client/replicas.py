@@ -27,7 +27,9 @@ class Plain(HashEncoder):
         items = tuple(replace(item, role="document") if isinstance(item, Text) else item for item in request.items)
         answer = await super().encode(replace(request, items=items))
         dense, spec = turned(answer.dense, self.off), answer.spec
-        return replace(answer, dense=dense, fingerprint=spec.fingerprint(self.precision, request.dim))
+        return replace(
+            answer, dense=dense, fingerprint=spec.fingerprint(self.precision, request.dim, truncate=request.truncate)
+        )
 
     async def score(self, request: Score) -> Scored:
         self.asked.append(request)

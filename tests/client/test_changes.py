@@ -110,19 +110,21 @@ def test_a_first_endpoint_that_comes_back_in_int8_is_taken_only_where_that_is_al
     assert isinstance(after, Encoded) is is_taken
 
 
-def test_int8_is_seen_at_a_width_that_was_never_asked_for_before(up, tmp_path):
+@pytest.mark.parametrize("request_", [wish(dim=16), wish(truncate="left")], ids=["dim", "truncate"])
+@pytest.mark.parametrize("with_probes", [True, False])
+def test_int8_is_seen_in_terms_that_were_never_asked_for_before(up, tmp_path, with_probes, request_):
     first = Changing()
     (url,) = up(first)
-    plan = of(at(url, "a"), probes=tmp_path / "p.json")
+    plan = of(at(url, "a"), probes=tmp_path / "p.json" if with_probes else None)
 
     async def run():
         async with Router(plan) as router:
             await router.encode(wish())
             await settled(router)
             first.round()
-            return await asyncio.gather(router.encode(wish(dim=16)), return_exceptions=True)
+            return await asyncio.gather(router.encode(request_), return_exceptions=True)
 
-    assert "take it with allow_int8 = true" in asyncio.run(run())[0].message
+    assert "with allow_int8 = true" in asyncio.run(run())[0].message
 
 
 def test_another_precision_that_is_near_enough_goes_on(up, tmp_path):
@@ -255,6 +257,85 @@ def test_a_refusal_is_looked_into_again_after_a_minute(up):
 
     assert "b: it is of the space" in refused.message
     assert isinstance(taken, Encoded)
+
+
+def refusals(up, second: Plain, times: int, every_s: float) -> None:
+    """So many requests in turn, which neither the first endpoint nor this one answers."""
+    first, clock = Failing(), Time()
+    plan = of(*(at(url, name) for url, name in zip(up(first, second), "ab", strict=True)))
+
+    async def run():
+        async with Router(plan, clock=clock) as router:
+            await router.encode(wish())
+            await settled(router)
+            first.is_broken = True
+            for _ in range(times):
+                with pytest.raises(NoEndpoint):
+                    await router.encode(wish())
+                clock.now += every_s
+
+    asyncio.run(run())
+
+
+def test_the_pause_after_a_refusal_doubles(up, caplog):
+    refusals(up, Plain(specs=OTHER), 9, 60)
+
+    assert caplog.text.count("event=refused") == 4  # at 0, 1, 3 and 7 minutes
+
+
+def test_the_pause_after_a_refusal_is_an_hour_at_most(up, caplog):
+    refusals(up, Plain(specs=OTHER), 10, PROOF_TTL_S)
+
+    assert caplog.text.count("event=refused") == 10
+
+
+def test_probes_that_are_refused_are_not_sent_with_every_request(up, caplog):
+    class Picky(Plain):
+        async def encode(self, request):
+            raise BadRequest("a text is over 100 characters")
+
+    refusals(up, Picky(), 3, 1)
+
+    assert caplog.text.count("event=refused") == 1
+    assert "it refused the probes" in caplog.text
+
+
+def test_a_stranger_that_becomes_of_another_width_is_refused_from_then_on(up, strangers):
+    first, second = Failing(), Changing()
+    plan = of(at(up(first)[0], "a"), at(strangers(second)[0], "b"))
+
+    async def run():
+        async with Router(plan) as router:
+            await router.encode(wish())
+            await settled(router)
+            first.is_broken = True
+            await router.encode(wish())
+            second._specs = (hash_spec(dim=64),)
+            error = await asyncio.gather(router.encode(wish()), return_exceptions=True)
+            return error[0], router._proofs.refusal(router._seats["embed"][1])
+
+    error, refusal = asyncio.run(run())
+
+    assert isinstance(error, NoEndpoint)
+    assert refusal.startswith("its vectors are 64 numbers wide, those of a")
+
+
+def test_what_was_found_out_before_an_endpoint_failed_for_long_is_dropped(up):
+    first, second = Failing(), Plain()
+    plan = of(*(at(url, name) for url, name in zip(up(first, second), "ab", strict=True)))
+
+    async def run():
+        async with Router(plan) as router:
+            await router.encode(wish())
+            await settled(router)
+            (_, seat) = router._seats["embed"]
+            for _ in range(3):
+                await router._proofs.verdict(seat)
+                seat.openings += 1
+            await router._proofs.verdict(seat)
+            return [key for key in router._proofs._verdicts._kept if key[0] is seat]
+
+    assert len(asyncio.run(run())) == 1
 
 
 # ------------------------------------------------------------------------------------------------ what is counted

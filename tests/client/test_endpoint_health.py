@@ -80,6 +80,8 @@ def test_workers_and_waiting_jobs_are_counted():
     [
         (401, "check the key"),
         ((404, {}, b'{"error":"endpoint not found"}'), "endpoint not found"),
+        ((404, {}, b""), "404 Not Found"),
+        ((404, {}, b"<html>no such page</html>"), "404 Not Found"),
         (500, "500"),
         ("lost", "is it running"),
     ],
@@ -108,6 +110,16 @@ def test_a_server_without_such_a_page_is_taken_to_be_there(tell):
 
 def test_our_own_server_of_jobs_is_there_under_its_prefix_too(ours):
     assert health_of(f"{ours}/runpod/runsync").is_ready
+
+
+def test_a_worker_that_is_tried_alone_with_runpods_own_server_is_there():
+    lost = (404, {}, b'{"detail":"Not Found"}')
+
+    async def run() -> Health:
+        async with client_of(Platform(faults={"health": [lost]})) as client:
+            return await client.health()
+
+    assert asyncio.run(run()).is_ready
 
 
 def test_a_page_that_says_not_ready_with_status_200_is_believed(tell):

@@ -123,6 +123,18 @@ def test_a_key_where_the_words_of_a_job_are_cut_is_not_shown_in_part():
         ask_platform(Platform(work=fail))
 
 
+@pytest.mark.parametrize("before", [990, 995, 1500, 1995])
+def test_a_key_where_the_words_of_a_worker_are_cut_is_not_shown_in_part(before):
+    words = "x" * before + KEY + "z" * 5000
+
+    with pytest.raises(Upstream, match="the worker there says: xx") as caught:
+        ask_platform(Platform(work=lambda given: {"message": words}))
+
+    assert "rp-" not in caught.value.message
+    assert "-key" not in caught.value.message
+    assert len(caught.value.message) < 2200
+
+
 def test_a_key_that_the_endpoint_does_not_know_is_a_401():
     with pytest.raises(Upstream, match="401 Unauthorized: unauthorized; check the key"):
         ask_platform(Platform(), key="another")

@@ -158,15 +158,30 @@ def test_a_look_has_half_of_the_time_that_is_left_as_a_large_result_may_need():
     platform = Platform(silent="status", looks=1)
 
     async def run() -> object:
-        async with client_of(platform, timeout_s=600) as client:
+        async with client_of(platform, timeout_s=100) as client:
             call = asyncio.ensure_future(client.encode(wish("rain")))
             await platform.came.wait()
-            await skip(290)
+            await skip(45)
             platform.speaks.set()
             return await call
 
     assert asyncio.run(run()).dense.tolist() == [[4.0, 1.0]]
     assert platform.routes() == ["runsync", "status"]
+
+
+def test_a_look_has_a_minute_at_most_as_its_connection_may_be_lost_silently():
+    platform = Platform(silent="status", looks=1)
+
+    async def run() -> object:
+        async with client_of(platform, timeout_s=600) as client:
+            call = asyncio.ensure_future(client.encode(wish("rain")))
+            await platform.came.wait()
+            await skip(61)
+            platform.speaks.set()
+            return await asyncio.wait_for(call, 200)
+
+    assert asyncio.run(run()).dense.tolist() == [[4.0, 1.0]]
+    assert platform.routes() == ["runsync", "status", "status"]
 
 
 def test_a_caller_that_leaves_takes_its_job_along():

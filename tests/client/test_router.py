@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from dataclasses import replace
 
@@ -385,6 +386,32 @@ def test_an_endpoint_that_is_overtaken_again_and_again_is_left_alone(up):
     assert "overtaken" in down
 
 
+@pytest.mark.parametrize("how", ["the first one answers", "the caller leaves"])
+def test_who_is_cancelled_and_was_not_overtaken_has_not_failed(up, how):
+    first, second, clock = Held(), Held(), Time()
+    urls = up(first, second)
+    plan = of_scores(at(urls[0], "a", task="rerank"), at(urls[1], "b", task="rerank"), hedge_after_s=0.02)
+
+    async def run():
+        async with Router(plan, clock=clock) as router:
+            for _ in range(SILENT):
+                first.is_held = second.is_held = True
+                second.entered.clear()
+                asking = asyncio.ensure_future(router.score(pairs()))
+                await asyncio.to_thread(second.entered.wait, 20)
+                clock.now += 1
+                if how == "the caller leaves":
+                    asking.cancel()
+                else:
+                    first.is_held = False
+                await asyncio.gather(asking, return_exceptions=True)
+                await settled(router)
+            first.is_held = second.is_held = False
+            return [seat.down for seat in router._seats["rerank"]]
+
+    assert asyncio.run(run()) == ["", ""]
+
+
 # ------------------------------------------------------------------------------------------------ breaker
 
 
@@ -614,6 +641,43 @@ def test_a_model_in_this_process_is_opened_once_when_it_is_asked(up):
 
     assert asyncio.run(run()) == []
     assert opened == ["hash"]
+
+
+def test_a_model_whose_opening_ended_with_its_event_loop_is_opened_anew():
+    opened, begun, may_end = [], threading.Event(), threading.Event()
+
+    def local(model):
+        opened.append(model)
+        begun.set()
+        may_end.wait(20)
+        return Plain()
+
+    router = Router(of(Target(name="here", provider="local")), local=local)
+
+    async def leave():
+        asking = asyncio.ensure_future(router.encode(wish()))
+        await asyncio.to_thread(begun.wait, 20)
+        router._seats["embed"][0]._opening.add_done_callback(lambda _: may_end.set())
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    asyncio.run(leave())
+
+    assert asyncio.run(last(router, wish())).dense.shape == (3, 256)
+    assert len(opened) == 2
+
+
+def test_a_look_opens_no_model_here_that_is_not_the_first(dead):
+    opened = []
+
+    def local(model):
+        opened.append(model)
+        return Plain()
+
+    plan = of_scores(at(dead, "a", task="rerank"), Target(name="here", provider="local"))
+    asyncio.run(Router(plan, local=local).look())
+
+    assert opened == []
 
 
 def test_a_model_in_this_process_stands_in_for_a_server_of_its_space(up):

@@ -12,6 +12,8 @@ from embedstack.client.record import read_anchor, write_anchor
 from embedstack.client.space import (
     DOCUMENTS,
     LONG,
+    MOST_TERMS,
+    PLAIN_TERMS,
     QUERIES,
     Anchor,
     Known,
@@ -20,8 +22,10 @@ from embedstack.client.space import (
     anchor_of,
     anchor_of_truth,
     claim_of,
+    is_int8,
     judged,
     needs,
+    of_giver,
     sampled,
 )
 from embedstack.errors import ConfigError, Mismatch, Unsupported
@@ -29,9 +33,10 @@ from embedstack.modelspec import plain_fingerprint
 from embedstack.proof.kept import Truth
 from embedstack.runtimes.int8 import METHOD
 from embedstack.testing.fake import HashEncoder, hash_spec
-from embedstack.types import Encode, Image, Text, Tokens
+from embedstack.types import Encode, Encoded, Image, Text, Tokens, Usage
 
 NAMES = (*DOCUMENTS, *QUERIES, *LONG)
+KINDS = ("int8", "float32")
 SPACE = "0123456789abcdef0123456789abcdef"
 
 
@@ -145,6 +150,51 @@ def test_int8_stands_in_for_the_same_int8():
     first = anchor(rows, spec.space, fingerprint=fingerprint)
 
     assert judged(first, sample(rows, spec.space, fingerprint), allow_int8=False).is_proven
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"truncate": "left"}, {"max_tokens": 8}, {"max_tokens": 10**6}, {"late_chunking": True}, {"dim": 16}]
+)
+def test_int8_is_seen_whatever_a_request_asks_for(asked):
+    spec, request = hash_spec(dim=64), wish(Text("a"), **asked)
+
+    rounded, exact = (is_int8(spec.space, spec.fingerprint(of, **asked), request.dim or 64, request) for of in KINDS)
+
+    assert (rounded, exact) == (True, False)
+
+
+# ------------------------------------------------------------------------------------------------ whose it is
+
+
+def given(fingerprint: str, claimed: str = SPACE, dim: int = 64) -> Encoded:
+    """One vector with what an endpoint says of itself."""
+    spec = unknown_spec("there", "m", dim, space=claimed)
+    return Encoded(spec=spec, fingerprint=fingerprint, usage=Usage(1, 1), dense=np.ones((1, dim), np.float32))
+
+
+def test_who_claims_another_space_leaves_no_fingerprint_behind():
+    verdict, request = of_giver(sample(drawn(), SPACE, "f" * 32)), wish(Text("a"), max_tokens=8)
+
+    assert not verdict.is_of(given("e" * 32, SPACE[::-1]), request)
+    assert verdict.is_of(given("d" * 32), request)
+
+
+def test_another_width_is_not_of_who_was_judged():
+    verdict = of_giver(sample(drawn(), SPACE, "f" * 32))
+
+    assert verdict.is_of(given("f" * 32), wish(Text("a")))
+    assert not verdict.is_of(given("f" * 32, dim=32), wish(Text("a")))
+
+
+def test_of_many_terms_the_latest_are_remembered_and_the_probes():
+    verdict = of_giver(sample(drawn(), SPACE, "f" * 32))
+
+    for most in range(1, MOST_TERMS + 50):
+        verdict.is_of(given("e" * 32), wish(Text("a"), max_tokens=most))
+
+    assert len(verdict.fingerprints) == MOST_TERMS
+    assert verdict.fingerprints[PLAIN_TERMS] == "f" * 32
+    assert not verdict.is_of(given("d" * 32), wish(Text("a"), max_tokens=MOST_TERMS))
 
 
 # ------------------------------------------------------------------------------------------------ what for

@@ -41,6 +41,7 @@ from embedstack.types import (
 TIMEOUT_S = 30.0
 JOB_TIMEOUT_S = 60.0  # a worker may have to start first; both as the RAG stack's clients have them
 RETRIES = 3
+MAX_MESSAGE_CHARS = 2000  # of an error; a worker's words may be any number
 
 log = logging.getLogger("embedstack.client")
 
@@ -187,7 +188,7 @@ class Client:
         began = self._clock()
         try:
             wire = await self._running.ended(self._calls.peek(page, HEALTH_S))
-            health = health_of(wire, self._dialect.hear_failure(wire))
+            health = health_of(wire, self._dialect.hear_failure(wire), has_jobs=self._has_jobs)
         except EmbedstackError as error:
             health = unreachable(error)
         return replace(health, reason=self._endpoint.masked(health.reason), latency_s=self._clock() - began)
@@ -209,7 +210,8 @@ class Client:
             answer = self._identified(task, request, *heard)
         except EmbedstackError as error:
             self._log_failed(len(request.items), error, self._clock() - began)
-            error.args = (f"{self._shown}: {self._endpoint.masked(str(error))}", *error.args[1:])
+            said = self._endpoint.masked(str(error))[:MAX_MESSAGE_CHARS]  # masked whole: half a secret is one, too
+            error.args = (f"{self._shown}: {said}", *error.args[1:])
             raise
         answer = replace(answer, usage=replace(answer.usage, run_s=self._clock() - began))
         self._log(answer)

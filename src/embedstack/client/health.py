@@ -60,7 +60,15 @@ class _Page(msgspec.Struct):
     jobs: _Jobs | None = None
 
 
+class _Lost(msgspec.Struct):
+    """What stands under a 404 of servers that take jobs and have no such page."""
+
+    code: msgspec.Raw = msgspec.Raw(b"")  # ours
+    detail: msgspec.Raw = msgspec.Raw(b"")  # that of RunPod's SDK, where a worker is tried alone
+
+
 _PAGE = msgspec.json.Decoder(_Page)
+_LOST = msgspec.json.Decoder(_Lost)
 
 
 def unasked(dialect: str) -> Health:
@@ -75,13 +83,16 @@ def unreachable(error: EmbedstackError) -> Health:
     return Health(is_ready=False, is_warm=False, reason=error.message)
 
 
-def health_of(wire: Wire, failure: EmbedstackError) -> Health:
+def health_of(wire: Wire, failure: EmbedstackError, *, has_jobs: bool = False) -> Health:
     """What a page says. A server that lacks it is there all the same, unless it is the endpoint that is unknown.
 
     Args:
         failure: what the dialect makes of its status, where that is not 200.
+        has_jobs: whether it is an endpoint of jobs, of which each has the page.
     """
     lacks_page = wire.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+    if lacks_page and has_jobs:
+        lacks_page = wire.status != HTTPStatus.NOT_FOUND or _is_of_a_server(wire)
     if lacks_page and "endpoint" not in failure.message.lower():
         return Health(is_ready=True, is_warm=True, reason="it has no health page")
     if wire.status != HTTPStatus.OK:
@@ -100,6 +111,15 @@ def _page(wire: Wire) -> _Page:
         return _PAGE.decode(wire.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Page()
+
+
+def _is_of_a_server(wire: Wire) -> bool:
+    """Whether it is the path that is unknown, to a server that takes jobs by itself."""
+    try:
+        lost = _LOST.decode(wire.body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return bytes(lost.code) == b'"no_route"' or bytes(lost.detail) == b'"Not Found"'
 
 
 def _of_workers(workers: _Workers, jobs: _Jobs) -> Health:

@@ -22,6 +22,7 @@ from embedstack.types import Encode, Score
 WAIT_S = 5.0  # that the sending of a job waits for its end; up to then its id is unknown, and it cannot be cancelled
 LEAST_WAIT_S = 1.0  # of what the platform allows
 GRACE_S = 10.0  # beyond the time of a job, for its id to come: without it nothing can be cancelled
+MOST_LOOK_S = 60.0  # at most: 20 MB arrive in it, and a connection that is lost silently must not take all
 LOOK_S = 10.0  # at least, for one answer about a job, as RunPod's own client has it, runpod-python endpoint/runner.py
 CANCEL_S = 3.0  # for a cancellation, as there
 CANCELLATIONS = 3  # that are tried
@@ -206,7 +207,7 @@ class JobCalls:
         Raises:
             EmbedstackError: the platform refuses to say.
         """
-        limit_s = min(left_s, max(LOOK_S, left_s / 2))  # a large result takes long; what is lost must not take all
+        limit_s = min(left_s, max(LOOK_S, min(MOST_LOOK_S, left_s / 2)))  # a large result takes long
         try:
             wire = await self._connections.send("GET", f"/status/{job_id}", b"", {}, limit_s)
             if wire.status == 200:

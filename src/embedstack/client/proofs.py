@@ -52,7 +52,7 @@ class Proofs:
             self._anchor = read_anchor(plan.probes)
         self._is_kept = self._anchor is not None
         self._verdicts: Shared[Verdict] = Shared(
-            lambda verdict: PROOF_TTL_S if verdict.is_proven else plan.health_ttl_s, clock
+            lambda verdict: PROOF_TTL_S if verdict.is_proven else verdict.pause_s, clock
         )
         self._anchors: Shared[Anchor] = Shared(PROOF_TTL_S, clock)
         self._given: _Given | None = None  # by the first endpoint, while nothing else is known of the space
@@ -167,15 +167,24 @@ class Proofs:
 
     async def _judged(self, seat: Seat) -> Verdict:
         anchor = await self._known_by()
-        sample = await seat.attempt(partial(sampled, seat.encode))
-        verdict = judged(anchor, sample, allow_int8=self._plan.allow_int8, prompts=seat.prompts)
-        if verdict.is_proven and seat.target.shown == anchor.giver:
-            verdict = of_giver(sample)
+        for earlier in range(seat.openings):
+            self._verdicts.forget((seat, earlier))
+        verdict = await self._compared(seat, anchor)
         if verdict.is_proven:
             log.info("event=proven endpoint=%s", seat.name)
-        else:
-            log.warning("event=refused endpoint=%s reason=%r", seat.name, verdict.reason)
-        return verdict
+            return verdict
+        log.warning("event=refused endpoint=%s reason=%r", seat.name, verdict.reason)
+        before = self._verdicts.last(_key(seat))
+        twice = 2 * before.pause_s if before is not None else 0.0  # probes cost money and wake who sleeps
+        return replace(verdict, pause_s=max(self._plan.health_ttl_s, min(PROOF_TTL_S, twice)))
+
+    async def _compared(self, seat: Seat, anchor: Anchor) -> Verdict:
+        try:
+            sample = await seat.attempt(partial(sampled, seat.encode))
+        except Mismatch as error:
+            return Verdict(error.message)
+        verdict = judged(anchor, sample, allow_int8=self._plan.allow_int8, prompts=seat.prompts)
+        return of_giver(sample) if verdict.is_proven and seat.target.shown == anchor.giver else verdict
 
     async def _known_by(self) -> Anchor:
         if self._anchor is not None:
@@ -258,7 +267,7 @@ class _Given:
 def _given(answer: Encoded, request: Encode) -> _Given:
     width = 0 if answer.dense is None else answer.dense.shape[1]
     claimed = claim_of(answer)
-    is_rounded = is_int8(claimed, answer.fingerprint, width)
+    is_rounded = is_int8(claimed, answer.fingerprint, width, request)
     return _Given(claimed, width if request.dim is None else 0, is_rounded)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import takewhile
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
@@ -127,11 +128,7 @@ class Router:
         if not request.items:
             empty = np.zeros(0, np.float32)
             return Scored(spec=self._spec("rerank"), fingerprint="", usage=Usage(0, 0), scores=empty)
-        answer = await self._routed(
-            "rerank", self._seats["rerank"], lambda seat: seat.attempt(partial(seat.score, request)), request.deadline
-        )
-        self._scored_last = answer.spec
-        return answer
+        return await self._scored(self._seats["rerank"], request)
 
     async def classify(self, request: Classify) -> Classified:
         """Nobody can be asked for labels."""
@@ -163,8 +160,8 @@ class Router:
     async def look(self) -> None:
         """Ask every endpoint how it is and have it prove itself, before anybody waits for one. Nothing is raised.
 
-        Takes 10 s at most, save where a model is opened in this process: who is silent for longer is met again by the
-        requests. What belongs to the event loop is given up at the end, so that another loop can go on.
+        Takes 10 s at most, save where the first model is opened in this process: who is silent for longer is met again
+        by the requests. What belongs to the event loop is given up at the end, so that another loop can go on.
         """
         self._loop = asyncio.get_running_loop()  # nothing else is begun beside
         await self._open_here()
@@ -237,7 +234,17 @@ class Router:
         if failed := [attempt.name for attempt in decision.attempts if attempt.name in called]:
             log.warning("event=fell_back task=%s from=%s to=%s", task, ",".join(failed), seats[decision.place].name)
         answer: Answer = calls[decision.place].result()
+        for place in takewhile(lambda place: place != decision.place, calls):  # those that were begun before
+            if not calls[place].done():
+                seats[place].overtake(calls[place])
         self._health.keep(seats[decision.place], True)
+        return answer
+
+    async def _scored(self, seats: Sequence[Seat], request: Score) -> Scored:
+        answer = await self._routed(
+            "rerank", seats, lambda seat: seat.attempt(partial(seat.score, request)), request.deadline
+        )
+        self._scored_last = answer.spec
         return answer
 
     async def _looked(self, seats: Sequence[Seat]) -> None:
@@ -298,10 +305,11 @@ class Router:
 
     async def _introduced(self, task: Task) -> None:
         """Have a model say its name and width, so that callers can ask for it by them."""
-        is_any_up = any(seat.is_up is not False for seat in self._seats[task])
+        seats = [seat for seat in self._seats[task] if seat.target.url or seat.is_open]  # none is opened for that
+        is_any_up = any(seat.is_up is not False for seat in seats)
         if is_any_up and self._learnt(task) is None:
             with suppress(EmbedstackError):
-                await (self.encode(PING) if task == "embed" else self.score(PING_OF_SCORES))
+                await (self.encode(PING) if task == "embed" else self._scored(seats, PING_OF_SCORES))
 
     def _look_again(self) -> None:
         try:

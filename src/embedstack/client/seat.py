@@ -5,7 +5,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -76,6 +76,7 @@ class Seat:
         self._retries = retries
         self._patience_s = patience_s
         self._silent = 0  # calls in a row that were given up after that
+        self._overtaken: set[asyncio.Future[Any]] = set()  # calls that are being cancelled for that
         self._local = local
         self._clock = clock
         self._client: Client | None = None
@@ -208,7 +209,7 @@ class Seat:
         if self._opened is None:
             if self._local is None:
                 raise NotReady("no model can be opened in this process")
-            if self._opening is None:
+            if self._opening is None or self._opening.cancelled():  # with the event loop in which it began
                 self._opening = asyncio.ensure_future(asyncio.to_thread(self._local, self.target.model))
             try:
                 self._opened = await asyncio.shield(self._opening)
@@ -243,9 +244,15 @@ class Seat:
         self.is_up = True
         return answer
 
+    def overtake(self, call: "asyncio.Future[Any]") -> None:
+        """Say of a call that still runs: another endpoint answered its request, though it was asked later."""
+        self._overtaken.add(call)
+        call.add_done_callback(self._overtaken.discard)
+
     def _was_left(self, after_s: float, number: int) -> None:
         """By a caller that had an answer from elsewhere, or that is gone."""
-        is_silent = self._patience_s is not None and after_s >= self._patience_s
+        is_overtaken = asyncio.current_task() in self._overtaken
+        is_silent = is_overtaken and self._patience_s is not None and after_s >= self._patience_s
         self._silent += is_silent
         silence = NotReady(f"it was silent for {after_s:.1f} s and overtaken, {self._silent} times in a row")
         self._did_badly(silence, is_silent and self._silent >= SILENT, number)

@@ -34,6 +34,8 @@ CLAIMED = "embedstack:"  # how its weights begin where an embedstack server said
 # neither side of a comparison of two endpoints is the truth, and what two roundings are off by adds up
 BOTH = 2
 PLAIN_TERMS: tuple[object, ...] = (None, None, None, "right", False, frozenset({"Text"}))
+PLAIN = Encode(model="", items=())
+MOST_TERMS = 256  # whose fingerprints are remembered; max_tokens alone has thousands
 AskEncode = Callable[[Encode], Awaitable[Encoded]]
 
 
@@ -89,6 +91,8 @@ class Verdict:
         max_bytes: of a text; what cuts longer ones would differ in none of the probes.
         claimed: what it said of itself then, as in `Sample`.
         is_rounded: whether its fingerprint was one of int8.
+        width: of vectors whose width nobody named.
+        pause_s: how long a refusal holds.
         fingerprints: that answers have, by `terms`; those of other terms than the probes' are added as they come.
     """
 
@@ -97,6 +101,8 @@ class Verdict:
     max_bytes: int = 0
     claimed: str = ""
     is_rounded: bool = False
+    width: int = 0
+    pause_s: float = field(default=0.0, compare=False)
     fingerprints: dict[tuple[object, ...], str] = field(default_factory=dict, compare=False)
 
     @property
@@ -120,10 +126,14 @@ class Verdict:
     def is_of(self, answer: Encoded, request: Encode) -> bool:
         """Whether who was judged made the answer, by all that it says of itself."""
         width = 0 if answer.dense is None else answer.dense.shape[1]
-        if not self.is_rounded and is_int8(self.claimed, answer.fingerprint, width):
+        if claim_of(answer) != self.claimed or (request.dim is None and width not in (0, self.width)):
+            return False
+        if not self.is_rounded and is_int8(self.claimed, answer.fingerprint, width, request):
             return False
         expected = self.fingerprints.setdefault(terms(request), answer.fingerprint)
-        return (claim_of(answer), answer.fingerprint) == (self.claimed, expected)
+        if len(self.fingerprints) > MOST_TERMS:
+            del self.fingerprints[list(self.fingerprints)[1]]  # the oldest but the probes'
+        return answer.fingerprint == expected
 
 
 def terms(request: Encode) -> tuple[object, ...]:
@@ -260,7 +270,12 @@ def judged(anchor: Anchor, sample: Sample, *, allow_int8: bool, prompts: Mapping
 
 def of_giver(sample: Sample) -> Verdict:
     """Of the endpoint that the space is known by: it is taken at its word in everything."""
-    return Verdict(claimed=sample.claimed, is_rounded=_is_int8(sample), fingerprints={PLAIN_TERMS: sample.fingerprint})
+    return Verdict(
+        claimed=sample.claimed,
+        is_rounded=_is_int8(sample),
+        width=len(next(iter(sample.rows.values()))),
+        fingerprints={PLAIN_TERMS: sample.fingerprint},
+    )
 
 
 def beyond(found: Fidelity, precision: Precision, sides: int) -> str:
@@ -285,12 +300,22 @@ def _is_int8(sample: Sample) -> bool:
     return is_int8(sample.claimed, sample.fingerprint, len(next(iter(sample.rows.values()))))
 
 
-def is_int8(claimed: str, fingerprint: str, width: int) -> bool:
-    """By its fingerprint, of which all but the precision is known."""
+def is_int8(claimed: str, fingerprint: str, width: int, request: Encode = PLAIN) -> bool:
+    """By its fingerprint, of which all but the precision is known, and whether the model is as long as was asked."""
     rounded = {
-        plain_fingerprint(claimed, "int8", width, is_unit=is_unit, calibration=calibration)
+        plain_fingerprint(
+            claimed,
+            "int8",
+            width,
+            is_unit=is_unit,
+            calibration=calibration,
+            max_tokens=max_tokens,
+            truncate=request.truncate,
+            late_chunking=request.late_chunking,
+        )
         for is_unit in (True, False)
         for calibration in ("", METHOD)
+        for max_tokens in {None, request.max_tokens}
     }
     return fingerprint in rounded
 

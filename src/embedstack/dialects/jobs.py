@@ -11,7 +11,7 @@ import msgspec
 import orjson
 
 from embedstack.dialects.dialect import Wire
-from embedstack.dialects.failure import MAX_SAID_CHARS, without_trace
+from embedstack.dialects.failure import without_trace
 from embedstack.dialects.reply import Shape, understood
 from embedstack.dialects.wire import dump, retry_after
 from embedstack.errors import EmbedstackError, Upstream
@@ -114,7 +114,8 @@ def heard_output(decoder: msgspec.json.Decoder[Shape], wire: Wire) -> Shape:
     """A job's output as its struct.
 
     Raises:
-        Upstream: as `output_of`; or it is of another shape, in the worker's words if it has some.
+        Upstream: as `output_of`; or it is of another shape, in the worker's words if it has some, which may be long:
+            who knows what secrets may be among them takes these out, and cuts then.
     """
     output = output_of(wire)
     try:
@@ -128,6 +129,6 @@ def heard_output(decoder: msgspec.json.Decoder[Shape], wire: Wire) -> Shape:
 
 def _said(output: bytes) -> str:
     try:
-        return without_trace(_WRONG.decode(output).message)[:MAX_SAID_CHARS]
+        return without_trace(_WRONG.decode(output).message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
