@@ -82,7 +82,7 @@ def measured_start(folder: Path, home: Path) -> dict[str, object]:
         found["first_answer_s"].append(first_answer_s(folder, home))
     kept = {name: took[1:] for name, took in found.items()}
     first_s = median(kept["first_answer_s"])
-    ratios = {name.replace("_s", "_ratio"): round(first_s / median(kept[name]), 2) for name in IMPORTS}
+    ratios = {f"{name.removesuffix('_s')}_ratio": round(first_s / median(kept[name]), 2) for name in IMPORTS}
     return {**{name: spread(took) for name, took in kept.items()}, **ratios}
 
 
