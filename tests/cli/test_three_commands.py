@@ -20,7 +20,7 @@ from support.commands import COMMAND, settings_only
 from support.handing import PATIENCE_S, Worker
 
 pytest.importorskip("runpod", reason="RunPod's SDK is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.weights, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.sdk, pytest.mark.weights, pytest.mark.timeout(120)]
 
 GUIDE = Path(__file__).parents[2] / "docs" / "runpod.md"
 TEXT = "a text"

@@ -84,7 +84,7 @@ def platform() -> Iterator[Platform]:
     made.close()
 
 
-@pytest.mark.slow
+@pytest.mark.sdk
 def test_a_worker_gives_the_vectors_of_the_library(platform: Platform, tmp_path: Path) -> None:
     folder = write(CASES["bert-mean"], tmp_path / "tiny")
 
@@ -93,7 +93,7 @@ def test_a_worker_gives_the_vectors_of_the_library(platform: Platform, tmp_path:
     assert np.allclose(made, wanted(str(folder), "sun", "moon tree"), atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.sdk
 @pytest.mark.weights
 def test_a_worker_with_real_weights_proves_them_and_gives_their_vectors(
     platform: Platform, tmp_path: Path, minilm_folder: Path
@@ -169,7 +169,7 @@ def test_a_load_balancer_is_told_that_it_is_ready(url: str) -> None:
     assert httpx.get(f"{url}/ping").status_code == 200
 
 
-@pytest.mark.slow
+@pytest.mark.sdk
 @pytest.mark.parametrize(("ends", "code"), [(False, 0), (True, 1)])
 def test_a_worker_whose_engine_ended_says_so_by_its_code(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: bool, code: int
