@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import embedstack
-from embedstack.api import Model, model_names, open_engine
+from embedstack.api import model_names, open_engine
 from embedstack.errors import BadRequest, ConfigError, NotReady, TooLong, UnknownModel, Unsupported
+from embedstack.model import Model
 from embedstack.settings import Settings
 from embedstack.types import Image
 from support.tiny import CASES, HIDDEN, write

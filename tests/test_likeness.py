@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from embedstack.api import Model, open_engine
+from embedstack.api import open_engine
 from embedstack.errors import Unsupported
 from embedstack.likeness import probabilities
+from embedstack.model import Model
 from embedstack.modelspec import ModelSpec
 from embedstack.settings import read_settings
 from embedstack.testing.fake import hash_spec

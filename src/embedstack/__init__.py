@@ -10,15 +10,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from embedstack.api import Model, load
+    from embedstack.api import load
     from embedstack.errors import EmbedstackError
     from embedstack.likeness import probabilities
+    from embedstack.model import Model
 
 __version__ = "0.1.0"
 __all__ = ["EmbedstackError", "Model", "__version__", "load", "probabilities"]
 
 _HOMES = {
-    "Model": "embedstack.api",
+    "Model": "embedstack.model",
     "load": "embedstack.api",
     "EmbedstackError": "embedstack.errors",
     "probabilities": "embedstack.likeness",

@@ -11,9 +11,9 @@ import httpx
 import numpy as np
 import pytest
 
-from embedstack.api import Model
 from embedstack.cli.embed import _encoded
 from embedstack.errors import BadRequest, ConfigError, Mismatch, NoEndpoint
+from embedstack.model import Model
 from embedstack.testing.fake import HashEncoder, hash_spec
 from support.commands import COMMAND, PATIENCE_S, good, run, settings_only, vectors_of, wanted
 from support.serving import serving

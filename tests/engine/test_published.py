@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import embedstack
-from embedstack.api import Model
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine
+from embedstack.model import Model
 from embedstack.models.weights import Weights
 from embedstack.runtimes.processor import NATIVE_BFLOAT16, flags
 from embedstack.types import Classify, Encode, Pair, Text

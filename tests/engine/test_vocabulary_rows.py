@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import embedstack
-from embedstack.api import Model
 from embedstack.engine import finish
 from embedstack.engine.lane import split
 from embedstack.errors import Unsupported
+from embedstack.model import Model
 from embedstack.modelspec import ModelSpec
 from embedstack.testing.fake import hash_spec
 from embedstack.types import Batch, Encode, Encoded, Text

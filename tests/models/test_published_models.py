@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 import embedstack
-from embedstack.api import Model
 from embedstack.catalog import find
 from embedstack.catalog.catalog import Wanted, parse
 from embedstack.catalog.spec import read_model_type
 from embedstack.catalog.store import MANIFEST, Store
 from embedstack.inputs.text import TextInput
+from embedstack.model import Model
 from embedstack.models import encoder
 from embedstack.models.folder import has_weights, root_of
 from embedstack.models.weights import open_weights

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from embedstack.api import Model, open_engine, open_pool
+from embedstack.api import open_engine, open_pool
 from embedstack.catalog import Located, find
 from embedstack.engine.engine import Engine
 from embedstack.errors import ConfigError, Mismatch, NotReady
+from embedstack.model import Model
 from embedstack.proof import noted
 from embedstack.proof.diagnosis import Diagnosis
 from embedstack.proof.fidelity import Fidelity

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from embedstack.api import Model, open_engine
+from embedstack.api import open_engine
 from embedstack.catalog import find
 from embedstack.engine.engine import Engine
 from embedstack.engine.finish import unit
 from embedstack.likeness import probabilities
+from embedstack.model import Model
 from embedstack.models.weights import open_weights
 from embedstack.runtimes.numpy import NumpyRuntime
 from embedstack.settings import read_settings

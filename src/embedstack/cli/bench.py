@@ -10,11 +10,12 @@ import click
 import orjson
 from tqdm import tqdm
 
-from embedstack.api import Model, model_names, open_engine
+from embedstack.api import model_names, open_engine
 from embedstack.cli.flags import MODEL, setting_flags, settings_from
 from embedstack.cli.texts import FIELD, read_texts
 from embedstack.evals.sentences import mixed, questions
 from embedstack.evals.speed import Run, Speed, measure, private_mb
+from embedstack.model import Model
 from embedstack.runtimes.processor import usable_threads
 from embedstack.settings import Settings
 

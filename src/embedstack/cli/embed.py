@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from embedstack.api import Model, model_names, open_engine
+from embedstack.api import model_names, open_engine
 from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import MODEL, setting_flags, settings_from
 from embedstack.cli.texts import FIELD, in_chunks, read_texts
 from embedstack.cli.vectors import FORMATS, open_writer, usage
 from embedstack.cli.via import limit_of, open_via, plan_for, via_option
 from embedstack.errors import BadRequest, Mismatch
+from embedstack.model import Model
 from embedstack.modelspec import Truncate
 from embedstack.settings import Settings
 from embedstack.types import Encoded, Usage

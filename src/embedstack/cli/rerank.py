@@ -5,12 +5,13 @@ from pathlib import Path
 import click
 import orjson
 
-from embedstack.api import SMALL_RERANKER, Model, open_engine
+from embedstack.api import open_engine
 from embedstack.catalog.network import to_stderr
 from embedstack.cli.flags import MODEL, setting_flags, settings_from
 from embedstack.cli.texts import FIELD, read_texts
 from embedstack.cli.vectors import identity, usage
 from embedstack.cli.via import is_given, limit_of, open_via, plan_for, via_option
+from embedstack.model import SMALL_RERANKER, Model
 from embedstack.types import Scored
 
 

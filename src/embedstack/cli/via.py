@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from click.core import ParameterSource
 
-from embedstack.api import Model, open_router
+from embedstack.api import open_router
 from embedstack.errors import BadRequest
+from embedstack.model import Model
 from embedstack.modelspec import Task
 from embedstack.settings import Settings, environment
 
