@@ -1,0 +1,1 @@
+"""Files at rest: keys with bytes, on this machine's disk or in a bucket."""
