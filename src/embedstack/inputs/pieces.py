@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import tokenizers
 
 from embedstack.modelspec import Truncate
-from embedstack.types import Piece
+from embedstack.types import Ints, Piece
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,15 @@ class Source:
             elif kept and kept[-1][0] != " ":
                 kept.append((" ", place))
         return kept[:-1] if kept and kept[-1][0] == " " else kept
+
+    def places(self, offsets: Sequence[tuple[int, int]]) -> Ints:
+        """(tokens, 2) in the text for these in `read`, where there is no prompt."""
+        read = np.array(offsets, np.int32).reshape(-1, 2)
+        if not self.is_canonical:
+            return read
+        origins = np.array([*self._origins, len(self.text)], np.int32)
+        ends = origins[np.maximum(read[:, 1] - 1, 0)] + (read[:, 1] > read[:, 0])
+        return np.stack([origins[read[:, 0]], np.maximum(ends, origins[read[:, 0]])], axis=1).astype(np.int32)
 
     def piece(self, token_id: int, start: int, stop: int, *, is_cut: bool) -> Piece:
         """The piece of these characters of `read`; of one that begins in the prompt, what is the caller's."""

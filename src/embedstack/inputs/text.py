@@ -6,7 +6,7 @@ from typing import get_args
 
 import numpy as np
 import tokenizers
-from tokenizers import normalizers
+from tokenizers import models, normalizers, pre_tokenizers
 
 from embedstack.errors import BadRequest, ConfigError, Unsupported
 from embedstack.inputs.checks import MAX_TEXT_CHARS, check_pair, check_text
@@ -23,7 +23,7 @@ _NO_ID = 2**31  # ids are below it in every tokenizer.json
 
 
 class NothingKnown(BadRequest):
-    """A text of which nothing is left where the tokens that the model leaves out are taken out."""
+    """A text without a token, or without one where those that the model leaves out are taken out."""
 
 
 class TextInput:
@@ -123,6 +123,41 @@ class TextInput:
             room = min(room, sum(place <= most for place in kept))
         return (min(counts[0], room),)
 
+    def offsets(self, texts: Sequence[str]) -> list[Ints]:
+        """Of each text (tokens, 2): the first character of each token and the one after its last.
+
+        Nothing is put around a text and nothing is cut; it may be of any length.
+
+        Raises:
+            BadRequest: a lone surrogate.
+        """
+        for place, text in enumerate(texts):
+            check_text(text, f"text {place}", len(text), may_be_empty=True)
+        sources = [Source(text, "", self._spec.canonical, self._spec.lowercase) for text in texts]
+        made = self._tokenizer.encode_batch([source.read for source in sources], add_special_tokens=False)
+        return [source.places(encoding.offsets) for source, encoding in zip(sources, made, strict=True)]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether what stands between two spaces has as many tokens alone as within its text.
+
+        So it is with BERT's kind of tokeniser: it changes character by character, and parts words at white space before
+        it looks for tokens in each. A model that leaves tokens out, fills up or reads prompts in a text does not.
+        """
+        tokenizer, spec = self._tokenizer, self._spec
+        is_bert = (
+            isinstance(tokenizer.normalizer, normalizers.BertNormalizer)
+            and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
+            and isinstance(tokenizer.model, models.WordPiece)
+        )
+        added = list(tokenizer.get_added_tokens_decoder().values())
+        is_known = max(tokenizer.get_vocab().values(), default=0) < spec.architecture.vocab
+        is_changed = spec.canonical or spec.dropped_ids or spec.pad_to or spec.median_chars or spec.needs_prompt
+        looks_beside = any(token.lstrip or token.rstrip or token.single_word for token in added)
+        has_spaces = any(letter.isspace() for token in added for letter in token.content)
+        is_changed = is_changed or looks_beside or has_spaces or spec.stop_id is not None
+        return is_bert and is_known and not is_changed
+
     def decode(self, items: Sequence[Tokens], *, skip_special_tokens: bool = True, first: int = 0) -> list[str]:
         """The text of each list of token ids.
 
@@ -179,7 +214,7 @@ class TextInput:
     def _fit(self, item: Text | Pair | Image | Link, whole: Whole, room: Room, place: int) -> Encoding:
         encoding, ids, tokens = whole.encoding, whole.ids, len(whole.ids)
         if not tokens:
-            raise BadRequest(f"text {place} has no token for {self._spec.name!r}; leave it out")
+            raise NothingKnown(f"text {place} has no token for {self._spec.name!r}; leave it out")
         if max(ids) >= self._spec.architecture.vocab:
             raise self._without_row(item, ids, place)
         if not isinstance(item, Pair):

@@ -25,6 +25,7 @@ from embedstack.types import (
     Encoded,
     Floats,
     Image,
+    Ints,
     Item,
     Link,
     Pair,
@@ -339,3 +340,22 @@ def _scores(logits: Floats, spec: ModelSpec, *, is_raw: bool) -> Floats:
     shares = np.exp(logits) if spec.score_activation == "softmax" else 1 / (1 + np.exp(-logits))
     whole = shares.sum(axis=1, keepdims=True) if spec.score_activation == "softmax" else 1
     return np.asarray(shares / whole, np.float32)
+
+
+class WordRuler:
+    """Counts as `HashEncoder` does: a word is a token. Satisfies `chunks.chunk.Ruler`."""
+
+    added = 0
+    adds_up = True
+
+    def __init__(self, max_tokens: int = 256) -> None:
+        self.max_tokens = max_tokens
+
+    def offsets(self, texts: Sequence[str]) -> list[Ints]:
+        """Of each text (words, 2)."""
+        found = ([match.span() for match in re.finditer(r"\S+", text)] for text in texts)
+        return [np.array(spans, np.int32).reshape(-1, 2) for spans in found]
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """At least 1, as a request counts."""
+        return [max(1, len(text.split())) for text in texts]
