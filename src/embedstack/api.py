@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ from embedstack.errors import ConfigError, UnknownModel, Unsupported
 from embedstack.model import Model
 from embedstack.proof.kept import kept
 from embedstack.proof.startup import check_start
+from embedstack.runtimes.library import library_of, processor_of
+from embedstack.runtimes.processor import usable_threads
 from embedstack.settings import DEFAULT_MODEL, Settings, read_settings
 
 if TYPE_CHECKING:
@@ -73,6 +75,46 @@ def open_pool(settings: Settings, names: Sequence[str] | None = None, say: Say =
         pool.close()
         raise
     return pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForJob:
+    """A model opened for long work, with all that decides the last bits of its vectors."""
+
+    engine: Engine
+    loaded: Loaded
+    runtime: str  # the library, with its version
+    processor: str
+    precision: str
+    threads: int
+    lanes: int
+    batch_tokens: int
+
+
+def open_for_job(settings: Settings, name: str, say: Say = to_stderr) -> ForJob:
+    """A model on this machine for a batch job: lanes as they were measured, no cache, nobody refused.
+
+    Where settings name threads and lanes nothing is measured: so vectors have the same bits in every run.
+
+    Raises:
+        Unsupported: it gives no vectors. ConfigError, UnknownModel, Mismatch: the message says what to do.
+    """
+    alone = replace(settings, vector_cache_mb=0, memory_mb=0)  # a row from a cache was made in another batch
+    (recipe,) = _recipes([name], alone, say, serving=True)
+    if recipe.spec.task != "embed":
+        raise Unsupported(f"{recipe.spec.name!r} is made for the task {recipe.spec.task!r}; name a model for vectors")
+    engine = open_all([recipe], lambda models: Engine(models, batch_tokens=alone.batch_tokens))
+    loaded = engine.find("", "embed")
+    return ForJob(
+        engine=engine,
+        loaded=loaded,
+        runtime=library_of(recipe.how.runtime),
+        processor=processor_of(loaded.runtime.device),
+        precision=loaded.runtime.precision,
+        threads=alone.threads or usable_threads(),
+        lanes=loaded.runtime.lanes,
+        batch_tokens=alone.batch_tokens,
+    )
 
 
 def open_router(plan: "Plan", settings: Settings, say: Say = to_stderr, *, serving: bool = False) -> "Router":

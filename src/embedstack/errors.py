@@ -15,6 +15,7 @@ EmbedstackError
 ├── NoEndpoint          503  no_endpoint     every endpoint of a plan failed, or may not stand in
 ├── DeadlineExceeded    504  deadline        the caller's own time ran out
 ├── RuntimeFailed       500  runtime_failed  the device or the model failed
+├── TooManyDead          –   too_many_dead   a job left more documents out than it was allowed to
 └── ConfigError          –   config          settings, extras, files
 """
 
@@ -158,6 +159,13 @@ class RuntimeFailed(EmbedstackError):
 
     code = "runtime_failed"
     exit_code = 6
+
+
+class TooManyDead(EmbedstackError):
+    """More documents of a job failed than its error budget allows; what was done stays."""
+
+    code = "too_many_dead"
+    exit_code = 7
 
 
 class ConfigError(EmbedstackError):
