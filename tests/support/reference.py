@@ -85,7 +85,7 @@ def _command(command: click.Command, path: str, parent: click.Context) -> list[s
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
-            made += _command(below, f"{path} {name}", context)
+            made += [] if below.hidden else _command(below, f"{path} {name}", context)
     return made
 
 

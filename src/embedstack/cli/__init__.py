@@ -17,6 +17,7 @@ COMMANDS = {
     "bench": "embedstack.cli.bench:bench",
     "worker": "embedstack.cli.worker:worker",
     "emulate": "embedstack.cli.emulate:emulate",
+    "job": "embedstack.cli.job:job",
 }
 
 
@@ -36,6 +37,7 @@ def cli() -> None:
       embedstack models list                            what can be served, and what is already here
       embedstack doctor                                 what this machine has, and what every setting is
       embedstack bench                                  how fast a model is here
+      embedstack job plan ./docs --output ./vectors      many files become Parquet tables, in steps that survive a crash
 
     Settings come from flags, then the environment (EMBEDSTACK_...), then .env.
     """
