@@ -18,13 +18,13 @@ def encode(minilm_folder: Path):
         yield lambda texts: model.encode(texts).dense
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.weights
 def test_sts_correlates_as_sentence_transformers_does(labelled_sets: Path, encode) -> None:
     assert quality.stsb(labelled_sets, encode) == pytest.approx(RECORDED["stsb_en_spearman"], abs=0.001)
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.weights
 @pytest.mark.timeout(600)
 def test_retrieval_is_as_good_as_sentence_transformers(labelled_sets: Path, encode) -> None:

@@ -42,7 +42,7 @@ def truth(scores: Callable[[str], np.ndarray]) -> np.ndarray:
         return recorded["found"].astype(np.int64)
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.weights
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("runtime", runtimes("numpy", "reference"))

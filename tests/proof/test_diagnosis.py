@@ -52,7 +52,7 @@ def test_no_precision_raises_a_false_alarm_or_names_a_wrong_fault(case: str, tin
     assert {(f, p): c for f, cells in made.items() for p, c in cells.items() if c in BAD} == {}
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.weights
 @pytest.mark.timeout(600)
 def test_faults_of_the_default_model_are_told_as_recorded(minilm_folder: Path, tmp_path: Path) -> None:

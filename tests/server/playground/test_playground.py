@@ -13,6 +13,8 @@ from scipy.stats import spearmanr
 from embedstack.server.playground import FOLDER, SCRIPTS, STYLES, playground
 from support.browser import PATIENCE_MS, ask, matrix, opened, post, shown, texts_of, vectors
 
+pytestmark = pytest.mark.browser
+
 LINES = ["a small cat", "a small dog", "rain in spring"]
 
 

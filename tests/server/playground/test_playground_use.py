@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from support.browser import PATIENCE_MS, ask, matrix, opened
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 ANSWERING = {
     "similarity": {"model": "hash"},
