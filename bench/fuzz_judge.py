@@ -29,6 +29,7 @@ STATED: Mapping[str, str] = {
     "no key": r"a key is needed here|the key that came",
     "the model": r"no model (for|with) |model .* (is not served here|is made for|has no)|model is not an? ",
     "several models are served": r"several models are served",
+    "the model's widths": r"was not trained for -?\d+ dimensions|has no vectors of width",
     "the server's limits": r"the limit is \d+|over the limit",
     "an empty list or text": r"is empty|is an empty list|holds 0 texts|has 0 parts",
     "an image": r"^(\w+ \d+: )?(an? (image|data URL)|image \d+) |"

@@ -20,7 +20,7 @@ make() { # make NAME REQUIREMENT...
     "$python" -m venv "$folder/$name"
     "$folder/$name/bin/pip" install --quiet "$@"
 }
-st() { make st "$torch" "sentence-transformers[onnx,openvino]"; }
+st() { make st "$torch" "sentence-transformers[onnx,openvino]" pyarrow; }
 fastembed() { make fastembed fastembed; }
 # Infinity's ONNX engine passes a whole path where later versions of optimum want a name; what is older than NumPy 2 follows
 infinity() {
