@@ -511,3 +511,27 @@ def test_a_script_that_closes_nothing_ends_cleanly(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(2) as at_once:
         assert list(at_once.map(ended, range(8))) == [(0, "")] * 8
+
+
+STOPPED = """
+import os, signal, sys, embedstack
+first, second = (embedstack.load(sys.argv[1], runtime="openvino") for _ in range(2))
+first.close(), second.close()
+del first, second
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_script_whose_models_are_closed_can_still_be_interrupted(tmp_path: Path) -> None:
+    """Where each model had an OpenVINO core of its own, the signal found a stack that was gone: SIGSEGV, always."""
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    environment = {**os.environ, "EMBEDSTACK_CACHE_DIR": str(tmp_path / "cache")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, str(folder)], capture_output=True, text=True, check=False, env=environment
+    )
+
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

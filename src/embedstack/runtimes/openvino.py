@@ -30,6 +30,10 @@ if _hidden is not None:
     sys.modules["openvino_telemetry"] = _hidden
 
 NEVER = np.float32(-np.inf)
+# One for the whole process, as OpenVINO's documentation recommends. Each further one makes the plugin again (2026.4.1),
+# which sets the thread's alternate signal stack, and at its end unmaps that and restores the one it found: where the
+# first of two ends first, that one is gone already, and the next Ctrl-C ends Python with SIGSEGV.
+CORE = ov.Core()
 HINTS: Mapping[Precision, str] = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -274,7 +278,7 @@ class Graph:
         # every hint is explicit: left alone, OpenVINO picks bfloat16 by itself where the processor has it
         config = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": lanes, "INFERENCE_NUM_THREADS": threads}
         try:
-            compiled = ov.Core().compile_model(model, "CPU", config)
+            compiled = CORE.compile_model(model, "CPU", config)
             requests = [compiled.create_infer_request() for _ in range(lanes)]
         except (RuntimeError, MemoryError) as error:
             raise not_placed("cpu", error) from error
