@@ -67,7 +67,15 @@ def test_a_packed_file_is_unpacked(tmp_path):
     assert texts(read_file(tmp_path, "a.md.gz", gzip.compress(b"# Head"))) == ["# Head"]
 
 
-@pytest.mark.parametrize("data", [gzip.compress(b"text" * 1000)[:-9], b"no archive", gzip.compress(b"")[:5], b""])
+TORN = {
+    "without its end": gzip.compress(b"text" * 1000)[:-9],
+    "no archive": b"no archive",
+    "half a head": gzip.compress(b"")[:5],
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("data", TORN.values(), ids=TORN)
 def test_a_torn_archive_is_one_document_that_cannot_be_read(tmp_path, data):
     assert codes(read_file(tmp_path, "a.md.gz", data)) == ["torn"]
 
