@@ -230,7 +230,7 @@ def rounded(minilm_folder: Path) -> Iterator[embedstack.Model]:
         yield model
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.weights
 def test_real_vectors_stay_where_they_were(rounded: embedstack.Model) -> None:
     texts = sentences.mixed(96)
@@ -241,7 +241,7 @@ def test_real_vectors_stay_where_they_were(rounded: embedstack.Model) -> None:
     assert cosines.mean() >= 0.999
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.weights
 def test_real_vectors_do_not_depend_on_their_neighbours(rounded: embedstack.Model) -> None:
     texts = sentences.mixed(24)
@@ -251,7 +251,7 @@ def test_real_vectors_do_not_depend_on_their_neighbours(rounded: embedstack.Mode
     assert rounded.encode(texts).dense == pytest.approx(alone, abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.weights
 @pytest.mark.timeout(600)
 def test_retrieval_is_as_good_as_in_floats(labelled_sets: Path, rounded: embedstack.Model) -> None:
