@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from embedstack.errors import Mismatch
 from embedstack.jobs.opened import Opened
-from embedstack.jobs.plan import Identity, Plan, Probe
+from embedstack.jobs.plan import Plan
 from embedstack.jobs.probing import probe_faults
+from embedstack.origin import Identity, Probe
 from embedstack.testing.fake import HashEncoder, hash_spec
 from support.tables import EXACT, IDENTITY, WISH, probe
 

@@ -16,10 +16,10 @@ from embedstack.errors import BadRequest, ConfigError, RuntimeFailed, Upstream
 from embedstack.jobs.events import Did, Ended, Lost, Progress, Started, Took, Trying
 from embedstack.jobs.finishing import finish
 from embedstack.jobs.layout import MANIFEST, PLAN, SUCCESS
-from embedstack.jobs.plan import Probe
 from embedstack.jobs.planning import load_plan
 from embedstack.jobs.rows import Rows
 from embedstack.jobs.table import read_rows
+from embedstack.origin import Probe
 from embedstack.storage.capability import SingleWriter
 from embedstack.storage.storage import Entry, Storage
 from embedstack.testing.fake import HashEncoder, hash_spec

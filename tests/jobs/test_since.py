@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from embedstack.errors import ConfigError, Mismatch, Unsupported
 from embedstack.jobs import layout, since, table
 from embedstack.jobs.digests import content_hash
-from embedstack.jobs.plan import Identity, Plan, Wish
+from embedstack.jobs.plan import Plan, Wish
 from embedstack.jobs.planning import load_plan
 from embedstack.jobs.since import Index, changes, check_since, drop_index, open_index
+from embedstack.origin import Identity
 from embedstack.storage.local import LocalStorage
 from embedstack.storage.storage import Entry, Missing
 from support.tables import DIM, IDENTITY, WISH, job, planned, probe, vectors_of

@@ -3,7 +3,8 @@
 import msgspec
 
 from embedstack.chunks.chunk import Chunking
-from embedstack.jobs.plan import Exact, Identity, Plan, Wish
+from embedstack.jobs.plan import Exact, Plan, Wish
+from embedstack.origin import Identity
 
 PLAN = Plan(
     wish=Wish(inputs=("docs",), model="hash", chunking=Chunking()),

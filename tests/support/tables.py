@@ -16,11 +16,12 @@ from embedstack.jobs.dead import Letter, letter, write_dead
 from embedstack.jobs.digests import Written, content_hash
 from embedstack.jobs.ledger import Ledger
 from embedstack.jobs.manifest import manifest_of
-from embedstack.jobs.plan import Exact, Identity, Plan, Probe, Shard, Wish
+from embedstack.jobs.plan import Exact, Plan, Shard, Wish
 from embedstack.jobs.rows import Rows, as_json
 from embedstack.jobs.shard_work import lengths_of
 from embedstack.jobs.shards import write_table
 from embedstack.jobs.table import write_part
+from embedstack.origin import Identity, Probe
 from embedstack.storage.local import LocalStorage
 from embedstack.testing import hashes
 from embedstack.types import Floats

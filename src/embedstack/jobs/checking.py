@@ -10,7 +10,8 @@ from embedstack.chunks.chunk import VERSION as CHUNKING_VERSION
 from embedstack.chunks.chunking import cutter_versions
 from embedstack.documents.document import Reading, Segment
 from embedstack.errors import ConfigError, Mismatch
-from embedstack.jobs.plan import SCHEMA, Exact, Identity, Plan, Wish
+from embedstack.jobs.plan import SCHEMA, Exact, Plan, Wish
+from embedstack.origin import Identity
 from embedstack.storage.capability import creates_once
 from embedstack.storage.storage import Entry, Storage
 

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from embedstack.jobs.plan import SCHEMA, Identity
+from embedstack.jobs.plan import SCHEMA
+from embedstack.origin import Identity
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

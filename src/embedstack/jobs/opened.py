@@ -1,7 +1,6 @@
 """An Encoder and a wish -> the same with the identity of its vectors, found out by asking it for the probes."""
 
 import asyncio
-import base64
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from embedstack.chunks.chunk import Ruler
 from embedstack.chunks.chunking import check
 from embedstack.dialects.wire import encoder_of
 from embedstack.errors import Upstream
-from embedstack.jobs.plan import Exact, Identity, Probe, Wish
+from embedstack.jobs.plan import Exact, Wish
 from embedstack.modelspec import ModelSpec, Output
+from embedstack.origin import Identity, Probe, packed
 from embedstack.proof import probes as proof
 from embedstack.types import Encode, Encoded, Encoder, Floats, Text
 
@@ -67,7 +67,7 @@ async def opened(encoder: Encoder, wish: Wish, ruler: Ruler, exact: Exact, *, is
         encoder=encoder_of(spec),
     )
     kept = tuple(
-        Probe(probe, wish.role, text, _packed(row)) for (probe, text), row in zip(asked.items(), dense, strict=True)
+        Probe(probe, wish.role, text, packed(row)) for (probe, text), row in zip(asked.items(), dense, strict=True)
     )
     return Opened(encoder, spec, ruler, identity, exact, kept, name)
 
@@ -83,7 +83,7 @@ async def reprobed(probes: Sequence[Probe], opened: Opened, wish: Wish, *, is_he
         return opened
     texts = [Text(probe.text, probe.role) for probe in probes]
     dense = _dense(await _encoded(opened.encoder, wish, opened.model, texts, is_here=is_here))
-    made = [replace(probe, vector=_packed(row)) for probe, row in zip(probes, dense, strict=True)]
+    made = [replace(probe, vector=packed(row)) for probe, row in zip(probes, dense, strict=True)]
     return dataclasses.replace(opened, probes=tuple(made))
 
 
@@ -109,11 +109,6 @@ def asking(
         whole=is_here,
         late_chunking=late_chunking,
     )
-
-
-def vector_of(probe: Probe) -> Floats:
-    """(dim,)."""
-    return np.frombuffer(base64.b64decode(probe.vector), "<f4").astype(np.float32)
 
 
 async def _encoded(encoder: Encoder, wish: Wish, name: str, texts: Sequence[Text], *, is_here: bool) -> Encoded:
@@ -149,7 +144,3 @@ def _probes(encoder: Encoder, model: str, ruler: Ruler) -> dict[str, str]:
     long = next(([name] for name in LONG if name in fitting), [])
     chosen = [name for name in SHORT if name in fitting] + long or [name for name in SHORTEST if name in fitting]
     return {name: known[name] for name in chosen}
-
-
-def _packed(row: Floats) -> str:
-    return base64.b64encode(row.astype("<f4").tobytes()).decode()

@@ -7,6 +7,7 @@ import msgspec
 
 from embedstack.chunks.chunk import Chunking
 from embedstack.documents.document import Reading, Segment
+from embedstack.origin import Identity, Probe
 
 SCHEMA = 1  # of everything that a job writes
 Storing = Literal["float32", "float16"]
@@ -32,18 +33,6 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     since: str = ""  # the URL of the job before
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose vectors these are. Another `fingerprint` is another job."""
-
-    model: str
-    revision: str
-    space: str
-    fingerprint: str
-    dim: int
-    max_tokens: int
-    encoder: str = ""  # where it is not ours: see `dialects.wire.encoder_of`
-
-
 class Exact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where all of this is equal, a shard that is done again has the same bytes."""
 
@@ -60,15 +49,6 @@ class Exact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def digest(self) -> str:
         """Names it in commits: 16 hexadecimal digits."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:16]
-
-
-class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A fixed text and the vector that it got when the plan was made."""
-
-    name: str
-    role: str
-    text: str
-    vector: str  # base64 of little-endian float32
 
 
 class Shard(msgspec.Struct, frozen=True, array_like=True):

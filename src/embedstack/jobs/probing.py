@@ -6,9 +6,10 @@ from typing import get_args
 import numpy as np
 
 from embedstack.errors import Mismatch
-from embedstack.jobs.opened import Opened, vector_of
-from embedstack.jobs.plan import Plan, Probe
+from embedstack.jobs.opened import Opened
+from embedstack.jobs.plan import Plan
 from embedstack.modelspec import Precision
+from embedstack.origin import Probe, vector_of
 from embedstack.proof.fidelity import JUDGED_AS, LIMITS
 from embedstack.types import Floats
 

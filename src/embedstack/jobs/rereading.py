@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from embedstack.jobs.commit import Commit
 from embedstack.jobs.dead import Letter
 from embedstack.jobs.digests import add_fields, content_hash, of_file
-from embedstack.jobs.opened import vector_of
 from embedstack.jobs.plan import Plan
 from embedstack.jobs.rows import Rows, add_sparse, stored
 from embedstack.jobs.shard_work import lengths_of
 from embedstack.jobs.table import PartReader, footer, schema
+from embedstack.origin import vector_of
 from embedstack.types import Floats
 
 Fault: TypeAlias = tuple[str, str]

@@ -17,11 +17,12 @@ from embedstack.errors import Mismatch, Unsupported
 from embedstack.jobs.checking import InputChanges, differences, input_changes
 from embedstack.jobs.finished import Finished, finished, opened_part
 from embedstack.jobs.keys import Ids, Keys, build, ids_of, opened
-from embedstack.jobs.plan import Identity, Plan, Probe, Wish
+from embedstack.jobs.plan import Plan, Wish
 from embedstack.jobs.planning import load_plan
 from embedstack.jobs.probing import faults_between, shared
 from embedstack.jobs.scratch import unwritten
 from embedstack.jobs.shards import shards_of
+from embedstack.origin import Identity, Probe
 from embedstack.storage.storage import Entry, Storage
 from embedstack.types import Floats
 

@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from embedstack.jobs.commit import Commit
-from embedstack.jobs.plan import Identity, Plan
+from embedstack.jobs.plan import Plan
+from embedstack.origin import Identity
 
 State: TypeAlias = Literal["finished", "all_committed", "not_finished"]
 """all_committed: no manifest, since more documents failed than the last run allowed, or since it was ended before."""

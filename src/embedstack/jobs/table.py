@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from embedstack.jobs.arrow import mapped, pa, pq
 from embedstack.jobs.digests import Written, written
-from embedstack.jobs.plan import Identity, Plan, Wish
+from embedstack.jobs.plan import Plan, Wish
 from embedstack.jobs.rows import Rows, stored
 from embedstack.jobs.scratch import unwritten
+from embedstack.origin import Identity
 from embedstack.types import Sparse
 
 ROW_GROUP = 10_000  # rows; a reader of one holds that many vectors
