@@ -65,6 +65,7 @@ LISTED = (
     "Chromium is not installed",
     "EMBEDSTACK_TEST_DATA is not set",
     "EMBEDSTACK_CLIENTS is not set",
+    "QDRANT_URL is not set",
     "RunPod's OpenAPI document is not here",
     "no native bfloat16 on this processor",
     "needs a device that is always full",

@@ -1,0 +1,1 @@
+"""Vectors at rest, in somebody's database or in a folder."""

@@ -1,0 +1,1 @@
+"""Vectors in a folder of this machine, with no server beside them."""

@@ -1,0 +1,1 @@
+"""Collections as tables of PostgreSQL, their vectors as columns of pgvector."""

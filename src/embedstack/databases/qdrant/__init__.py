@@ -1,0 +1,1 @@
+"""Collections become Qdrant's, on a server or, for trying, in a folder."""
