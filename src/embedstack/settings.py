@@ -103,6 +103,7 @@ class Settings:
     dialect: str = knob(
         "", "dialects whose paths win at the root, the first one first; the others follow as documented"
     )
+    qdrant_api_key: str = knob("", "key for Qdrant", env="QDRANT_API_KEY", secret=True)
     api_keys: str = knob(
         "", "keys that callers must send, as name:key or name:sha256:digest, separated by commas", secret=True
     )

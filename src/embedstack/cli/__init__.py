@@ -18,6 +18,7 @@ COMMANDS = {
     "worker": "embedstack.cli.worker:worker",
     "emulate": "embedstack.cli.emulate:emulate",
     "job": "embedstack.cli.job:job",
+    "load": "embedstack.cli.load:load",
 }
 
 
@@ -38,6 +39,7 @@ def cli() -> None:
       embedstack doctor                                 what this machine has, and what every setting is
       embedstack bench                                  how fast a model is here
       embedstack job plan ./docs --output ./vectors      many files become Parquet tables, in steps that survive a crash
+      embedstack load ./vectors ./database -c docs      vectors of a job or of files go into a database, once
 
     Settings come from flags, then the environment (EMBEDSTACK_...), then .env.
     """
