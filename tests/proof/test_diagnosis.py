@@ -34,7 +34,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Subject]:
 SEEN = ("another model",)  # of a reranker: logits of another model look like wrong logits of this one
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.parametrize("case", TINY)
 def test_float32_names_every_fault_of_a_small_model(case: str, tiny: dict[str, Subject]) -> None:
     made = {fault: cells["float32"] for fault, cells in matrix(tiny[case], ("float32",)).items()}
@@ -44,7 +44,7 @@ def test_float32_names_every_fault_of_a_small_model(case: str, tiny: dict[str, S
     assert {fault: c for fault, c in made.items() if c != "named" and not (c == "seen" and fault in may_be_seen)} == {}
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.parametrize("case", TINY)
 def test_no_precision_raises_a_false_alarm_or_names_a_wrong_fault(case: str, tiny: dict[str, Subject]) -> None:
     made = matrix(tiny[case], available())

@@ -98,7 +98,7 @@ def test_a_model_that_needs_prompts_is_among_them(known: Callable[[str], Known])
     assert all(known(name).located.spec.needs_prompt for name in CALLED)
 
 
-@pytest.mark.slow
+@pytest.mark.quality
 @pytest.mark.parametrize(("name", "runtime"), asked())
 def test_every_family_and_head_proves(name: str, runtime: str, known: Callable[[str], Known], tmp_path: Path) -> None:
     model = known(name)
