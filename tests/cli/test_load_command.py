@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from embedstack.cli.load import load, with_tenants
+from embedstack.cli.load import load, say_done, with_tenants
 from embedstack.cli.load_board import LINE_S, LoadBoard, told
 from embedstack.databases.database import Collection, Index, Loaded
 from embedstack.databases.embedded.folder import EmbeddedDatabase
@@ -297,6 +297,14 @@ def test_the_end_says_what_else_was_done() -> None:
     assert told(done) == (
         "3 rows in 2.0 s (2 rows/s); ids: 1 numbers, 2 UUIDs; 5 points deleted; collection 'docs' now has 9 points"
     )
+
+
+def test_two_loads_at_once_are_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        say_done(Summary(collection="docs", is_contested=True), is_json=False)
+
+    assert ended.value.code == Mismatch.exit_code
+    assert "at the same time" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------ signals

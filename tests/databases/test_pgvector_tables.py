@@ -654,3 +654,28 @@ def test_it_cannot_stand_beside_a_table_of_ours(database: PgvectorDatabase, besi
 
     with pytest.raises(ConfigError, match="'docs' was made by embedstack; leave \\?beside= out of the address"):
         beside.create(Collection(name="docs_vectors", fields={"": Field(dim=DIM)}))
+
+
+def test_a_mark_goes_with_the_columns_that_it_is_of(postgres: Postgres, name: str, database: PgvectorDatabase) -> None:
+    postgres.run(name, "CREATE TABLE docs (id bigint PRIMARY KEY, title text)")
+    wanted = Collection(name="docs", fields={"": Field(dim=DIM)})
+    database.create(wanted)
+    database.mark("docs", Loaded(source="digest", rows=2, is_whole=True))
+    postgres.run(name, "ALTER TABLE docs DROP COLUMN embedding")
+
+    database.create(wanted)
+
+    made = database.describe("docs")
+    assert made is not None
+    assert made.loaded is None
+
+
+def test_an_alias_in_a_schema_is_found_by_its_name(postgres: Postgres, name: str, database: PgvectorDatabase) -> None:
+    postgres.run(name, "CREATE SCHEMA search")
+    database.create(Collection(name="search.docs", fields={"": Field(dim=DIM)}))
+
+    database.switch("search.live", "search.docs", old=None)
+
+    found = database.describe("search.live")
+    assert found is not None
+    assert found.name == "search.docs"

@@ -3,14 +3,15 @@
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from embedstack.databases.database import PointId
+from embedstack.databases.database import Collection, PointId
 from embedstack.databases.embedded.folder import EmbeddedDatabase
-from embedstack.errors import Mismatch, Upstream
+from embedstack.errors import BadRequest, Mismatch, Upstream
 from embedstack.loading.deleting import is_listed
 from embedstack.loading.source import BadRow
 from embedstack.loading.stopping import Stop
@@ -157,9 +158,11 @@ def test_what_was_kept_is_not_deleted_by_writing_it_again(database: EmbeddedData
     loaded(first(), database)
     loaded(second(), database, KEEP)
 
-    done = loaded(second(), database, AGAIN)
+    done = loaded(second(), database, replace(KEEP, again=True))
 
     assert (done.deleted, done.points) == (0, 80)
+    with pytest.raises(Mismatch, match="--keep-gone"):
+        loaded(second(), database, AGAIN)
 
 
 def test_a_chain_of_jobs_is_followed(database: EmbeddedDatabase) -> None:
@@ -296,3 +299,51 @@ def test_nothing_is_pruned_that_somebody_else_began_to_load_meanwhile(database: 
 
     assert (done.pruned, done.is_contested, done.is_whole) == (0, True, False)
     assert len(everything(database)) == 95
+
+
+class Own(Around):
+    """A table of somebody's own: its rows, and what else stands in them, are theirs."""
+
+    def __init__(self, database: Any) -> None:
+        super().__init__(database, lambda name, call: _own(call()) if name == "describe" else call())
+
+
+def _own(found: Collection | None) -> Collection | None:
+    return found and replace(found, keeps_payload=False)
+
+
+@pytest.mark.parametrize(("wish", "mend"), [(PRUNE, "leave --prune out"), (Wish(batch=32), "add --keep-gone")])
+def test_nothing_is_deleted_in_somebodys_own_table(database: EmbeddedDatabase, wish: Wish, mend: str) -> None:
+    loaded(first(), database)
+
+    with pytest.raises(BadRequest, match=f"belong to a table of yours.*{mend}"):
+        loaded(second(), Own(database), wish)
+
+    assert everything(database) == first().truth
+
+
+def test_a_later_list_is_refused_where_something_was_left_on_purpose(database: EmbeddedDatabase) -> None:
+    third = Drawn(
+        40, seed=2, first=20, plan=THIRD, previous=SECOND, lists=[uuid_of(number) for number in range(60, 80)]
+    )
+    loaded(first(), database)
+    loaded(second(), database, KEEP)
+
+    with pytest.raises(Mismatch, match="holds something else, or a part"):
+        loaded(third, database)
+
+
+def test_a_later_list_is_refused_where_the_answer_to_prune_was_no(database: EmbeddedDatabase) -> None:
+    class No(Told):
+        def may_delete(self, count: int, name: str) -> bool:
+            return False
+
+    third = Drawn(
+        40, seed=2, first=20, plan=THIRD, previous=SECOND, lists=[uuid_of(number) for number in range(60, 80)]
+    )
+    loaded(first(), database)
+    done = loaded(second(), database, PRUNE, told=No())
+
+    assert (done.pruned, done.is_whole) == (0, True)
+    with pytest.raises(Mismatch, match="holds something else, or a part"):
+        loaded(third, database)

@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -363,7 +364,7 @@ class Meeting:
 
 @pytest.mark.parametrize("prune", [False, True])
 def test_two_tables_at_once_are_seen_by_both_loads(database: EmbeddedDatabase, tmp_path: Path, *, prune: bool) -> None:
-    meeting, ends, told = Meeting(), {}, Told()
+    meeting, ends = Meeting(), {}
     wish = Wish(batch=32, alias="live", prune=prune)
 
     def second() -> None:
@@ -373,7 +374,7 @@ def test_two_tables_at_once_are_seen_by_both_loads(database: EmbeddedDatabase, t
 
     thread = threading.Thread(target=second)
     thread.start()
-    ends["first"] = loaded(Drawn(seed=1, each=meeting.first), database, wish, told=told)
+    ends["first"] = loaded(Drawn(seed=1, each=meeting.first), database, wish)
     meeting.first_has_ended.set()
     thread.join(PATIENCE_S)
 
@@ -382,7 +383,6 @@ def test_two_tables_at_once_are_seen_by_both_loads(database: EmbeddedDatabase, t
     assert mark(database).is_contested
     assert database.aliases() == {}
     assert len(everything(database)) == 300
-    assert "at the same time" in told.notes[-1]
 
 
 class Preparing:
@@ -611,3 +611,30 @@ def test_what_the_table_has_to_say_is_said_first(database: EmbeddedDatabase) -> 
     loaded(table, database, SMALL, told=told)
 
     assert told.notes == ["3 ids are made of texts"]
+
+
+class Without(Around):
+    """A field of the collection is gone, as somebody may have dropped a column."""
+
+    def __init__(self, database: Any) -> None:
+        super().__init__(database, lambda name, call: _without(call()) if name == "describe" else call())
+
+
+def _without(found: Collection | None) -> Collection | None:
+    return found and replace(found, fields={"other": Field(dim=DIM)})
+
+
+def test_a_field_that_is_gone_is_written_from_the_first_row_whatever_the_mark_says(database: EmbeddedDatabase) -> None:
+    loaded(Drawn(), database)
+
+    done = loaded(Drawn(), Without(database), Wish(batch=32, dry_run=True))
+
+    assert (done.why, done.start) == ("new", 0)
+
+
+def test_an_alias_may_be_wished_again_and_moved(database: EmbeddedDatabase) -> None:
+    wish = Wish(batch=32, alias="live")
+    for _ in range(2):
+        loaded(Drawn(), database, wish)
+
+    assert database.aliases() == {"live": NAME}

@@ -14,7 +14,7 @@ from embedstack.cli.load_board import LoadBoard, say_end, told
 from embedstack.databases.bound import Bound
 from embedstack.databases.database import Distance, Index, IndexKind, Quantization, Storing
 from embedstack.databases.opening import open_database
-from embedstack.errors import BadRequest, EmbedstackError
+from embedstack.errors import BadRequest, EmbedstackError, Mismatch
 from embedstack.loading.loading import load as load_table
 from embedstack.loading.opening import open_table
 from embedstack.loading.source import DENSE, SPARSE, How, Source
@@ -173,14 +173,26 @@ def origins_of(table: Source) -> dict[str, Origin]:
 
 def say_done(done: Summary, *, is_json: bool) -> None:
     """The last line; a signal has the exit code that shells give it."""
-    exit_code, error = (128 + done.stopped, ended_early(done)) if done.stopped else (0, "")
+    exit_code, error, code = 0, "", ""
+    if done.stopped:
+        exit_code, error, code = 128 + done.stopped, ended_early(done), STOPPED
+    elif done.is_contested:
+        exit_code, error, code = Mismatch.exit_code, contested(done), Mismatch.code
     if is_json:
-        say_end(done, error=error, code=STOPPED if error else "", exit_code=exit_code)
+        say_end(done, error=error, code=code, exit_code=exit_code)
     elif not error:
         click.echo(told(done))
     if error:
         click.echo(f"error: {error}", err=True)
         sys.exit(exit_code)
+
+
+def contested(done: Summary) -> str:
+    """By somebody else's load."""
+    return (
+        f"something else was loaded into collection {done.collection!r} at the same time, so nobody can say what is "
+        "there; nothing was deleted and no alias switched: load again what shall be there"
+    )
 
 
 def ended_early(done: Summary) -> str:

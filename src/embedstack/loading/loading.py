@@ -87,6 +87,7 @@ def _steps(on: _Load) -> None:
     """What may be refused is refused before anything is written."""
     found = on.retry(partial(on.bound.database.describe, on.name))
     start = _start(on, found)
+    _check_rows(on, found, start)
     listed = start.why != "whole" and _is_listed(on, found, start)
     _check_alias(on, found)
     _say(on, found, start)
@@ -113,9 +114,9 @@ def _change(on: _Load, found: Collection | None, start: Start, *, listed: bool) 
         if _is_contested(on, marker):
             return
         on.done.checked = recheck(on.ground, collection, on.source, sample, start=start.rows, rows=on.done.rows)
-    _delete(on, marker, listed=listed)
+    has_more = _delete(on, marker, listed=listed)
     if is_due or on.wish.prune:
-        marker.set_whole(on.done.rows, on.source.plan)
+        marker.set_whole(on.done.rows, "" if has_more else on.source.plan)
         if _is_contested(on, marker):
             return
     on.done.is_whole = True
@@ -129,8 +130,8 @@ def _start(on: _Load, found: Collection | None) -> Start:
     start = start_of(found.loaded if found else None, on.source.digest, again=on.wish.again)
     if found is None or not found.points:
         start = replace(start, held=on.source.plan)  # nothing can be gone from it
-        if start.rows:
-            start = replace(start, rows=0, why="new")  # whatever the mark says, somebody has emptied it
+    if start.rows and (found is None or not found.points or not on.source.fields.keys() <= found.fields.keys()):
+        start = replace(start, rows=0, why="new")  # whatever the mark says, somebody has emptied it
     on.done.why, on.done.start, on.done.rows = start.why, start.rows, start.rows
     return start
 
@@ -141,13 +142,23 @@ def _is_listed(on: _Load, found: Collection | None, start: Start) -> bool:
     return is_listed(on.source, start.held, is_empty=is_empty, prune=prune, keep_gone=keep_gone, name=on.name)
 
 
+def _check_rows(on: _Load, found: Collection | None, start: Start) -> None:
+    """Of a table of somebody's own a load deletes nothing: its rows are theirs, and so may be other vectors in them."""
+    has_list = on.source.previous is not None and not on.wish.keep_gone and start.why != "whole"
+    if found is None or found.keeps_payload or not found.points or not (on.wish.prune or has_list):
+        return
+    mend = "leave --prune out" if on.wish.prune else "add --keep-gone, so that what the job lists as gone stays"
+    raise BadRequest(f"the rows of collection {found.name!r} belong to a table of yours, so none is deleted; {mend}")
+
+
 def _check_alias(on: _Load, found: Collection | None) -> None:
     """Now, and not after hours."""
     alias, own = on.wish.alias, found.name if found else on.name
     if not alias:
         return
     check_name(alias, "alias")
-    if alias == own or alias in on.retry(on.bound.database.names):
+    there = on.retry(partial(on.bound.database.describe, alias))
+    if alias == own or (there is not None and there.name == alias):
         raise BadRequest(f"{alias!r} is the name of a collection, so it cannot be an alias; take another --alias")
 
 
@@ -243,48 +254,49 @@ def _count(done: Summary, ids: Sequence[PointId]) -> None:
 
 def _is_contested(on: _Load, marker: Marker) -> bool:
     on.done.is_contested = marker.is_contested
-    if marker.is_contested:
-        on.progress.note(
-            f"warning: something else was loaded into collection {on.name!r} at the same time, so nobody can say what "
-            "is there; nothing was deleted and no alias switched: load again what shall be there"
-        )
     return marker.is_contested
 
 
 # ------------------------------------------------------------------------------------------------ after the rows
 
 
-def _delete(on: _Load, marker: Marker, *, listed: bool) -> None:
+def _delete(on: _Load, marker: Marker, *, listed: bool) -> bool:
+    """Whether something stays that the table has not, because somebody wished so: no later list knows of it."""
+
     def counted(count: int) -> None:
         on.done.deleted += count
 
     if listed:
         delete_all(on.ground, on.source.gone(), counted)
     if on.wish.prune:
-        _prune(on, marker)
+        return _prune(on, marker)
+    return on.wish.keep_gone and on.source.previous is not None
 
 
-def _prune(on: _Load, marker: Marker) -> None:
+def _prune(on: _Load, marker: Marker) -> bool:
+    """Whether something is left."""
+
     def counted(count: int) -> None:
         on.done.pruned += count
 
     with surplus(on.ground, on.source, on.done.rows) as strange:
         if not strange.count:
-            return
+            return False
         with on.stop.busy(False):  # who is asked may answer with Ctrl-C
             may = on.progress.may_delete(strange.count, on.name)
         marker.renew()
         if may and not marker.is_contested:  # else they may be what somebody else is loading
             delete_all(on.ground, strange.ids(), counted)
+        return not may
 
 
 def _switch(on: _Load) -> None:
     alias, database = on.wish.alias, on.bound.database
 
     def switched() -> None:
-        old = database.aliases().get(alias)  # also after a call that failed and yet was heard
-        if old != on.name:
-            database.switch(alias, on.name, old=old)
+        there = database.describe(alias)  # also after a call that failed and yet was heard
+        if there is None or there.name != on.name:
+            database.switch(alias, on.name, old=None if there is None else there.name)
 
     if alias:
         on.retry(switched)

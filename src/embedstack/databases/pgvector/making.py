@@ -185,6 +185,8 @@ def _add(connection: Connection, table: Table, wanted: Collection) -> None:
     hold(connection, table.found, "ACCESS EXCLUSIVE")
     connection.execute(sql.SQL("ALTER TABLE {} {}").format(place, sql.SQL(", ").join(parts)), ())
     _comment(connection, table.found, columns)
+    if not table.vectors:  # a mark there is of columns that somebody has dropped
+        change_table(connection, table.found, {SIGNED: None})
 
 
 def _refuse_narrow(table: Table, wanted: Collection) -> None:
