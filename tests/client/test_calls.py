@@ -21,12 +21,12 @@ from embedstack.testing.fake import HashEncoder
 def test_a_wait_for_a_free_connection_is_not_the_servers_silence(serve):
     class Slow(HashEncoder):
         async def encode(self, request):
-            await asyncio.sleep(1)
+            await asyncio.sleep(1.5)
             return await super().encode(request)
 
     async def run(url: str) -> list[object]:
-        async with Client(url, timeout_s=2.5, retries=0) as client:
-            calls = (client.encode(wish("a")) for _ in range(300))
+        async with Client(url, timeout_s=5, retries=0) as client:
+            calls = (client.encode(wish("a")) for _ in range(400))  # four times as many as there are connections
             return await asyncio.gather(*calls, return_exceptions=True)
 
     with serve(Slow) as url:
