@@ -4,12 +4,10 @@ from psycopg import sql
 
 from embedstack.databases.database import Condition, Where
 from embedstack.databases.pgvector.column_conditions import over_column
-from embedstack.databases.pgvector.json_conditions import over_value
+from embedstack.databases.pgvector.json_conditions import NEVER, over_value
 from embedstack.databases.pgvector.paths import value_of
 from embedstack.databases.pgvector.quoting import Name, Part, joined
 from embedstack.databases.pgvector.tables import Table
-
-NEVER: Part = (sql.SQL("FALSE"), ())
 
 
 def conditions(table: Table, where: Where | None) -> list[Part]:
