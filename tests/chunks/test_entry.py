@@ -85,7 +85,7 @@ def test_headings_are_entries_where_no_more_terms_are_bold() -> None:
 def test_work_grows_as_the_glossary_does() -> None:
     entry = "**Abacus** a\n\nb c d e f\n\n"
 
-    assert growth(lambda size: cut(entry * size, tokens=4), 1600, times=1) < 0.75 * WASTED
+    assert growth(lambda size: cut(entry * size, tokens=4), 1600) < 0.75 * WASTED
 
 
 @pytest.mark.parametrize("text", ["**Note** one.\n\ntwo three.", "one\n\ntwo", "- one\n- two"])

@@ -1,6 +1,7 @@
 """A server around the fake encoder, run as a process by the tests."""
 
 import argparse
+import importlib
 import sys
 from dataclasses import replace
 
@@ -13,11 +14,14 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--port", type=int, default=0)
 parser.add_argument("--run-s", type=float, default=0.0)
 parser.add_argument("--drain-s", type=int)
+parser.add_argument("--linger-s", type=float, help="for machines that are too busy to ask again within a second")
 parser.add_argument("--max-body-mb", type=int)
 parser.add_argument("--several", action="store_true", help="a twin in one space, a model of another, a reranker")
 parser.add_argument("--every-kind", action="store_true", help="a model for every path: of texts, images, terms, labels")
 parser.add_argument("--fail", action="store_true")
 given = parser.parse_args()
+if given.linger_s is not None:
+    importlib.import_module("embedstack.server.run").LINGER_S = given.linger_s
 
 
 def open_encoder() -> HashEncoder:

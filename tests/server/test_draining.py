@@ -32,7 +32,7 @@ def heard(connection):
 
 
 def test_a_request_on_an_idle_connection_is_still_answered_and_the_client_told_to_close(start):
-    with start() as server:
+    with start("--linger-s", "10") as server:
         idle = connected(server)
         assert asked(idle)[0] == 200
         server.process.send_signal(signal.SIGTERM)
@@ -46,8 +46,9 @@ def test_a_request_on_an_idle_connection_is_still_answered_and_the_client_told_t
 
 
 def test_a_new_connection_hears_from_ready_that_the_server_leaves(start):
-    with start() as server:
+    with start("--linger-s", "10") as server:
         held = connected(server)
+        assert asked(held)[0] == 200  # only now it is sure that the server has it
         server.process.send_signal(signal.SIGTERM)
         server.wait_for_draining()
 
