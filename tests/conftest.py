@@ -82,22 +82,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    if call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception):
-        reason = str(call.excinfo.value)
-        strict = item.config.getoption("--strict-skips")
-        if strict == "none" or (strict == "listed" and not any(listed in reason for listed in LISTED)):
-            item.config.stash.setdefault(UNLISTED, []).append(f"{item.nodeid}: {reason}")
+def pytest_collection_finish() -> None:
+    """Thousands of tests are objects that stay to the end: the collector need not look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
-UNLISTED = pytest.StashKey[list[str]]()
+SKIPPED: list[tuple[str, str]] = []  # test and reason; where several processes run tests, only the first has all
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple):
+        SKIPPED.append((report.nodeid, report.longrepr[2].removeprefix("Skipped: ")))
+
+
+def unlisted(config: pytest.Config) -> list[tuple[str, str]]:
+    match config.getoption("--strict-skips"):
+        case "none":
+            return SKIPPED
+        case "listed":
+            return [(test, reason) for test, reason in SKIPPED if not any(listed in reason for listed in LISTED)]
+        case _:
+            return []
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if session.config.stash.get(UNLISTED, []):
+    if unlisted(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in terminalreporter.config.stash.get(UNLISTED, []):
-        terminalreporter.write_line(f"SKIPPED WITHOUT LEAVE {line}", red=True)
+    for test, reason in unlisted(terminalreporter.config):
+        terminalreporter.write_line(f"SKIPPED WITHOUT LEAVE {test}: {reason}", red=True)

@@ -9,7 +9,7 @@ import pytest
 from asking import ask, no_pause, wish
 from platform_stub import Time, skip
 
-from embedstack.client import Client
+from embedstack.client import Client, connections
 from embedstack.client.connections import CONNECTIONS, Connections, within
 from embedstack.client.endpoint import Endpoint
 from embedstack.client.patience import MOST_PATIENCE_S
@@ -18,15 +18,17 @@ from embedstack.testing.fake import HashEncoder
 
 
 @pytest.mark.slow
-def test_a_wait_for_a_free_connection_is_not_the_servers_silence(serve):
+def test_a_wait_for_a_free_connection_is_not_the_servers_silence(serve, monkeypatch):
+    monkeypatch.setattr(connections, "CONNECTIONS", 2)
+
     class Slow(HashEncoder):
         async def encode(self, request):
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(1)
             return await super().encode(request)
 
     async def run(url: str) -> list[object]:
         async with Client(url, timeout_s=5, retries=0) as client:
-            calls = (client.encode(wish("a")) for _ in range(400))  # four times as many as there are connections
+            calls = (client.encode(wish("a")) for _ in range(12))  # the last ones wait for as long as the timeout
             return await asyncio.gather(*calls, return_exceptions=True)
 
     with serve(Slow) as url:

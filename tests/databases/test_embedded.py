@@ -83,7 +83,7 @@ OF_NOTHING = {"names": [], "describe": None, "aliases": {}, "drop": None}
 # ------------------------------------------------------------------------------------------------ the folder
 
 
-@pytest.mark.parametrize("call", CALLS.keys() - {"create"})
+@pytest.mark.parametrize("call", sorted(CALLS.keys() - {"create"}))
 def test_nothing_is_made_before_the_first_collection(call: str, database: EmbeddedDatabase, folder: Path) -> None:
     if call in OF_NOTHING:
         assert CALLS[call](database) == OF_NOTHING[call]
