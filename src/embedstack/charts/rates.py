@@ -1,57 +1,14 @@
-"""Numbers become pictures: SVG that stands in an HTML page, takes its colours from it and needs no script. Pure."""
+"""Amounts that came over time -> a line of rates. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import accumulate
 
-WIDTH = 720
-LEFT, RIGHT = 8, 8
-BAR, GAP = 22, 8  # heights of one bar and of what is between two
-NAMES = 150  # of the width, for the names of bars that lie
-HEIGHT = 220
-BELOW = 44  # for the names below
-LETTERS = 20  # of a name before a bar that lie in its room; the rest stands in the picture's words
+from embedstack.charts.frame import BELOW, HEIGHT, LEFT, RIGHT, WIDTH, svg
+
 SHORT = 0.01  # of the axis: a pause that is no break
 Span = tuple[float, float, float]
-
-
-def columns(title: str, values: Sequence[tuple[str, float]], shown: Sequence[str]) -> str:
-    """Upright bars, each with its name below it and what is said of it above.
-
-    Args:
-        shown: of each value, in a few letters; the number itself stands in the words of its bar.
-    """
-    most = max((value for _, value in values), default=0) or 1
-    step = (WIDTH - LEFT - RIGHT) / max(1, len(values))
-    parts = []
-    for place, ((name, value), text) in enumerate(zip(values, shown, strict=True)):
-        high = (HEIGHT - BELOW - 22) * value / most
-        x, y = LEFT + place * step, HEIGHT - BELOW - high
-        middle = x + step / 2
-        parts.append(
-            f'<rect class="bar" x="{x + step * 0.12:.1f}" y="{y:.1f}" width="{step * 0.76:.1f}" height="{high:.1f}">'
-            f"<title>{escape(name)}: {value:,.0f}</title></rect>"
-            f'<text x="{middle:.1f}" y="{y - 5:.1f}" text-anchor="middle">{escape(text)}</text>'
-            f'<text class="soft" x="{middle:.1f}" y="{HEIGHT - BELOW + 16}" text-anchor="middle">{escape(name)}</text>'
-        )
-    return _svg(title, HEIGHT - BELOW + 28, parts)
-
-
-def bars(title: str, values: Sequence[tuple[str, float]], shown: Sequence[str]) -> str:
-    """Bars that lie, each with its name before it and what is said of it behind."""
-    most = max((value for _, value in values), default=0) or 1
-    room = WIDTH - LEFT - RIGHT - NAMES - 90
-    parts = []
-    for place, ((name, value), text) in enumerate(zip(values, shown, strict=True)):
-        y, wide = place * (BAR + GAP), room * value / most
-        parts.append(
-            f'<text x="{LEFT + NAMES - 8}" y="{y + BAR * 0.7:.1f}" text-anchor="end">{escape(_short(name))}</text>'
-            f'<rect class="bar" x="{LEFT + NAMES}" y="{y}" width="{max(wide, 1):.1f}" height="{BAR}">'
-            f"<title>{escape(name)}: {value:,.0f}</title></rect>"
-            f'<text x="{LEFT + NAMES + wide + 8:.1f}" y="{y + BAR * 0.7:.1f}">{escape(text)}</text>'
-        )
-    return _svg(title, max(1, len(values)) * (BAR + GAP), parts)
 
 
 def steps(title: str, values: Sequence[float], top: str, ends: tuple[str, str], breaks: Sequence[int] = ()) -> str:
@@ -84,7 +41,7 @@ def steps(title: str, values: Sequence[float], top: str, ends: tuple[str, str], 
         f'<text class="soft" x="{LEFT}" y="{floor + 18}">{escape(ends[0])}</text>',
         f'<text class="soft" x="{WIDTH - RIGHT}" y="{floor + 18}" text-anchor="end">{escape(ends[1])}</text>',
     ]
-    return _svg(title, HEIGHT - BELOW + 28, parts)
+    return svg(title, HEIGHT - BELOW + 28, parts)
 
 
 def spread(spans: Sequence[Span], count: int, busy: Sequence[tuple[float, float]]) -> tuple[list[float], list[int]]:
@@ -128,14 +85,3 @@ def _joined(spans: Sequence[tuple[float, float]], pause: float) -> list[tuple[fl
         else:
             made.append((begin, end))
     return made
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
-
-
-def _svg(title: str, height: float, parts: Sequence[str]) -> str:
-    return (
-        f'<svg role="img" viewBox="0 0 {WIDTH} {height:.0f}" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
-    )
