@@ -1,0 +1,1 @@
+"""Texts -> terms and their weights; several rankings -> one."""
