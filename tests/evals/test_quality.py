@@ -7,8 +7,8 @@ import pytest
 
 import embedstack
 import quality
-from support.reference import ROOT
 
+ROOT = Path(__file__).parents[2]
 RECORDED = json.loads((ROOT / "bench/results/quality.json").read_text())["scores"]["sentence-transformers"]
 
 

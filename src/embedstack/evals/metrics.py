@@ -1,7 +1,8 @@
-"""Rankings and judgements -> nDCG, MRR, recall and rank correlation; two matrices of vectors -> a ranking.
+"""Rankings and judgements -> nDCG, MRR, recall and the like; two lists -> their correlation; two matrices -> a ranking.
 
 Rankings are judged as trec_eval does it, and agree with ir_measures (the tests compare them):
-documents of equal score stand in falling order of their ids, and scores are compared in float32;
+scored documents of equal score stand in falling order of their ids, and scores are compared in float32;
+a list of documents stands as it is;
 the gain of a document is its grade (linear), and a grade below 1, or none, gains nothing;
 every judged query counts, with 0 where the run lacks it or where no document is relevant; other queries do not count.
 """
@@ -21,6 +22,8 @@ Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
 """Query id -> document id -> grade; 1 and above is relevant."""
 Run: TypeAlias = Mapping[str, Mapping[str, float]]
 """Query id -> document id -> score; higher is better."""
+Orders: TypeAlias = Mapping[str, Sequence[str]]
+"""Query id -> document ids, best first."""
 
 BLOCK = 1024  # queries and documents at a time: 8 MB of scores in float64
 
@@ -36,11 +39,11 @@ class Measured:
 # ------------------------------------------------------------------------------------------------ rankings
 
 
-def ndcg(qrels: Qrels, run: Run, k: int) -> Measured:
-    """Normalised discounted cumulative gain of the first k, from 0 to 1.
+def ndcg(qrels: Qrels, run: Run | Orders, k: int | None = None) -> Measured:
+    """Normalised discounted cumulative gain of the first k, or of all, from 0 to 1.
 
     Raises:
-        BadRequest: k below 1, no judged query, or a score that is not a number.
+        BadRequest: k below 1, no judged query, a score that is not a number, or a document that is listed twice.
     Source:
         Järvelin and Kekäläinen 2002, https://doi.org/10.1145/582415.582418; trec_eval's `ndcg_cut`.
     """
@@ -52,8 +55,8 @@ def ndcg(qrels: Qrels, run: Run, k: int) -> Measured:
     return _measured(qrels, run, k, of)
 
 
-def mrr(qrels: Qrels, run: Run, k: int) -> Measured:
-    """One over the rank of the first relevant document, 0 if it is not among the first k; from 0 to 1.
+def mrr(qrels: Qrels, run: Run | Orders, k: int | None = None) -> Measured:
+    """One over the rank of the first relevant document, 0 if it is not among the first k, or at all; from 0 to 1.
 
     Ties fall as everywhere here, so this is trec_eval's `recip_rank`. ir_measures' `RR@k` is MS MARCO's script,
     which orders equal scores by rising id instead; without ties the two are equal.
@@ -69,7 +72,7 @@ def mrr(qrels: Qrels, run: Run, k: int) -> Measured:
     return _measured(qrels, run, k, of)
 
 
-def recall(qrels: Qrels, run: Run, k: int) -> Measured:
+def recall(qrels: Qrels, run: Run | Orders, k: int) -> Measured:
     """Share of the relevant documents that are among the first k, from 0 to 1; trec_eval's `recall`.
 
     Raises:
@@ -77,29 +80,99 @@ def recall(qrels: Qrels, run: Run, k: int) -> Measured:
     """
 
     def of(grades: Mapping[str, int], ranked: Sequence[str]) -> float:
-        relevant = {document for document, grade in grades.items() if grade > 0}
-        return len(relevant.intersection(ranked)) / len(relevant) if relevant else 0.0
+        relevant = _relevant(grades)
+        return _hits(grades, ranked) / relevant if relevant else 0.0
 
     return _measured(qrels, run, k, of)
 
 
-def _measured(qrels: Qrels, run: Run, k: int, of: Callable[[Mapping[str, int], Sequence[str]], float]) -> Measured:
-    if k < 1:
+def precision(qrels: Qrels, run: Run | Orders, k: int) -> Measured:
+    """Relevant ones among the first k, over k also where fewer were found; from 0 to 1; trec_eval's `P`.
+
+    Raises:
+        BadRequest: as `ndcg`.
+    """
+    return _measured(qrels, run, k, lambda grades, ranked: _hits(grades, ranked) / k)
+
+
+def hit(qrels: Qrels, run: Run | Orders, k: int) -> Measured:
+    """1 where a relevant document is among the first k, else 0; trec_eval's `success`.
+
+    Raises:
+        BadRequest: as `ndcg`.
+    """
+    return _measured(qrels, run, k, lambda grades, ranked: float(_hits(grades, ranked) > 0))
+
+
+def average_precision(qrels: Qrels, run: Run | Orders, k: int | None = None) -> Measured:
+    """Precision at the rank of each relevant document, 0 for one that is not among the first k, or at all: their mean.
+
+    From 0 to 1; trec_eval's `map`, and `map_cut` with k. Its mean over the queries is what MAP stands for.
+
+    Raises:
+        BadRequest: as `ndcg`.
+    """
+
+    def of(grades: Mapping[str, int], ranked: Sequence[str]) -> float:
+        ranks = (rank for rank, document in enumerate(ranked, 1) if grades.get(document, 0) > 0)
+        relevant = _relevant(grades)
+        return sum(found / rank for found, rank in enumerate(ranks, 1)) / relevant if relevant else 0.0
+
+    return _measured(qrels, run, k, of)
+
+
+def judged(qrels: Qrels, run: Run | Orders, k: int | None = None) -> Measured:
+    """Share of the first k, or of all, on which somebody judged, whatever the grade; 0 where nothing was found.
+
+    Where fewer than k were found it is the share of those: ir_measures' `Judged`, but for ties, as in `mrr`.
+
+    Raises:
+        BadRequest: as `ndcg`.
+    """
+
+    def of(grades: Mapping[str, int], ranked: Sequence[str]) -> float:
+        return sum(document in grades for document in ranked) / len(ranked) if ranked else 0.0
+
+    return _measured(qrels, run, k, of)
+
+
+def _hits(grades: Mapping[str, int], ranked: Sequence[str]) -> int:
+    return sum(grades.get(document, 0) > 0 for document in ranked)
+
+
+def _relevant(grades: Mapping[str, int]) -> int:
+    return sum(grade > 0 for grade in grades.values())
+
+
+def _measured(
+    qrels: Qrels, run: Run | Orders, k: int | None, of: Callable[[Mapping[str, int], Sequence[str]], float]
+) -> Measured:
+    if k is not None and k < 1:
         raise BadRequest(f"k={k} is below 1; give the number of ranks to look at, such as 10")
     if not qrels:
         raise BadRequest("no query is judged, so there is nothing to measure; give qrels with at least one query")
-    queries = {query: of(grades, _ranked(query, run.get(query, {}), k)) for query, grades in qrels.items()}
+    queries = {query: of(grades, _first(query, run.get(query, ()), k)) for query, grades in qrels.items()}
     return Measured(queries, sum(queries.values()) / len(queries))
 
 
-def _ranked(query: str, scores: Mapping[str, float], k: int) -> list[str]:
-    """The ids of the best k: falling score, and among equals falling id."""
+def _first(query: str, found: Mapping[str, float] | Sequence[str], k: int | None) -> Sequence[str]:
+    """The ids of the best k, or of all."""
+    if isinstance(found, Mapping):
+        return _ranked(query, found)[:k]
+    if len(set(found)) < len(found):
+        twice = next(document for rank, document in enumerate(found) if document in found[:rank])
+        raise BadRequest(f"the ranking of query {query!r} lists document {twice!r} twice; list each document once")
+    return found[:k]
+
+
+def _ranked(query: str, scores: Mapping[str, float]) -> list[str]:
+    """Falling score, and among equals falling id."""
     if lost := [document for document, score in scores.items() if isnan(score)]:
         raise BadRequest(f"the score of document {lost[0]!r} for query {query!r} is not a number; leave it out")
     with np.errstate(over="ignore"):  # beyond float32 is infinity, there as here
         rounded = np.fromiter(scores.values(), np.float64, len(scores)).astype(np.float32)
     order = sorted(zip(rounded.tolist(), scores, strict=True), reverse=True)
-    return [document for _, document in order[:k]]
+    return [document for _, document in order]
 
 
 def _discounted(gains: Sequence[int]) -> float:

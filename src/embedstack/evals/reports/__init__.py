@@ -1,0 +1,1 @@
+"""A report becomes words, pages and pictures."""

@@ -1,0 +1,1 @@
+"""Files that people judge by become questions, documents and judgements."""

@@ -1,0 +1,1 @@
+"""What is judged: models, collections, rankings, and what is made of them."""
