@@ -16,7 +16,14 @@ from embedstack.databases.database import (
 )
 from embedstack.databases.embedded.folder import EmbeddedDatabase
 from embedstack.errors import Mismatch
-from embedstack.testing import check_collections, check_conditions, check_marks, check_points, check_queries
+from embedstack.testing import (
+    check_collections,
+    check_conditions,
+    check_fusing,
+    check_marks,
+    check_points,
+    check_queries,
+)
 from embedstack.testing.check_database import check_database
 from embedstack.testing.promises import Part, Trial, broken_promises
 from support import wrong_databases as wrong
@@ -24,7 +31,7 @@ from support import wrong_databases as wrong
 pytestmark = pytest.mark.slow
 
 COLLECTIONS, MARKS, POINTS = check_collections.PARTS, check_marks.PARTS, check_points.PARTS
-QUERIES, CONDITIONS = check_queries.PARTS, check_conditions.PARTS
+QUERIES, CONDITIONS, FUSING = check_queries.PARTS, check_conditions.PARTS, check_fusing.PARTS
 
 WRONG: Mapping[type[EmbeddedDatabase], tuple[Sequence[Part], str]] = {
     wrong.SaysMade: (COLLECTIONS, "create of one that is there gives True, it must be False"),
@@ -58,8 +65,14 @@ WRONG: Mapping[type[EmbeddedDatabase], tuple[Sequence[Part], str]] = {
     wrong.FiltersLast: (QUERIES, "the farthest five alone, limit 2: the query gives []"),
     wrong.CutsWide: (QUERIES, "a query of another width is taken"),
     wrong.KnowsNoRarity: (QUERIES, "idf True: the score of"),
+    wrong.CountsTermless: (QUERIES, "idf True: the score of"),
     wrong.FindsAll: (QUERIES, "terms {999: 1.0}, idf False, limit 1: the query gives"),
     wrong.AsksWithOne: (QUERIES, "3 vectors, dot: the score of"),
+    wrong.CountsRanksFromOne: (FUSING, "two by rank, limit 1: the fused score of"),
+    wrong.WeighsNothing: (FUSING, "two by rank that weigh 3 and 1, limit 10: what was fused gives"),
+    wrong.CutsFused: (FUSING, "those of 'text' with a score of at least"),
+    wrong.LeavesFusedTies: (FUSING, "two by rank that weigh nothing, limit 3: what was fused gives"),
+    wrong.FusesAllTenants: (FUSING, "two by rank, the red ones, limit 10: what was fused gives"),
     wrong.TakesTextsForNumbers: (CONDITIONS, "read with 0 indexes where Condition(key='count', values=(1,)"),
     wrong.TakesNothingForAnything: (
         CONDITIONS,
@@ -78,6 +91,11 @@ def test_a_broken_promise_is_found(kind: type[EmbeddedDatabase], tmp_path: Path)
         found = broken_promises(Trial(database, "check", lambda: EmbeddedDatabase(tmp_path)), parts)
 
     assert any(broken in line for line in found), found
+
+
+def test_who_fuses_as_is_promised_is_told_nothing(tmp_path: Path) -> None:
+    with closing(wrong.Fuses(tmp_path)) as database:
+        assert broken_promises(Trial(database, "check"), FUSING) == []
 
 
 def test_what_was_there_stays(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -434,6 +435,51 @@ def test_hits_come_with_what_was_asked_for(client: QdrantClient, name: str) -> N
 
     assert (bare.id, bare.score, bare.payload, bare.vector) == (UUIDS[0], 3.0, None, None)
     assert (whole.payload, whole.vector) == ({"x": 1}, {"b": [3.0, 4.0]})
+
+
+RRF, DBSF = (models.FusionQuery(fusion=fusion) for fusion in (models.Fusion.RRF, models.Fusion.DBSF))
+
+
+@pytest.mark.parametrize(
+    ("asked", "theirs"),
+    [
+        (RRF, edge.Fusion.Rrf(2)),
+        (models.RrfQuery(rrf=models.Rrf()), edge.Fusion.Rrf(2)),
+        (models.RrfQuery(rrf=models.Rrf(k=61)), edge.Fusion.Rrf(61)),
+        (models.RrfQuery(rrf=models.Rrf(k=5, weights=[3.0, 1.0])), edge.Fusion.Rrf(5, [3.0, 1.0])),
+        (DBSF, edge.Fusion.Dbsf()),
+    ],
+)
+def test_rankings_become_one_as_the_engine_has_it(
+    client: QdrantClient, shard: edge.EdgeShard, asked: models.Query, theirs: edge.Fusion
+) -> None:
+    fields, least = ("cosine", "idf"), (0.0, None)
+    prefetches = [
+        edge.Prefetch(4, edge.Query.Nearest(asked_of(field, edge.SparseVector), field), score_threshold=score)
+        for field, score in zip(fields, least, strict=True)
+    ]
+    wanted = shard.query(edge.QueryRequest(limit=99, prefetches=prefetches, query=theirs))
+
+    legs = [
+        models.Prefetch(query=asked_of(field, models.SparseVector), using=field, limit=4, score_threshold=score)
+        for field, score in zip(fields, least, strict=True)
+    ]
+    hits = client.query_points("asked", prefetch=legs, query=asked, limit=99).points
+
+    assert 4 < len(hits) < 9
+    assert sorted((hit.score, hit.id) for hit in hits) == sorted((hit.score, hit.id) for hit in wanted)
+
+
+def test_weights_of_rankings_are_passed_over_before_1_17(tmp_path: Path) -> None:
+    weighing, plain = (models.RrfQuery(rrf=models.Rrf(k=5, weights=weights)) for weights in ([9.0, 1.0], None))
+    with qdrant_server(tmp_path, version="1.16.0") as server, asking(server) as client:
+        client.create_collection("docs", {"a": DOT, "b": DOT})
+        vectors = [{"a": [1.0, row], "b": [row, -1.0]} for row in (0.0, 1.0, 2.0)]
+        client.upsert("docs", [models.PointStruct(id=row, vector=vector) for row, vector in enumerate(vectors)])
+        legs = [models.Prefetch(query=[1.0, 1.0], using=field, limit=9) for field in ("a", "b")]
+        answers = [client.query_points("docs", prefetch=legs, query=query) for query in (weighing, plain)]
+
+    assert answers[0] == answers[1]
 
 
 def test_several_questions_are_answered_together(client: QdrantClient, shard: edge.EdgeShard) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from embedstack.databases.checks import check_fused
 from embedstack.databases.database import (
     Collection,
     Condition,
     Field,
+    Fused,
     Hit,
     Loaded,
     Page,
@@ -24,7 +26,8 @@ from embedstack.databases.database import (
 from embedstack.databases.embedded.folder import EmbeddedDatabase
 from embedstack.errors import Mismatch
 from embedstack.origin import Origin
-from embedstack.testing.promises import WRITERS
+from embedstack.search.fuse import Ranking, dbsf, rrf
+from embedstack.testing.promises import WRITERS, sparse
 from embedstack.testing.promises import origin as drawn_origin
 from embedstack.types import Sparse
 
@@ -315,6 +318,17 @@ class KnowsNoRarity(EmbeddedDatabase):
         return super().create(replace(wanted, fields=fields))
 
 
+class CountsTermless(EmbeddedDatabase):
+    """How rare a term is: a point without terms counts like one with a term that nobody asks for."""
+
+    def write(self, name: str, points: Points, *, only_new: bool = False) -> None:
+        vectors = dict(points.vectors)
+        for field, column in points.vectors.items():
+            if len(column) and isinstance(column[0], Sparse):
+                vectors[field] = [one if len(one.ids) else sparse({2**31 - 1: 1.0}) for one in column]
+        super().write(name, replace(points, vectors=vectors), only_new=only_new)
+
+
 class FindsAll(EmbeddedDatabase):
     """Points without a common term too, with nothing."""
 
@@ -331,6 +345,62 @@ class AsksWithOne(EmbeddedDatabase):
     def query(self, name: str, query: Query) -> list[Hit]:
         several = isinstance(query.vector, np.ndarray) and query.vector.ndim == 2
         return super().query(name, replace(query, vector=query.vector[:1]) if several else query)
+
+
+# ------------------------------------------------------------------------------------------------ fusions
+
+
+class Fuses(EmbeddedDatabase):
+    """It keeps every promise."""
+
+    def fuse(self, name: str, asked: Fused) -> list[Hit]:
+        there = self.describe(name)
+        assert there is not None
+        check_fused(there, asked)
+        found = [self.query(name, asked.query(leg)) for leg in asked.legs]
+        by_id = {hit.id: hit for hits in found for hit in hits}
+        fused = self.together([[(hit.id, hit.score) for hit in hits] for hits in found], asked)
+        return [replace(by_id[one], score=score) for one, score in fused]
+
+    def together(self, rankings: Sequence[Ranking[PointId]], asked: Fused) -> list[tuple[PointId, float]]:
+        if asked.fusion == "dbsf":
+            return dbsf(rankings, asked.limit)
+        return rrf(rankings, k=asked.k - 1, weights=asked.weights or None, limit=asked.limit)
+
+
+class CountsRanksFromOne(Fuses):
+    """k is not Qdrant's."""
+
+    def together(self, rankings: Sequence[Ranking[PointId]], asked: Fused) -> list[tuple[PointId, float]]:
+        return super().together(rankings, replace(asked, k=asked.k + 1))
+
+
+class WeighsNothing(Fuses):
+    def together(self, rankings: Sequence[Ranking[PointId]], asked: Fused) -> list[tuple[PointId, float]]:
+        return super().together(rankings, replace(asked, weights=()))
+
+
+class CutsFused(Fuses):
+    """The least score of a leg is one of the fusion."""
+
+    def fuse(self, name: str, asked: Fused) -> list[Hit]:
+        least = max((leg.least for leg in asked.legs if leg.least is not None), default=-1.0)
+        hits = super().fuse(name, replace(asked, legs=[replace(leg, least=None) for leg in asked.legs]))
+        return [hit for hit in hits if hit.score >= least]
+
+
+class LeavesFusedTies(Fuses):
+    """As they fall."""
+
+    def fuse(self, name: str, asked: Fused) -> list[Hit]:
+        hits = super().fuse(name, replace(asked, limit=1000))
+        backwards = sorted(hits, key=lambda hit: order_of(hit.id), reverse=True)
+        return sorted(backwards, key=lambda hit: -hit.score)[: asked.limit]
+
+
+class FusesAllTenants(Fuses):
+    def fuse(self, name: str, asked: Fused) -> list[Hit]:
+        return super().fuse(name, replace(asked, where=Where()))
 
 
 # ------------------------------------------------------------------------------------------------ conditions

@@ -11,13 +11,15 @@ from embedstack.databases.database import (
     Collection,
     Database,
     Field,
+    Fused,
+    Fusing,
     Hit,
     PointId,
     Points,
     Query,
     UnknownCollection,
 )
-from embedstack.errors import Mismatch
+from embedstack.errors import Mismatch, Unsupported
 from embedstack.origin import Basis, Identity, Origin, check_space
 from embedstack.types import Encoded
 
@@ -96,7 +98,7 @@ class Bound:
                 raise Mismatch(
                     f"nobody says whose vectors go to {self._place(field)}; give its origin, or leave it out"
                 )
-        self.database.write(self._recent().name, points, only_new=only_new)
+        self.database.write(self.recent().name, points, only_new=only_new)
 
     def query(self, query: Query, origin: Origin) -> list[Hit]:
         """As `Database.query`; what is signed is looked at again every 5 s at most, and before anything is refused.
@@ -106,21 +108,45 @@ class Bound:
         Raises:
             Mismatch: the field holds vectors of another space, or nobody has signed it.
         """
-        try:
-            return self._asked(self._recent(), query, origin)
-        except (Mismatch, UnknownCollection):  # may be of what was there before an alias was switched
-            return self._asked(self.check(), query, origin)
+        return self._asked({query.field: origin}, lambda name: self.database.query(name, query))
 
-    def _asked(self, there: Collection, query: Query, origin: Origin) -> list[Hit]:
-        self._compare(there.fields, query.field, origin)
-        return self.database.query(there.name, query)
+    def fuse(self, asked: Fused, origins: Mapping[str, Origin]) -> list[Hit]:
+        """As `Fusing.fuse`, where every leg is looked at as `query` looks at one.
 
-    def _recent(self) -> Collection:
-        """As it was a moment ago; a look that fails is taken again by the next call."""
+        Args:
+            origins: by the legs' fields, of their vectors.
+        Raises:
+            Mismatch: one of the fields holds vectors of another space, or nobody has signed it. Unsupported: the
+                database puts nothing together.
+        """
+        database = self.database
+        if not isinstance(database, Fusing):
+            raise Unsupported(f"{database.url} does not put rankings together; ask for each and fuse them here")
+        return self._asked(
+            {leg.field: origins[leg.field] for leg in asked.legs}, lambda name: database.fuse(name, asked)
+        )
+
+    def recent(self) -> Collection:
+        """As it was at most 5 s ago; a look that fails is taken again by the next call.
+
+        Raises:
+            As `check`.
+        """
         seen = self._seen
         if seen is not None and self._clock() < seen[0] + RECHECK_S:
             return seen[1]
         return self.check()
+
+    def _asked(self, origins: Mapping[str, Origin], ask: Callable[[str], list[Hit]]) -> list[Hit]:
+        try:
+            return self._answer(self.recent(), origins, ask)
+        except (Mismatch, UnknownCollection):  # may be of what was there before an alias was switched
+            return self._answer(self.check(), origins, ask)
+
+    def _answer(self, there: Collection, origins: Mapping[str, Origin], ask: Callable[[str], list[Hit]]) -> list[Hit]:
+        for field, origin in origins.items():
+            self._compare(there.fields, field, origin)
+        return ask(there.name)
 
     def _described(self) -> Collection:
         found = self.database.describe(self.name)

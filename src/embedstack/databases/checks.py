@@ -13,6 +13,7 @@ from embedstack.databases.database import (
     Collection,
     Column,
     Field,
+    Fused,
     Index,
     Json,
     Kind,
@@ -32,6 +33,8 @@ NAME = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9_.-]{{0,{LONGEST - 1}}}")
 MOST_NAMES = 5  # in a message
 DEEPEST = 100  # levels of a payload: Qdrant reads 128, SQLite 1000
 MOST_TERM = 2**31 - 1
+MOST_K = 2**24 + 1  # float32 has all whole numbers below
+MOST_WEIGHT = 1000.0
 JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
 
 Rows: TypeAlias = NDArray[np.floating[Any]]
@@ -97,6 +100,29 @@ def check_query(collection: Collection, query: Query) -> Field:
         raise BadRequest(f"least {query.least!r} of a query is not finite; give a score or nothing")
     _check_vector(_place(collection.name, query.field), field, query.vector, "the query", is_stored=False)
     return field
+
+
+def check_fused(collection: Collection, asked: Fused) -> list[Field]:
+    """The fields that its legs ask for.
+
+    Raises:
+        As `check_query`, of each leg. BadRequest: there is none, or limit, k or weights are out of range.
+    """
+    if not asked.legs:
+        raise BadRequest("nothing is to be fused; give at least one leg")
+    if asked.limit < 1:
+        raise BadRequest(f"limit {asked.limit!r} of a fusion is below 1; ask for at least one point")
+    if not isinstance(asked.k, int) or not 1 <= asked.k <= MOST_K:
+        raise BadRequest(f"k={asked.k!r} of a fusion is no whole number from 1, where ranks are counted from 0")
+    if asked.weights and (asked.fusion != "rrf" or len(asked.weights) != len(asked.legs)):
+        raise BadRequest(
+            f"{len(asked.weights)} weights are given for {len(asked.legs)} legs of {asked.fusion!r}; give one for each "
+            "leg of 'rrf', or none"
+        )
+    for weight in asked.weights:
+        if not 0 <= weight <= MOST_WEIGHT:
+            raise BadRequest(f"weight {weight!r} of a leg is not from 0 to {MOST_WEIGHT:g}; 1 is the usual one")
+    return [check_query(collection, asked.query(leg)) for leg in asked.legs]
 
 
 def check_same(there: Collection, wanted: Collection) -> tuple[list[str], list[str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
 
 import msgspec
@@ -138,6 +138,42 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One of several rankings that become one."""
+
+    vector: Vector
+    field: str = ""
+    limit: int = 30  # so many of its points take part
+    least: float | None = None  # a score of at least so much, of this field's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fused:
+    """A question for the points that are near to several vectors, by their ranks (rrf) or by their scores (dbsf)."""
+
+    legs: Sequence[Leg]
+    fusion: Literal["rrf", "dbsf"] = "rrf"
+    k: int = 61  # of rrf, at least 1; ranks are counted from 0, so the 60 of the paper is 61
+    weights: Sequence[float] = ()  # of rrf, one for each leg, which stretches its ranks; all are 1 if there are none
+    limit: int = 10
+    where: Where = Where()
+    is_exact: bool = False
+    with_payload: bool = True
+
+    def query(self, leg: Leg) -> Query:
+        """That leg alone."""
+        return Query(
+            vector=leg.vector,
+            field=leg.field,
+            limit=leg.limit,
+            where=self.where,
+            least=leg.least,
+            is_exact=self.is_exact,
+            with_payload=self.with_payload,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit(Point):
     """A point that was found; of equal scores the lower id comes first."""
 
@@ -255,6 +291,21 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Give back what it holds; twice is once."""
+        ...
+
+
+@runtime_checkable
+class Fusing(Protocol):
+    """What a database can do beside: put several rankings together itself, so that one answer comes for all of them."""
+
+    def fuse(self, name: str, asked: Fused) -> list[Hit]:
+        """As `search.fuse` makes one ranking of the answers to `asked.query`: at most `limit`, of equal scores by id.
+
+        Equal scores within a leg may be ranked in any order.
+
+        Raises:
+            Unsupported: this database cannot put these together, or not so; who asks can. Mismatch: as `query`.
+        """
         ...
 
 

@@ -80,8 +80,7 @@ class Bm25:
     def document(self, text: str) -> Sparse:
         """What is stored.
 
-        Of a text without terms nothing, and such a vector is better left out: of the databases some count it among the
-        N documents, and Qdrant does not.
+        Of a text without terms nothing: databases do not count such a vector among the N documents.
         """
         counts = Counter(terms(text, self.language))
         damping = self.k1 * (1 - self.b + self.b * counts.total() / self.average)

@@ -4,7 +4,14 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from embedstack.databases.database import Database
-from embedstack.testing import check_collections, check_conditions, check_marks, check_points, check_queries
+from embedstack.testing import (
+    check_collections,
+    check_conditions,
+    check_fusing,
+    check_marks,
+    check_points,
+    check_queries,
+)
 from embedstack.testing.promises import Trial, broken_promises
 
 
@@ -23,7 +30,7 @@ def check_database(
     """
     trial = Trial(database, f"check-{uuid4().hex[:8]}", reopen)
     parts = [*check_collections.PARTS, *check_marks.PARTS, *check_points.PARTS, *check_queries.PARTS]
-    parts += check_conditions.PARTS
+    parts += [*check_conditions.PARTS, *check_fusing.PARTS]
     if together:
         parts += [*check_collections.TOGETHER, *check_marks.TOGETHER, *check_points.TOGETHER]
     return broken_promises(trial, parts)

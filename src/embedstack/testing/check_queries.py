@@ -229,7 +229,7 @@ def _looks_far(trial: Trial) -> Iterator[str]:
 
 
 def _scores_sparse(trial: Trial) -> Iterator[str]:
-    """Without and with idf, whose counts are of the points that have the field."""
+    """Without and with idf, whose counts are of the points that have a term in the field."""
     for idf in (False, True):
         fields = {"sparse": Field(kind="sparse", distance="dot", idf=idf), "text": Field(dim=DIM)}
         trial.empty()
@@ -241,6 +241,8 @@ def _scores_sparse(trial: Trial) -> Iterator[str]:
         payloads: list[Mapping[str, Json]] = [{"is_even": place % 2 == 0} for place in range(len(documents))]
         trial.database.write(name, points([*documents], {"sparse": column}, payloads))
         trial.database.write(name, points([500, 501], {"text": rows(2)}))
+        trial.database.write(name, points([502, 503], {"text": rows(2), "sparse": [sparse({})] * 2}))
+        trial.database.write(name, points([504, 505], {"sparse": [sparse({})] * 2}))
         for terms in ({1: 1.0}, {1: 0.5, 2: 2.0, 30: 1.0, 999: 9.0}, {40: 1.0}, {999: 1.0}):
             query, what = sparse(terms), f"terms {terms}, idf {idf}"
             scores = _overlap(query, documents, idf=idf)
@@ -259,7 +261,8 @@ def _scores_sparse(trial: Trial) -> Iterator[str]:
 
 def _forgets_terms(trial: Trial) -> Iterator[str]:
     """Of what was deleted or replaced. How rare a term is may follow later: Qdrant counts what it has yet to clear."""
-    database, name = trial.database, trial.make_if_taken({"sparse": Field(kind="sparse", distance="dot", idf=True)})
+    fields = {"sparse": Field(kind="sparse", distance="dot", idf=True), "text": Field(dim=DIM)}
+    database, name = trial.database, trial.make_if_taken(fields)
     if name is None:
         return
     terms: Column = [sparse({1: 1.0}), sparse({1: 1.0, 2: 2.0}), sparse({2: 1.0})]
@@ -267,6 +270,8 @@ def _forgets_terms(trial: Trial) -> Iterator[str]:
     database.delete(name, [1])
     database.write(name, points([2], {"sparse": terms[2:]}))
     database.write(name, points([4], {"sparse": terms[:1]}))
+    database.write(name, points([5], {"sparse": terms[1:2]}))
+    database.write(name, points([5], {"sparse": [sparse({})]}))
     for term, wanted in ((1, [4]), (2, [2, 3])):
         found = database.query(name, Query(vector=sparse({term: 1.0}), field="sparse"))
         yield from differs(f"a query for term {term} after deletes and writes", [hit.id for hit in found], wanted)

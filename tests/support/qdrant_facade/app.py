@@ -33,13 +33,15 @@ from support.qdrant_facade.bodies import (
     Upsert,
 )
 from support.qdrant_facade.faults import Fault, Faults
+from support.qdrant_facade.questions import without_weights
 from support.qdrant_facade.refused import Refused
 from support.qdrant_facade.shards import Collection, Shards
 
 MAX_BODY_BYTES = 32 << 20
 OPEN = "/", "/healthz", "/readyz", "/livez"  # without a key
 HAS_METADATA = HAS_UPDATE_FILTER = (1, 16)
-HAS_UPDATE_MODE, HAS_VECTOR_NAMES = (1, 17), (1, 18)
+HAS_UPDATE_MODE = HAS_RANK_WEIGHTS = (1, 17)
+HAS_VECTOR_NAMES = (1, 18)
 Body = TypeVar("Body")
 Answer = Callable[[Request], Awaitable[object]]
 
@@ -105,8 +107,8 @@ class Facade:
             self._route("POST", one, self._ask(Retrieve, Collection.retrieve)),
             self._route("POST", f"{one}/scroll", self._ask(Scroll, Collection.scroll)),
             self._route("POST", f"{one}/count", self._ask(Count, Collection.count)),
-            self._route("POST", f"{one}/query", self._ask(Query, Collection.query)),
-            self._route("POST", f"{one}/query/batch", self._ask(Queries, _each)),
+            self._route("POST", f"{one}/query", self._ask(Query, self._query)),
+            self._route("POST", f"{one}/query/batch", self._ask(Queries, self._each)),
             self._route("POST", f"{one}/batch", self._batch),
             self._route("POST", f"{one}/delete", self._update("delete", Select)),
             self._route("PUT", f"{one}/vectors", self._update("update_vectors", UpdateVectors)),
@@ -248,9 +250,11 @@ class Facade:
 
         return asked
 
+    def _query(self, collection: Collection, given: Query) -> Payload:
+        return collection.query(given if self._age >= HAS_RANK_WEIGHTS else without_weights(given))
 
-def _each(collection: Collection, given: Queries) -> list[Payload]:
-    return [collection.query(query) for query in given.searches]
+    def _each(self, collection: Collection, given: Queries) -> list[Payload]:
+        return [self._query(collection, query) for query in given.searches]
 
 
 def _updated(request: Request, number: int) -> Payload:

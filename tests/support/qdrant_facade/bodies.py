@@ -292,22 +292,39 @@ class Params(Body):
     quantization: Quantization | None = None
 
 
-class Nearest(Body):
-    """A sparse vector, or `nearest` with any kind of vector."""
+class Rrf(Body):
+    k: int | None = None
+    weights: list[float] | None = None
+
+
+class Scoring(Body):
+    """A sparse vector, `nearest` with any kind of vector, or how rankings that were fetched before become one."""
 
     indices: list[int] | None = None
     values: list[float] | None = None
     nearest: Rows | Sparse | None = None
+    fusion: Literal["rrf", "dbsf"] | None = None
+    rrf: Rrf | None = None
+
+
+class Prefetch(Body):
+    query: Rows | Scoring
+    using: str | None = None
+    limit: int = 10
+    filter: Condition | None = None
+    params: Params | None = None
+    score_threshold: float | None = None
 
 
 class Query(Body):
-    query: Rows | Nearest
+    query: Rows | Scoring
     using: str | None = None
     limit: int = 10
     offset: int = 0
     filter: Condition | None = None
     params: Params | None = None
     score_threshold: float | None = None
+    prefetch: list[Prefetch] | Prefetch | None = None
     with_payload: WithPayload = False
     with_vector: WithVector = False
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import qdrant_edge as edge
 
-from support.qdrant_facade.bodies import Batch, Chosen, Given, Id, Json, Nearest, Point, Rows, Sparse, WithPayload
+from support.qdrant_facade.bodies import Batch, Chosen, Given, Id, Json, Point, Rows, Scoring, Sparse, WithPayload
 from support.qdrant_facade.refused import Refused
 
 MOST_TERM = 2**32
@@ -41,9 +41,9 @@ def vectors_of(given: Given) -> edge.Vector:
     return vector_of(given)
 
 
-def vector_of(given: Rows | Sparse | Nearest) -> edge.NamedVector:
+def vector_of(given: Rows | Sparse | Scoring) -> edge.NamedVector:
     """One vector of any kind. What the engine would not survive is refused here, as a server does."""
-    if isinstance(given, Nearest):
+    if isinstance(given, Scoring):
         return vector_of(given.nearest) if given.nearest is not None else _sparse(given.indices, given.values)
     if isinstance(given, Sparse):
         return _sparse(given.indices, given.values)

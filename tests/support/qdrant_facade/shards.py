@@ -26,7 +26,8 @@ from support.qdrant_facade.bodies import (
 )
 from support.qdrant_facade.filters import filter_of
 from support.qdrant_facade.kept import Kept
-from support.qdrant_facade.points import payload_of, record, scored, shown, vector_of
+from support.qdrant_facade.points import payload_of, record, scored, shown
+from support.qdrant_facade.questions import at_least_one, request_of
 from support.qdrant_facade.refused import Refused, engine, not_there, taken
 from support.qdrant_facade.updates import operation_of
 
@@ -123,7 +124,7 @@ class Collection:
 
     def scroll(self, given: Scroll) -> Payload:
         """In the order of ids."""
-        _at_least_one(given.limit)
+        at_least_one(given.limit)
         with engine():
             points, after = self._shard.scroll(
                 edge.ScrollRequest(
@@ -143,39 +144,9 @@ class Collection:
 
     def query(self, given: Query) -> Payload:
         """The nearest."""
-        _at_least_one(given.limit)
         with engine():
-            points = self._shard.query(
-                edge.QueryRequest(
-                    limit=given.limit,
-                    offset=given.offset,
-                    query=edge.Query.Nearest(vector_of(given.query), given.using),
-                    filter=filter_of(given.filter),
-                    score_threshold=given.score_threshold,
-                    params=_params(given),
-                    with_payload=payload_of(given.with_payload),
-                    with_vector=given.with_vector,
-                )
-            )
+            points = self._shard.query(request_of(given))
         return {"points": [scored(point) for point in points]}
-
-
-def _at_least_one(limit: int) -> None:
-    if limit < 1:
-        raise Refused(422, f"Validation error in JSON body: [limit: value {limit} invalid, must be 1 or larger]")
-
-
-def _params(given: Query) -> edge.SearchParams | None:
-    params = given.params
-    if params is None:
-        return None
-    copies = params.quantization
-    return edge.SearchParams(
-        hnsw_ef=params.hnsw_ef,
-        exact=params.exact,
-        indexed_only=params.indexed_only,
-        quantization=copies and edge.QuantizationSearchParams(copies.ignore, copies.rescore, copies.oversampling),
-    )
 
 
 class Shards:

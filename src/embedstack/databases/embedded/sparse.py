@@ -14,6 +14,7 @@ class Inverted:
     """For each term the points that have it, and its weight in them."""
 
     points: int  # how many have such a vector
+    documents: int  # how many of them have a term: as in Qdrant, the others do not count for how rare a term is
     terms: Ints  # (terms,), rising
     offsets: Places  # (terms + 1,)
     places: Places  # of points, rising within a term
@@ -31,6 +32,7 @@ def inverted(terms: Sequence[Ints], weights: Sequence[Floats]) -> Inverted:
     known, starts = np.unique(every[order], return_index=True)
     return Inverted(
         len(terms),
+        int(np.count_nonzero(counts)),
         known,
         np.append(starts, len(every)).astype(np.int64),
         np.repeat(np.arange(len(terms)), counts)[order],
@@ -51,7 +53,7 @@ def nearest_sparse(
     is_hit = np.zeros(index.points, bool)
     for term, weight in zip(query.ids.tolist(), query.weights.tolist(), strict=True):
         some, theirs = _of(index, term)
-        factor = weight * rarity(index.points, len(some)) if idf else weight
+        factor = weight * rarity(index.documents, len(some)) if idf else weight
         scores[some] += factor * theirs.astype(np.float64)
         is_hit[some] = True
     hits = np.flatnonzero(is_hit)
@@ -60,12 +62,12 @@ def nearest_sparse(
     return best_of(hits, scores[hits].astype(np.float32), limit=limit, least=least)
 
 
-def rarity(points: int, having: int) -> float:
-    """Of a term that so many of the points have.
+def rarity(documents: int, having: int) -> float:
+    """Of a term that so many of the documents have.
 
     Source: BM25's inverse document frequency as Lucene has it, never below 0.
     """
-    return float(np.log1p((points - having + 0.5) / (having + 0.5)))
+    return float(np.log1p((documents - having + 0.5) / (having + 0.5)))
 
 
 def _of(index: Inverted, term: int) -> tuple[Places, Floats]:

@@ -22,7 +22,7 @@ def fitting(vector: Sparse, width: int) -> Sparse:
 
 
 def weighed(connection: Connection, table: Table, column: VectorColumn, vector: Sparse) -> Sparse:
-    """Each weight multiplied by ln(1 + (N - df + 0.5) / (df + 0.5)): N points have the field, df of them the term.
+    """Each weight multiplied by ln(1 + (N - df + 0.5) / (df + 0.5)): N points have any terms, df of them this one.
 
     Exact, and so it reads the whole column once for each 500 terms: as slow as the question itself.
     """
@@ -42,8 +42,11 @@ def _rarities(connection: Connection, table: Table, column: VectorColumn, ids: l
     has = sql.SQL("count(*) FILTER (WHERE {} OPERATOR({}.<#>) %b::{} <> 0)").format(
         Name(column.name), Name(table.schema), Name(table.schema, column.type)
     )
+    has_any = sql.SQL("count(*) FILTER (WHERE {} > 0)").format(
+        sql.SQL("{}({})").format(Name(table.schema, "l2_norm"), Name(column.name))
+    )
     statement = sql.SQL("SELECT {} FROM {}").format(
-        sql.SQL(", ").join([sql.SQL("count({})").format(Name(column.name)), *[has] * len(ids)]),
+        sql.SQL(", ").join([has_any, *[has] * len(ids)]),
         Name(table.found.schema, table.found.name),
     )
     values = [Packed(packed_sparse(_only(term), column.width)) for term in ids]

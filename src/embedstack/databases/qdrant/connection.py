@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from embedstack.databases.qdrant.address import Address
 from embedstack.databases.qdrant.failures import from_folder, from_server
-from embedstack.errors import ConfigError, Upstream
+from embedstack.errors import ConfigError, Unsupported, Upstream
 
 CONNECT_S = 10.0
 UPDATE_FILTERS = (1, 16)  # the version of a server that can insert and leave alone what is there
+RANK_WEIGHTS = (1, 17)  # of client and server that can weigh the rankings that they put together
 VECTOR_NAMES = (1, 18)  # of client and server that can add a vector to a collection
 
 
@@ -58,6 +59,13 @@ class Connection:
             raise ConfigError(
                 f"{self.url} cannot leave alone the points that are there; update Qdrant to 1.16 or later"
             )
+
+    def check_weighs(self) -> None:
+        """Raises Unsupported: an older client takes no weights of rankings, and an older server passes over them."""
+        if "weights" not in models.Rrf.model_fields:
+            raise Unsupported("qdrant-client puts weights to rankings from 1.17 on; update it")
+        if not self.is_local and self._server() < RANK_WEIGHTS:
+            raise Unsupported(f"{self.url} puts weights to rankings from Qdrant 1.17 on; update it")
 
     def can_add_vectors(self) -> bool:
         """To a collection that is there."""

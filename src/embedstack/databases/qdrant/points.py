@@ -38,9 +38,19 @@ def structs_of(points: Points) -> list[models.PointStruct]:
 
 
 def updates_of(points: Points) -> list[models.PointVectors]:
-    """Their vectors alone."""
-    rows = _rows(points)
-    return [models.PointVectors(id=given, vector=named_of(row)) for given, row in zip(points.ids, rows, strict=True)]
+    """The vectors alone, of those that have any."""
+    rows = zip(points.ids, _rows(points), strict=True)
+    return [models.PointVectors(id=given, vector=named_of(row)) for given, row in rows if row]
+
+
+def termless_of(points: Points) -> dict[str, list[PointId]]:
+    """Field -> points whose vector there has no terms: it is not written, as a server counts no such point."""
+    made: dict[str, list[PointId]] = {}
+    for name, column in points.vectors.items():
+        for given, vector in zip(points.ids, column, strict=True):
+            if isinstance(vector, Sparse) and len(vector.ids) == 0:
+                made.setdefault(name, []).append(given)
+    return made
 
 
 def named_of(vectors: dict[str, models.Vector]) -> Named:
@@ -60,7 +70,12 @@ def wire_of(vector: Vector) -> Wire:
 
 def _rows(points: Points) -> Iterator[dict[str, models.Vector]]:
     columns = {name: _wires(column) for name, column in points.vectors.items()}
-    return ({name: column[row] for name, column in columns.items()} for row in range(len(points)))
+    every = ({name: column[row] for name, column in columns.items()} for row in range(len(points)))
+    return ({name: wire for name, wire in row.items() if not _is_termless(wire)} for row in every)
+
+
+def _is_termless(wire: Wire) -> bool:
+    return isinstance(wire, models.SparseVector) and not wire.indices
 
 
 def _wires(column: Column) -> Sequence[Wire]:

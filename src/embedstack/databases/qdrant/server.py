@@ -4,13 +4,21 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from qdrant_client import QdrantClient, models
 
-from embedstack.databases.checks import check_field_name, check_name, check_points, check_query, unknown
+from embedstack.databases.checks import (
+    check_field_name,
+    check_fused,
+    check_name,
+    check_points,
+    check_query,
+    unknown,
+)
 from embedstack.databases.database import (
     Collection,
-    Distance,
+    Fused,
     Hit,
     Loaded,
     Page,
@@ -20,10 +28,20 @@ from embedstack.databases.database import (
     Query,
     UnknownCollection,
     Where,
-    order_of,
     point_id,
 )
 from embedstack.databases.qdrant.address import address_of
+from embedstack.databases.qdrant.asking import (
+    MORE,
+    best_of,
+    fusion_of,
+    in_order,
+    is_cut_among_equals,
+    is_empty,
+    params_of,
+    prefetches_of,
+    weighs,
+)
 from embedstack.databases.qdrant.connection import Connection
 from embedstack.databases.qdrant.known import marked, signed
 from embedstack.databases.qdrant.making import check_kept, complete, make, origins_of, too_old
@@ -33,13 +51,6 @@ from embedstack.databases.qdrant.where import filter_of
 from embedstack.databases.qdrant.writing import delete_points, write_points
 from embedstack.errors import BadRequest, Mismatch
 from embedstack.origin import Origin
-from embedstack.types import Sparse
-
-MORE = 16  # hits asked for beyond the limit: so many may be equal at the cut before ids no longer decide
-
-OVERSAMPLING = (
-    3.0  # of binary copies, which alone are too coarse: https://qdrant.tech/articles/binary-quantization-openai
-)
 
 
 class QdrantDatabase:
@@ -49,6 +60,9 @@ class QdrantDatabase:
     are taken that Qdrant takes. An index over integers does not see fractions. A batch of points that breaks off may
     be in part there, and the same again makes it whole. `sign` and `switch` look and then write, in two requests: of
     two processes at the same instant the later one stands, and `sign` tells each what it sees after its own.
+
+    It puts rankings together itself (`Fusing`), but for distances by their scores. Equal scores within a ranking are
+    counted in whatever order Qdrant has them.
 
     Local mode has no indexes and quantizes nothing; only one process can have it open, so that aliases need not be
     switched in one step; every question reads all points, and with over 20,000 of them it is slow. Its files are
@@ -209,8 +223,8 @@ class QdrantDatabase:
         """Where copies are quantized, the best of them are compared again with the vectors themselves."""
         there = self._there(name).collection
         field = check_query(there, query)
-        if isinstance(query.vector, Sparse) and len(query.vector.ids) == 0:
-            return []  # no term, no hit; Qdrant does not take it
+        if is_empty(query):
+            return []
         meant, wire = filter_of(query.where), wire_of(query.vector)
         with self._about(name) as client:
             answer = client.query_points(
@@ -218,12 +232,33 @@ class QdrantDatabase:
                 query=wire,
                 using=query.field or None,
                 query_filter=meant,
-                search_params=None if self._connection.is_local else _params(query, there),
+                search_params=None if self._connection.is_local else params_of(there, is_exact=query.is_exact),
                 limit=query.limit + MORE,
                 with_payload=query.with_payload,
                 with_vectors=[*query.with_vectors] or False,
             )
-        return _best(answer.points, query, field.distance)
+        return best_of(answer.points, query, field.distance)
+
+    def fuse(self, name: str, asked: Fused) -> list[Hit]:
+        """In one request, and a second one where ids would not decide who is cut off.
+
+        Raises:
+            Unsupported: weights, of a server or a client before 1.17; distances of l2 by 'dbsf'.
+        """
+        there = self._there(name).collection
+        check_fused(there, asked)
+        if weighs(asked):
+            self._connection.check_weighs()
+        fusion = fusion_of(there, asked)
+        prefetches = prefetches_of(there, asked, is_local=self._connection.is_local)
+        if not prefetches:
+            return []
+        with self._about(name) as client:
+            ask = partial(client.query_points, name, prefetch=prefetches, query=fusion, with_payload=asked.with_payload)
+            found = ask(limit=asked.limit + MORE).points
+            if is_cut_among_equals(found, asked):
+                found = ask(limit=sum(leg.limit for leg in asked.legs)).points
+        return in_order([hit_of(one, is_distance=False) for one in found])[: asked.limit]
 
     def close(self) -> None:
         self._connection.close()
@@ -295,21 +330,6 @@ class QdrantDatabase:
 
 def _shown(name: str | None) -> str:
     return "nothing" if name is None else repr(name)
-
-
-def _params(query: Query, there: Collection) -> models.SearchParams:
-    quantization = None
-    if there.quantization != "none":
-        more = OVERSAMPLING if there.quantization == "binary" else None
-        quantization = models.QuantizationSearchParams(ignore=query.is_exact, rescore=True, oversampling=more)
-    return models.SearchParams(exact=query.is_exact, quantization=quantization)
-
-
-def _best(found: Sequence[models.ScoredPoint], query: Query, distance: Distance) -> list[Hit]:
-    """In our order; `least` is ours too, since Qdrant leaves out scores that are equal to it."""
-    hits = [hit_of(one, is_distance=distance == "l2") for one in found]
-    enough = [hit for hit in hits if query.least is None or hit.score >= query.least]
-    return sorted(enough, key=lambda hit: (-hit.score, order_of(hit.id)))[: query.limit]
 
 
 def _close_file(client: QdrantClient, name: str) -> None:

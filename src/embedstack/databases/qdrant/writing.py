@@ -6,7 +6,7 @@ from qdrant_client import models
 
 from embedstack.databases.database import Collection, PointId, Points
 from embedstack.databases.qdrant.connection import Connection
-from embedstack.databases.qdrant.points import cut, parts_of, structs_of, updates_of
+from embedstack.databases.qdrant.points import cut, parts_of, structs_of, termless_of, updates_of
 from embedstack.databases.qdrant.where import NOTHING
 from embedstack.errors import TooLong, Upstream
 
@@ -76,9 +76,11 @@ def _send(connection: Connection, name: str, points: Points, replaced: models.Fi
 def _complete(connection: Connection, name: str, points: Points) -> None:
     _insert(connection, name, points)
     changes: list[models.UpdateOperation] = []
-    if points.vectors:
-        vectors = models.UpdateVectors(points=updates_of(points))
-        changes.append(models.UpdateVectorsOperation(update_vectors=vectors))
+    if updates := updates_of(points):
+        changes.append(models.UpdateVectorsOperation(update_vectors=models.UpdateVectors(points=updates)))
+    for field, ids in termless_of(points).items():
+        gone = models.DeleteVectors(points=[*ids], vector=[field])
+        changes.append(models.DeleteVectorsOperation(delete_vectors=gone))
     for given, payload in zip(points.ids, points.payloads, strict=True):
         change = models.SetPayload(payload=dict(payload), points=[given])
         changes.append(models.OverwritePayloadOperation(overwrite_payload=change))
