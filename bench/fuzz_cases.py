@@ -14,6 +14,7 @@ HOLE = "\ue000hole\ue000"
 MODELS = {"tokenize": "hash", "detokenize": "hash", "decode": "hash"}  # any model will do there, so one is named
 NAMED = frozenset(
     {"type", "input_type", "id", "model", "prompt_name", "task", "user", "projectId", "action", "openai_route"}
+    | {"collection", "fields", "fusion", "weights", "least", "rerank", "key"}
 )
 """Fields that hold names: a message may quote them, so that the canary is no text there."""
 REFUSED_KEY = 401

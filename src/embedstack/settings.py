@@ -27,17 +27,22 @@ KEY_SOURCES = ("api_keys", "api_keys_file")
 WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-def knob(default: Any, text: str, *, least: int = 0, env: str | None = None, secret: bool = False) -> Any:
+def knob(
+    default: Any, text: str, *, least: int = 0, env: str | None = None, secret: bool = False, private: bool = False
+) -> Any:
     """One row of the table.
 
     Args:
         text: the line that users read.
         least: the smallest whole number that makes sense.
         env: another tool's variable, where that is the custom.
-        secret: never shown.
+        secret: never shown, and no flag.
+        private: a secret may stand in it, so that it is not in the repr.
     """
     return field(
-        default=default, metadata={"help": text, "least": least, "env": env, "secret": secret}, repr=not secret
+        default=default,
+        metadata={"help": text, "least": least, "env": env, "secret": secret},
+        repr=not (secret or private),
     )
 
 
@@ -102,6 +107,12 @@ class Settings:
     )
     dialect: str = knob(
         "", "dialects whose paths win at the root, the first one first; the others follow as documented"
+    )
+    collections: str = knob(
+        "",
+        "collections that can be searched and asked for as models, separated by commas: NAME=DATABASE#COLLECTION, or "
+        "DATABASE#COLLECTION; an alias of the database does as well",
+        private=True,
     )
     qdrant_api_key: str = knob("", "key for Qdrant", env="QDRANT_API_KEY", secret=True)
     api_keys: str = knob(

@@ -49,7 +49,7 @@ def test_doctor_settings_shows_the_value_and_the_variables_of_each(machine: Path
 
 
 @pytest.mark.parametrize("flags", [(), ("--json",), ("--settings",), ("--settings", "--json")])
-@pytest.mark.parametrize("source", ["HF_TOKEN", "EMBEDSTACK_HF_TOKEN", ".env", "HF_ENDPOINT"])
+@pytest.mark.parametrize("source", ["HF_TOKEN", "EMBEDSTACK_HF_TOKEN", ".env", "HF_ENDPOINT", "COLLECTIONS"])
 def test_doctor_never_shows_a_secret(
     machine: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], source: str
 ) -> None:
@@ -57,6 +57,8 @@ def test_doctor_never_shows_a_secret(
         (machine / ".env").write_text(f"HF_TOKEN={SECRET}\n")
     elif source == "HF_ENDPOINT":
         monkeypatch.setenv(source, f"https://me:{SECRET}@mirror.example/hub")
+    elif source == "COLLECTIONS":
+        monkeypatch.setenv(f"EMBEDSTACK_{source}", f"docs=postgresql://db.example/app?password={SECRET}#docs")
     else:
         monkeypatch.setenv(source, SECRET)
 

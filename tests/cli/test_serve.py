@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from embedstack import load
+from embedstack.databases.bound import Bound, origin_of
+from embedstack.databases.database import Collection, Field, Points
+from embedstack.databases.opening import open_database
 from embedstack.errors import BadRequest, ConfigError
 from support.commands import COMMAND, PATIENCE_S, run, settings_only, wanted
 from support.tiny import CASES, write
@@ -125,3 +128,61 @@ def test_serve_refuses_settings_without_a_model() -> None:
 
     assert isinstance(result.exception, ConfigError)
     assert "names no model" in str(result.exception)
+
+
+# ------------------------------------------------------------------------------------------------ collections
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("./database", "entry 1 of --collections (EMBEDSTACK_COLLECTIONS) names no collection behind a '#'"),
+        ("bge-m3=./database#docs", "collection 'bge-m3' of --collections has the name of a model"),
+        ("ftp://host#docs", "a database cannot be at ftp://"),
+    ],
+)
+def test_serve_refuses_collections_that_are_none(embedder: str, text: str, said: str) -> None:
+    result = run("serve", embedder, "--collections", text, *NOWHERE)
+
+    assert isinstance(result.exception, ConfigError)
+    assert said in str(result.exception)
+
+
+@pytest.mark.slow
+def test_serve_refuses_a_collection_that_hides_its_model(embedder: str) -> None:
+    result = run("serve", embedder, "--port", "0", "--collections", "bert-mean=./database#docs")
+
+    assert isinstance(result.exception, ConfigError)
+    assert "'bert-mean' of --collections has the name of a model" in str(result.exception)
+
+
+def loaded(folder: Path, name: str, model: str) -> None:
+    """A collection of DOCUMENTS with the vectors of a model."""
+    with load(model) as opened:
+        made = opened.encode(DOCUMENTS, role="document")
+    database = open_database(str(folder))
+    bound = Bound(database, name, {"": origin_of(made, "document")})
+    bound.prepare(Collection(name=name, fields={"": Field(dim=made.dense.shape[1])}))
+    payloads = [{"text": text} for text in DOCUMENTS]
+    bound.write(Points(ids=range(len(DOCUMENTS)), vectors={"": made.dense}, payloads=payloads))
+    database.close()
+
+
+@pytest.mark.slow
+def test_serve_searches_with_the_model_of_the_collection(folders: dict[str, str], tmp_path: Path) -> None:
+    other = str(write(CASES["bert-cls"], tmp_path / "other"))
+    for name, model in (("first", folders["bert-mean"]), ("second", other)):
+        loaded(tmp_path / "db", name, model)
+    collections = f"{tmp_path}/db#first,{tmp_path}/db#second"
+    with served(tmp_path, folders["bert-mean"], other, "--collections", collections) as server:
+        found = [
+            httpx.post(f"{server.url}/search", json={"query": DOCUMENTS[0], "collection": name, "limit": 1}).json()
+            for name in ("first", "second")
+        ]
+        reply = httpx.post(f"{server.url}/v1/embeddings", json={"model": "second", "input": "sun"})
+
+    assert [(one["hits"][0]["text"], one["model"]) for one in found] == [
+        (DOCUMENTS[0], "bert-mean"),
+        (DOCUMENTS[0], "other"),
+    ]
+    assert np.allclose(reply.json()["data"][0]["embedding"], wanted(other, "sun")[0], atol=1e-6)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
@@ -30,10 +31,15 @@ def anyio_backend() -> str:
 
 @contextlib.asynccontextmanager
 async def opened(
-    open_encoder: Callable[[], Encoder] = HashEncoder, *, wait: bool = True, **changes: object
+    open_encoder: Callable[[], Encoder] = HashEncoder,
+    *,
+    wait: bool = True,
+    clock: Callable[[], float] = time.monotonic,
+    **changes: object,
 ) -> AsyncIterator[httpx.AsyncClient]:
     settled = threading.Event()
-    app = create_app(open_encoder, replace(Settings(), **changes), on_settled=lambda error: settled.set())
+    settings = replace(Settings(), **changes)
+    app = create_app(open_encoder, settings, on_settled=lambda error: settled.set(), clock=clock)
     async with app.router.lifespan_context(app):
         if wait:
             assert await asyncio.to_thread(settled.wait, PATIENCE_S)

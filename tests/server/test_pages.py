@@ -5,10 +5,12 @@ import re
 
 import pytest
 
+from embedstack.databases.opening import open_database
 from embedstack.dialects import open_dialects
 from embedstack.server.openapi import describe
 from embedstack.server.table import places
 from embedstack.testing.fake import HashEncoder, hash_spec, labels_spec, overlap_spec
+from support.served_collections import fill
 
 pytestmark = pytest.mark.anyio
 
@@ -148,9 +150,11 @@ def every_kind():
     return HashEncoder((embedder, overlap_spec(), labels_spec()))
 
 
-async def test_every_example_of_the_description_is_answered(serve):
+async def test_every_example_of_the_description_is_answered(serve, tmp_path):
     refused = {route.path for dialect in open_dialects() for route in dialect.routes if route.refuses}
-    async with serve(every_kind) as client:
+    database = open_database(str(tmp_path))
+    fill(database, "docs", hash_spec())
+    async with serve(every_kind, collections=f"{tmp_path}#docs") as client:
         paths = (await client.get("/openapi.json")).json()["paths"]
         examples = [
             (path, example["value"])
@@ -176,6 +180,7 @@ async def test_the_docs_show_a_curl_for_every_root_path_and_load_nothing(serve):
         for (_, path), names in ROOT.items()
         for name in names
     )
+    assert "curl http://server/search -H" in reply.text
     assert "prefers-color-scheme:dark" in reply.text
     assert not re.search(r"<script|<link|src=|@import|url\(", reply.text)
     assert "default-src 'none'" in reply.headers["content-security-policy"]

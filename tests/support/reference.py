@@ -15,7 +15,7 @@ from embedstack import errors
 from embedstack.cli import COMMANDS, cli
 from embedstack.dialects import open_dialects
 from embedstack.proof.families import HEADS, Proven, proven
-from embedstack.server.table import OWN_PAGES, places
+from embedstack.server.table import OWN_PAGES, OWN_POSTS, places
 from embedstack.settings import Settings, environment_names, example
 
 if sys.version_info >= (3, 11):
@@ -100,7 +100,7 @@ def routes() -> list[str]:
         else:
             names = ", ".join(dict.fromkeys(one.dialect.name for one in place.servings))
             root.append(f"| `{place.method} {place.path}` | {names} |")
-    own = ", ".join(f"`GET {page}`" for page in OWN_PAGES)
+    own = ", ".join([*(f"`GET {page}`" for page in OWN_PAGES), *(f"`POST {path}`" for path in OWN_POSTS)])
     rule = (
         "Where several dialects have one path at the root, the first in this order answers whose shape the body has; "
         "`--dialect` puts others first. A reply of a shape that others share also holds the keys that theirs have more."

@@ -32,6 +32,8 @@ PACKAGES = (
 )
 Report = dict[str, dict[str, object]]
 
+PASSWORD = re.compile(r"((?:ssl)?password)=[^&#,]*", re.IGNORECASE)  # as PostgreSQL's URLs may have it
+
 
 @click.command()
 @click.option("--settings", "only_settings", is_flag=True, help="only the settings: name, value, variables")
@@ -102,4 +104,6 @@ def shown(settings: Settings, name: str) -> int | str:
     (row,) = (row for row in fields(Settings) if row.name == name)
     if row.metadata["secret"]:
         return "***" if value else ""
-    return value if isinstance(value, int) else re.sub(r"//[^/]*@", "//***@", str(value))
+    if isinstance(value, int):
+        return value
+    return PASSWORD.sub(r"\1=***", re.sub(r"//[^/]*@", "//***@", str(value)))

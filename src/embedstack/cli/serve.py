@@ -35,6 +35,7 @@ def serve(model: tuple[str, ...], profile: str | None, upstream: str | None, **f
     embedstack serve bge-m3 small=bge-m3@onnx:int8        one model in two precisions, the second by a name of its own
     embedstack serve a b c --lazy --memory-mb 4000        loaded when asked for; the least recently used makes room
     embedstack serve --upstream router.toml               in front of endpoints elsewhere, see docs/router.md
+    embedstack serve a --collections ./database#docs      POST /search, and "model": "docs" is the model of its vectors
 
     A model is a catalog name (`embedstack models list`), a Hugging Face id or a folder; behind it may stand
     @PRECISION or @RUNTIME:PRECISION, in front of it ALIAS=.

@@ -11,8 +11,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from embedstack.dialects import open_dialect
-from embedstack.dialects.places import Serving
 from embedstack.dialects.wire import Name, decode
 from embedstack.engine.need import MB
 from embedstack.engine.pool import Pool
@@ -21,6 +19,7 @@ from embedstack.errors import BadRequest, EmbedstackError, LoadFailed, RuntimeFa
 from embedstack.server.front import Front
 from embedstack.server.guard import read_body
 from embedstack.server.logs import log, quoted
+from embedstack.server.table import own_words
 
 MAX_BODY_BYTES = 4096  # a name and a word
 ADMIN = "admin"  # what stands for the dialect in logs and metrics
@@ -70,8 +69,7 @@ def admin_routes(front: Front) -> list[Route]:
 
 def _guarded(front: Front, path: str, act: Act) -> Callable[[Request], Awaitable[Response]]:
     """Only with the admin key, and only where models can come and go."""
-    openai = open_dialect("openai")
-    serving = Serving(openai, openai.pages[0])  # whose words errors have
+    serving = own_words()
 
     async def replied(request: Request) -> Response:
         try:

@@ -1,9 +1,12 @@
 """An encoder and settings become an ASGI app: one loop over the dialects' routes, and the server's own pages."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,18 +19,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from embedstack.dialects import open_dialects
 from embedstack.dialects.dialect import Page
 from embedstack.dialects.places import Place
+from embedstack.proof.startup import Proof
 from embedstack.server.admin import admin_routes
-from embedstack.server.asked import Asked
+from embedstack.server.asked import answering
+from embedstack.server.collections_page import collections_page
 from embedstack.server.cors import cors
 from embedstack.server.front import Front
 from embedstack.server.guard import RequestIds, TrailingSlashes, send_wire
 from embedstack.server.merged import shown
 from embedstack.server.metrics import ELSEWHERE
-from embedstack.server.opening import Check, OpenEncoder, Opening, Settled, unproven
+from embedstack.server.opening import Check, OpenEncoder, Opening, Settled, finder_of, unproven
 from embedstack.server.pages import own_pages
-from embedstack.server.table import dialect_at, methods_at, no_route, places, wrong_method
+from embedstack.server.posted import Posted
+from embedstack.server.search import searching
+from embedstack.server.table import SEARCH, dialect_at, methods_at, no_route, places, wrong_method
 from embedstack.settings import Settings
 from embedstack.types import Encoder
+
+USUAL_THREADS = min(32, (os.cpu_count() or 1) + 4)  # as Python has them
 
 
 def create_app(
@@ -36,12 +45,14 @@ def create_app(
     *,
     on_settled: Settled = lambda error: None,
     check: Check = unproven,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """The app. The encoder is opened in a thread when the app starts, and closed when it stops.
 
     Args:
         on_settled: called from that thread when the encoder is open, or with the error when it cannot be.
         check: see Opening.
+        clock: seconds, by which collections are looked at again.
     """
     table = places(open_dialects(settings.dialect))
 
@@ -50,21 +61,31 @@ def create_app(
         front.batches.watch(encoder)
         return encoder
 
-    opening = Opening(watched, f"the server is loading {settings.models}", on_settled, check)
-    front = Front(opening, settings)
+    def checked(encoder: Encoder) -> Proof:
+        front.collections.check(finder_of(encoder))
+        return check(encoder)
+
+    opening = Opening(watched, f"the server is loading {settings.models}", on_settled, checked)
+    front = Front(opening, settings, clock)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        if front.collections:  # what waits for a database takes no thread from what else is done beside the loop
+            threads = ThreadPoolExecutor(USUAL_THREADS + front.collections.threads, "embedstack-beside")
+            asyncio.get_running_loop().set_default_executor(threads)
         opening.start()
         yield
         await opening.close()
+        await asyncio.to_thread(front.collections.close)
         await asyncio.to_thread(front.finish)
 
     apps = {(place.method, place.path): _mount(front, place) for place in table}
     mounted = [Mounted(_pattern(path), endpoint=app, methods=[method]) for (method, path), app in apps.items()]
-    posts = {path: app for (method, path), app in apps.items() if method == "POST"}
+    posts: dict[str, ASGIApp] = {path: app for (method, path), app in apps.items() if method == "POST"}
+    posts[SEARCH] = searching(front)
+    searches = [Mounted(SEARCH, endpoint=posts[SEARCH], methods=["POST"]), collections_page(front)]
     app = Starlette(
-        routes=[*mounted, *own_pages(front, table), *admin_routes(front)],
+        routes=[*mounted, *searches, *own_pages(front, table), *admin_routes(front)],
         middleware=[
             *cors(settings),  # outside of all that can refuse, so that a page can read the refusal
             Middleware(RequestIds, is_draining=lambda: opening.is_draining),
@@ -97,9 +118,9 @@ class Straight:
         await app(scope, receive, send)
 
 
-def _mount(front: Front, place: Place) -> "Asked | Shown":
+def _mount(front: Front, place: Place) -> "Posted | Shown":
     """The ASGI app of one place."""
-    return Shown(front, place) if isinstance(place.first.what, Page) else Asked(front, place)
+    return Shown(front, place) if isinstance(place.first.what, Page) else answering(front, place)
 
 
 class Shown:
@@ -117,7 +138,12 @@ class Shown:
         try:
             key_name = self._front.admitted(scope) if self._needs_key else None
             status = self._front.status_for(scope, key_name)
-            wire = shown(self._place.servings, status, scope["path_params"].get("id", ""))
+            name = scope["path_params"].get("id", "")
+            if name in self._front.collections:  # a model of this name is the one that it stands for now
+                door = self._front.door()
+                await door.look(name)
+                status = replace(status, find=door.find)
+            wire = shown(self._place.servings, status, name)
         except Exception as error:
             wire = self._front.failed(self._place.first, error, scope["embedstack.request_id"])
         await send_wire(send, wire)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from embedstack.server.table import COLLECTIONS, SEARCH
+
 DOCS_HEADERS = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
 Json = Mapping[str, Any]  # the description is JSON, and JSON is not typed
 
@@ -39,6 +41,10 @@ def page(description: Json, base_url: str) -> str:
 def _sections(description: Json, base_url: str) -> Iterator[str]:
     prefixes = {tag["name"]: tag["x-prefix"] for tag in description["tags"]}
     yield from _root(description, tuple(prefixes.values()))
+    yield "<h2>searches</h2>"
+    for path in (SEARCH, COLLECTIONS):
+        for method, operation in description["paths"][path].items():
+            yield from _operation(method, path, operation, base_url)
     for name, prefix in prefixes.items():
         yield f"<h2>{escape(name)}</h2>"
         yield f"<p>For clients of this dialect the base URL is <code>{escape(base_url + prefix)}</code>.</p>"

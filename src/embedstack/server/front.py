@@ -1,8 +1,9 @@
 """What every route shares: the encoder, the keys, the limits, the books; and the reply to an error."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from starlette.types import Scope
 
@@ -13,26 +14,46 @@ from embedstack.dialects.wire import BodyTooSlow
 from embedstack.engine.links import Links
 from embedstack.errors import EmbedstackError, Forbidden, RuntimeFailed, Unauthorized
 from embedstack.server.batches import Batches
+from embedstack.server.bound_models import BoundModels, Find
+from embedstack.server.bringing import Bringing
 from embedstack.server.guard import HungUp, caller_by_head
 from embedstack.server.keys import Keys, Refusals, challenge
 from embedstack.server.logs import log, quoted, trace, word
 from embedstack.server.metrics import Metrics
 from embedstack.server.opening import Opening
+from embedstack.server.served import Collections
 from embedstack.server.tracing import Record, recorder
 from embedstack.server.usage import UsageTotals
 from embedstack.settings import Settings
+from embedstack.types import Encoder
 
 HUNG_UP = Wire(499, b"")  # nobody reads it; the number is nginx's
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What one request asks.
+
+    Args:
+        look: settles what a collection's name stands for in this request; of other names nothing.
+    """
+
+    encoder: Encoder
+    find: Find
+    limits: Limits
+    look: Callable[[str], Awaitable[None]]
 
 
 class Front:
     """One for each app.
 
+    Args:
+        clock: seconds, by which collections are looked at again.
     Raises:
-        ConfigError: the keys cannot be read, or traces are wanted and OpenTelemetry is not installed.
+        ConfigError: the keys or the collections cannot be read, or a package that is wanted is not installed.
     """
 
-    def __init__(self, opening: Opening, settings: Settings) -> None:
+    def __init__(self, opening: Opening, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self.opening = opening
         self.keys = Keys.of(settings)
         self.links = Links(settings)
@@ -54,6 +75,23 @@ class Front:
             find=opening.find,
         )
         self._refusals = Refusals()
+        self.collections = Collections.of(settings, clock)
+        self._missing = Bringing(settings, lambda: opening.pool)
+
+    def door(self) -> Door:
+        """For one request.
+
+        Raises:
+            NotReady: there is no encoder yet, or none any more.
+        """
+        if not self.collections:
+            return Door(self.opening.encoder(), self.opening.find, self.limits, _nothing_there)
+        bound = self.bound()
+        return Door(bound, bound.find, replace(self.limits, find=bound.find), bound.look)
+
+    def bound(self) -> BoundModels:
+        """The encoder that knows collections; raises as `door`."""
+        return BoundModels(self.opening.encoder(), self.opening.find, self.collections, self._missing)
 
     def admitted(self, scope: Scope) -> str | None:
         """The name of the key that came; None where nobody needs one.
@@ -154,3 +192,7 @@ def _fail_of(what: AnyRoute | Page) -> Callable[[EmbedstackError], Wire] | None:
 
 def _nothing() -> None:
     """There are no spans to send."""
+
+
+async def _nothing_there(name: str) -> None:
+    """There are no collections."""

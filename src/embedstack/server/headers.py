@@ -46,6 +46,16 @@ HEADERS: Json = {
 OF_STATUS: Mapping[int, str] = {401: "www-authenticate", 429: "retry-after", 503: "retry-after"}
 
 
+def parameter(name: str, text: str, schema: Json, where: str) -> Json:
+    """One parameter of an operation."""
+    return {"name": name, "in": where, "required": where == "path", "description": text, "schema": schema}
+
+
+def asked_headers() -> list[Json]:
+    """Those that a request may have, as parameters."""
+    return [parameter(name, *about, "header") for name, about in ASK.items()]
+
+
 def of_every_reply() -> Json:
     """What all replies have."""
     return _named("x-request-id")

@@ -11,8 +11,18 @@ from embedstack import __version__
 from embedstack.dialects.choosing import alike
 from embedstack.dialects.dialect import AnyRoute, Page
 from embedstack.dialects.places import Place, Serving
-from embedstack.server.headers import ASK, HEADERS, KEYS, TEXT, of_answer, of_every_reply, of_failure
+from embedstack.server.headers import (
+    HEADERS,
+    KEYS,
+    TEXT,
+    asked_headers,
+    of_answer,
+    of_every_reply,
+    of_failure,
+    parameter,
+)
 from embedstack.server.own import OWN, own_operation
+from embedstack.server.search_described import TYPES, search_operations
 from embedstack.server.statuses import failure_type, failures
 
 Json = dict[str, object]
@@ -30,13 +40,15 @@ def describe(table: Sequence[Place], *, needs_key: bool = False) -> Json:
     Args:
         needs_key: whether callers need one.
     """
-    types = _types(table)
+    types = list({str(kind): kind for kind in (*_types(table), *TYPES)}.values())
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     known = Known(dict(zip((str(one) for one in types), schemas, strict=True)), components)
     paths: dict[str, Json] = {}
     for place in table:
         paths.setdefault(place.path, {})[place.method.lower()] = _operation(place, known, needs_key=needs_key)
     refusals = _bad(next(place for place in table if place.method == "POST"), known)
+    for (method, path), operation in search_operations(known.of, needs_key=needs_key).items():
+        paths.setdefault(path, {})[method] = operation
     for method, path in OWN:
         paths.setdefault(path, {})[method] = own_operation(method, path, of_every_reply(), refusals)
     return {
@@ -175,19 +187,14 @@ def _any_of(schemas: Iterable[Json]) -> Json:
 def _parameters(place: Place) -> list[Json]:
     if isinstance(place.first.what, Page):
         names = {"id": ("the model's name", TEXT)} if "{id}" in place.path else {}
-        return [_parameter(name, *about, "path") for name, about in names.items()]
-    headers = [_parameter(name, *about, "header") for name, about in ASK.items()]
+        return [parameter(name, *about, "path") for name, about in names.items()]
     queries = [field for one in place.servings if _route(one).takes_query for field in _fields(one)]
     about = "as in the body, where the body is empty"
-    return [*headers, *(_parameter(name, about, TEXT, "query") for name in dict.fromkeys(queries))]
+    return [*asked_headers(), *(parameter(name, about, TEXT, "query") for name in dict.fromkeys(queries))]
 
 
 def _fields(serving: Serving) -> list[str]:
     return [field.encode_name for field in msgspec.structs.fields(_route(serving).body)]
-
-
-def _parameter(name: str, text: str, schema: Json, where: str) -> Json:
-    return {"name": name, "in": where, "required": where == "path", "description": text, "schema": schema}
 
 
 def example(route: AnyRoute) -> Json:

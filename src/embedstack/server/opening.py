@@ -56,7 +56,7 @@ class Opening:
         self._doing = doing
         self._on_settled = on_settled
         self._encoder: Encoder | None = None
-        self._spec_of: Callable[[str], ModelSpec | None] | None = None
+        self._find: Callable[[str], ModelSpec | None] = lambda name: None
         self._error: EmbedstackError | None = None
         self._proof: Proof = "unproven"
         self.is_draining = False
@@ -77,7 +77,7 @@ class Opening:
             except BaseException:
                 asyncio.run(_close(encoder))
                 raise
-            self._spec_of = encoder.spec_of if isinstance(encoder, KnowsAliases) else None
+            self._find = finder_of(encoder)
             self._encoder = encoder
         except EmbedstackError as error:
             self._error = error
@@ -146,10 +146,7 @@ class Opening:
 
     def find(self, name: str) -> ModelSpec | None:
         """The model that a request with this name would get, if there is one."""
-        if self._spec_of is not None:
-            return self._spec_of(name)
-        models = self._encoder.models() if self._encoder else ()
-        return next((spec for spec in models if spec.name == name), None)
+        return self._find(name)
 
     def drain(self) -> None:
         """Tell load balancers and clients to go elsewhere; what still comes is answered."""
@@ -183,6 +180,13 @@ class Opening:
         """Close the encoder if it can be closed; it may be async or not."""
         await asyncio.to_thread(self._thread.join, LEAVE_S)
         await _close(self._encoder)
+
+
+def finder_of(encoder: Encoder) -> Callable[[str], ModelSpec | None]:
+    """The model by any of its names, as the encoder would take it."""
+    if isinstance(encoder, KnowsAliases):
+        return encoder.spec_of
+    return lambda name: next((spec for spec in encoder.models() if spec.name == name), None)
 
 
 async def _close(encoder: Encoder | None) -> None:

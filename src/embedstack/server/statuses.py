@@ -1,8 +1,9 @@
 """A route or a page becomes the statuses that it can fail with, each with its reasons, and the type of that reply."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from embedstack.dialects.dialect import Page
+from embedstack.databases.database import UnknownCollection
+from embedstack.dialects.dialect import Page, Wire
 from embedstack.dialects.places import Serving
 from embedstack.dialects.wire import BodyTooLong, BodyTooSlow, EmptyList, Misfit, PackedBody, TooManyItems
 from embedstack.errors import (
@@ -11,6 +12,7 @@ from embedstack.errors import (
     EmbedstackError,
     Forbidden,
     LoadFailed,
+    Mismatch,
     NotReady,
     Overloaded,
     RuntimeFailed,
@@ -18,6 +20,7 @@ from embedstack.errors import (
     Unauthorized,
     UnknownModel,
     Unsupported,
+    Upstream,
 )
 
 Why = tuple[type[EmbedstackError], str]
@@ -35,7 +38,10 @@ OF_BODIES: Sequence[Why] = (
     (Unsupported, "the model cannot do this"),
     (Forbidden, "a link may not be followed"),
     (Overloaded, "too much is waiting"),
+    (Mismatch, "the vectors of the collection are another model's"),
+    (UnknownCollection, "the collection is not in its database"),
     (LoadFailed, "the model can never be loaded"),
+    (Upstream, "the database of the collection cannot be asked"),
     (DeadlineExceeded, "the caller's own time ran out"),
 )
 OF_ALL: Sequence[Why] = (
@@ -50,8 +56,17 @@ def failures(serving: Serving) -> Mapping[int, Sequence[str]]:
     """Statuses of errors and, in words, what leads to each."""
     what = serving.what
     fail = (None if isinstance(what, Page) else what.fail) or serving.dialect.fail
+    return by_status(fail, _errors(serving))
+
+
+def by_status(fail: Callable[[EmbedstackError], Wire], errors: Iterable[Why]) -> Mapping[int, Sequence[str]]:
+    """What leads to each status, in words.
+
+    Args:
+        fail: how an error is answered.
+    """
     reasons: dict[int, list[str]] = {}
-    for kind, why in _errors(serving):
+    for kind, why in errors:
         reasons.setdefault(fail(kind("")).status, []).append(why)
     return {status: reasons[status] for status in sorted(reasons)}
 

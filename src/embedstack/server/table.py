@@ -3,16 +3,25 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from embedstack.dialects import open_dialect
 from embedstack.dialects.dialect import Dialect
-from embedstack.dialects.places import Place, places_of
+from embedstack.dialects.places import Place, Serving, places_of
 from embedstack.dialects.wire import NoRoute, WrongMethod, shortened
 
-OWN_PAGES = ("/", "/docs", "/livez", "/metrics", "/openapi.json", "/ready")
+SEARCH, COLLECTIONS = "/search", "/collections"
+OWN_PAGES = ("/", COLLECTIONS, "/docs", "/livez", "/metrics", "/openapi.json", "/ready")
+OWN_POSTS = (SEARCH,)
 
 
 def places(dialects: Sequence[Dialect]) -> tuple[Place, ...]:
     """All paths of the dialects, but for what would stand in the place of the server's own pages."""
-    return places_of(dialects, {("GET", path) for path in OWN_PAGES})
+    return places_of(dialects, {*(("GET", path) for path in OWN_PAGES), *(("POST", path) for path in OWN_POSTS)})
+
+
+def own_words() -> Serving:
+    """Whose words errors have at the server's own paths: OpenAI's envelope, which names the field that is wrong."""
+    openai = open_dialect("openai")
+    return Serving(openai, openai.pages[0])
 
 
 def dialect_at(path: str, table: Sequence[Place]) -> Dialect:
@@ -33,6 +42,7 @@ def methods_at(path: str, table: Sequence[Place], found: Iterable[str]) -> list[
         *found,
         *(place.method for place in table if place.path == path),
         *(["GET"] if path in OWN_PAGES else []),
+        *(["POST"] if path in OWN_POSTS else []),
     }
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
@@ -40,7 +50,7 @@ def methods_at(path: str, table: Sequence[Place], found: Iterable[str]) -> list[
 def no_route(method: str, path: str, table: Sequence[Place]) -> NoRoute:
     """The error for a path that is not served; it names the nearest."""
     known = {place.path: f"{place.method} {place.path}" for place in table}
-    known |= {page: f"GET {page}" for page in OWN_PAGES}
+    known |= {page: f"GET {page}" for page in OWN_PAGES} | {path: f"POST {path}" for path in OWN_POSTS}
     path = shortened(path)
     near = get_close_matches(path, known, n=1, cutoff=0.0)
     nearest = f"; the nearest is {known[near[0]]}" if near else ""

@@ -20,6 +20,14 @@ FAILED = 500  # from this status on a span is an error; what the caller did wron
 
 
 @dataclass(frozen=True, slots=True)
+class Searched:
+    """A search that was answered."""
+
+    collection: str
+    took_s: Mapping[str, float]  # by stage
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A request that was answered."""
 
@@ -31,6 +39,7 @@ class Finished:
     took_s: float
     headers: Mapping[bytes, bytes]
     answers: tuple[Answer, ...]  # one for each request that its body became
+    searched: Searched | None = None
 
 
 Record = Callable[[Finished], None]
@@ -44,7 +53,8 @@ def recorder(processor: "SpanProcessor | None" = None) -> tuple[Record, Callable
     Raises:
         ConfigError: OpenTelemetry is not installed.
     Source:
-        attribute names of https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
+        attribute names of https://opentelemetry.io/docs/specs/semconv/http/http-spans/ and, of a search,
+        https://opentelemetry.io/docs/specs/semconv/database/database-spans/.
     """
     try:
         from opentelemetry.sdk.resources import Resource
@@ -99,6 +109,8 @@ def _attributes(request: Finished) -> dict[str, str | int]:
         told["embedstack.model"] = ", ".join(answer.spec.name for answer in request.answers)
         told["embedstack.items"], told["embedstack.tokens"] = usage.items, usage.tokens
         told["embedstack.truncated_items"] = usage.truncated
+    if request.searched is not None:
+        told["db.operation.name"], told["db.collection.name"] = "search", request.searched.collection
     return told
 
 
@@ -112,13 +124,20 @@ def _stages(tracer: "Tracer", parent: "Span", request: Finished, ended: int) -> 
     """Their lengths are measured; they are laid one after the other, ending when the request does."""
     from opentelemetry.trace import set_span_in_context
 
-    if not request.answers:
-        return
-    usages = [answer.usage for answer in request.answers]  # they were computed at once
-    stages = zip(*((usage.tokenize_s, usage.wait_s, usage.run_s) for usage in usages), strict=True)
-    lengths = dict(zip(("tokenize", "queue", "inference"), map(max, stages), strict=True))
+    lengths = _lengths(request)
     at = ended - int(sum(lengths.values()) * NANOSECONDS)
     for name, length_s in lengths.items():
         child = tracer.start_span(name, context=set_span_in_context(parent), start_time=at)
         at += int(length_s * NANOSECONDS)
         child.end(at)
+
+
+def _lengths(request: Finished) -> Mapping[str, float]:
+    """Seconds by stage."""
+    if request.searched is not None:
+        return request.searched.took_s
+    if not request.answers:
+        return {}
+    usages = [answer.usage for answer in request.answers]  # they were computed at once
+    stages = zip(*((usage.tokenize_s, usage.wait_s, usage.run_s) for usage in usages), strict=True)
+    return dict(zip(("tokenize", "queue", "inference"), map(max, stages), strict=True))
