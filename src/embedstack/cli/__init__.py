@@ -19,6 +19,10 @@ COMMANDS = {
     "emulate": "embedstack.cli.emulate:emulate",
     "job": "embedstack.cli.job:job",
     "load": "embedstack.cli.load:load",
+    "index": "embedstack.cli.index:index",
+    "search": "embedstack.cli.search:search",
+    "eval": "embedstack.cli.eval:evaluation",
+    "dedupe": "embedstack.cli.dedupe:dedupe",
 }
 
 
@@ -40,6 +44,10 @@ def cli() -> None:
       embedstack bench                                  how fast a model is here
       embedstack job plan ./docs --output ./vectors      many files become Parquet tables, in steps that survive a crash
       embedstack load ./vectors ./database -c docs      vectors of a job or of files go into a database, once
+      embedstack index ./docs                           a folder becomes searchable, and stays so as it changes
+      embedstack search how do I make a backup          its passages that answer best
+      embedstack eval run data.csv                      how well a model, a collection or a fusion finds what it should
+      embedstack dedupe ./photos                        what is there more than once, or nearly so; nothing is changed
 
     Settings come from flags, then the environment (EMBEDSTACK_...), then .env.
     """

@@ -68,6 +68,10 @@ class Source:
         given, below = self._given(key)
         return given.is_still(below, version)
 
+    def url_of(self, key: str) -> str:
+        """Of the input that a file is of. Raises `Missing`: of none."""
+        return self._given(key)[0].url
+
     def holds(self, url: str) -> bool:
         """Whether what is written there would be read: a job's output must lie elsewhere."""
         return any(_is_below(url, given.url) for given in self._inputs.values() if not given.is_file)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ from embedstack.jobs.opened import Opened, asking
 from embedstack.jobs.patience import Patience, code_of, may_be_of_documents, message_of
 from embedstack.jobs.plan import Storing, Wish
 from embedstack.jobs.shard_work import Made, Work
-from embedstack.jobs.since import Reused
 from embedstack.types import Encode, Encoded, Floats, Sparse, Text
+
+if TYPE_CHECKING:
+    from embedstack.jobs.since import Reused  # it reads tables, so it needs a package that vectors do not
 
 LATE_AT_ONCE = 8  # documents: each is a request of its own, and short ones alone do not fill the device
 BAD_VECTOR = "bad_vector"
@@ -28,14 +30,14 @@ Vectors = tuple[Floats, list[Sparse] | None]
 """(chunks, dim), and the sparse ones where they are wished for."""
 Why = dict[int, tuple[str, str]]
 """Code and message by the number of a document."""
-InThread = Callable[[Callable[[], Reused]], Awaitable[Reused]]
+InThread = Callable[[Callable[[], "Reused"]], Awaitable["Reused"]]
 log = logging.getLogger(__name__)
 
 
 class Known(Protocol):
     """Vectors of texts that were encoded before; see `since.Index`."""
 
-    def lookup(self, content_hashes: Sequence[str]) -> Reused: ...
+    def lookup(self, content_hashes: Sequence[str]) -> "Reused": ...
 
 
 @dataclass(frozen=True, slots=True)

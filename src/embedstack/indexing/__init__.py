@@ -1,0 +1,1 @@
+"""A collection that is kept like its documents."""

@@ -1,0 +1,62 @@
+"""A folder is kept in every kind of database."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from embedstack.databases.database import Database
+from embedstack.databases.opening import open_database
+from embedstack.indexing.wish import Tenant
+from support.indexed import Shelf, points_in, words
+
+SERVERS = ("qdrant-facade", "pgvector")  # these take half a minute
+KINDS = ["embedded", "qdrant-local", *(pytest.param(server, marks=pytest.mark.faults) for server in SERVERS)]
+
+
+@pytest.fixture(params=KINDS)
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Database]]:
+    """A function: another handle on the same data."""
+    match request.param:
+        case "qdrant-facade":
+            from support.qdrant_server import qdrant_server
+
+            with qdrant_server(tmp_path / "qdrant", "key") as server:
+                yield lambda: open_database(server.url, api_key="key")
+        case "pgvector":
+            from support.postgres import running
+
+            postgres = running()
+            with postgres.database() as name:
+                yield lambda: open_database(postgres.url(name))
+        case "qdrant-local":
+            yield lambda: open_database(f"qdrant-local:{tmp_path}/store")
+        case _:
+            yield lambda: open_database(f"{tmp_path}/store")
+
+
+@pytest.mark.slow
+def test_documents_and_tenants_are_kept_as_they_are_now(opener: Callable[[], Database], tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "shelf", {"a.txt": words(300), "b.txt": words(30), "nul.txt": "a\0b", "gone.txt": "gone"})
+    with closing(opener()) as database:
+        shelf.index(database=database)
+        shelf.index(database=database, tenant=Tenant("org", "acme"))
+        shelf.put({"a.txt": words(100, 50), "gone.txt": None, "b.txt": "the of and"})
+        first = shelf.index(database=database)
+        again = shelf.index(database=database)
+        mine = owned(points_in(database), None)
+        acme = owned(points_in(database), "acme")
+
+    assert (first.changed, first.gone, again.changed, again.new) == (2, 1, 0, 0)
+    assert " ".join(mine["a.txt"].split()) == words(100, 50)
+    assert (mine["b.txt"], "gone.txt" in mine, acme["gone.txt"]) == ("the of and", False, "gone")
+
+
+def owned(points: dict, tenant: str | None) -> dict[str, str]:
+    """The texts of one tenant's documents, in the order of their chunks."""
+    found: dict[str, list[tuple[int, str]]] = {}
+    for payload, *_ in points.values():
+        if payload.get("org") == tenant:
+            found.setdefault(payload["doc_id"], []).append((payload["chunk_index"], payload["text"]))
+    return {doc_id: " ".join(text for _, text in sorted(chunks)) for doc_id, chunks in found.items()}
