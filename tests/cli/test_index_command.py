@@ -259,6 +259,13 @@ def test_only_the_first_that_are_left_out_are_named(capsys: pytest.CaptureFixtur
     assert lines[-1] == "and 3 more are left out; --json names all"
 
 
+def test_a_name_moves_no_cursor_and_changes_no_colour(capsys: pytest.CaptureFixture[str]) -> None:
+    with IndexBoard(is_json=False, is_shown=False) as board:
+        board.left_out(LeftOut("a\x1b[31m\nb.txt", "a\x1b[31m\nb.txt", "bad_utf8", "it is not UTF-8"))
+
+    assert capsys.readouterr().err == "left out: a[31m b.txt: it is not UTF-8 (bad_utf8)\n"
+
+
 def test_of_nothing_written_no_rate_is_told() -> None:
     done = Summary(collection="docs", docs=2, unchanged=2, points=7, model="hash")
 

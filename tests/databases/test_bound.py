@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from embedstack.databases.bound import RECHECK_S, Bound
-from embedstack.databases.database import Collection, Database, Field, Points, Query, UnknownCollection
+from embedstack.databases.database import Collection, Database, Field, Hit, Points, Query, UnknownCollection
+from embedstack.databases.embedded.folder import EmbeddedDatabase
 from embedstack.databases.opening import open_database
 from embedstack.errors import Mismatch
 from embedstack.origin import Identity, Origin
@@ -382,3 +384,25 @@ def test_a_vector_that_was_added_a_moment_ago_can_be_asked(database: Database) -
     Bound(database, "docs", {"image": LARGE}).prepare(wanted("image"))
 
     assert bound.query(NAMED, LARGE) == []
+
+
+def test_one_collection_answers_all_of_several_questions(tmp_path: Path, clock: Clock) -> None:
+    class Switched(EmbeddedDatabase):
+        """The alias is switched as soon as the first question is answered."""
+
+        def query(self, name: str, query: Query) -> list[Hit]:
+            hits = super().query(name, query)
+            if self.aliases()["now"] == "small":
+                self.switch("now", "small-2", old="small")
+                clock.now_s += RECHECK_S
+            return hits
+
+    with closing(Switched(tmp_path)) as database:
+        two_spaces(database)
+        again = Bound(database, "small-2", {"": SMALL})
+        again.prepare(wanted())
+        again.write(points(21))
+
+        answers = Bound(database, "now", {}, clock=clock).queries([QUESTION, QUESTION], {"": SMALL})
+
+    assert [[hit.id for hit in hits] for hits in answers] == [[1, 2, 3], [1, 2, 3]]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from embedstack.chunks.chunk import Chunking
@@ -193,6 +194,24 @@ def test_a_file_that_goes_away_between_the_look_and_the_work_is_left_out(tmp_pat
         shelf.index(database=database)
 
     assert shelf.told.codes == {"moving.txt": "changed"}
+
+
+def test_points_that_somebody_else_wrote_meanwhile_are_not_deleted(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {**GOOD, "gone.txt": words(30)})
+    shelf.index()
+    shelf.put({"gone.txt": None, "good.txt": "another text"})
+    with closing(Changing(shelf.root / "store")) as database:
+        page = database.read("documents", vectors=("",)).points
+        theirs = next(one for one in page if one.payload["doc_id"] == "gone.txt")
+        payload = {**theirs.payload, "doc_digest": "of a newer one"}
+        vectors = {"": np.stack([theirs.vectors[""]])}
+        database.happens = lambda: database.write(
+            "documents", Points(ids=[theirs.id], vectors=vectors, payloads=[payload])
+        )
+        done = shelf.index(database=database)
+
+    assert done.deleted == len(page) - 2
+    assert {one for one, (payload, *_) in shelf.points().items() if payload["doc_id"] == "gone.txt"} == {theirs.id}
 
 
 def test_metadata_that_cannot_be_json_leaves_the_document_out(tmp_path: Path) -> None:

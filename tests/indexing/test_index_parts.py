@@ -115,7 +115,7 @@ def test_points_that_no_index_wrote_say_nothing(tmp_path: Path, payload: dict[st
         database.write(DOCUMENTS, Points(ids=[1], vectors={"": np.ones((1, 32), np.float32)}, payloads=[payload]))
         found = held(database, DOCUMENTS, None, at_once, lambda: False)
 
-    assert {doc_id: len(one.ids) for doc_id, one in found.items()} == {"a.txt": 1}
+    assert {doc_id: len(one.chunks) for doc_id, one in found.items()} == {"a.txt": 1}
 
 
 # ------------------------------------------------------------------------------------------------ BM25

@@ -193,6 +193,21 @@ def test_without_sparse_vectors_and_then_with_them_all_is_written_again(tmp_path
     assert all(bm25 for _, _, bm25 in shelf.points().values())
 
 
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_no_vector_stays_that_says_what_a_document_was_before(is_loaded: bool, shelf: Shelf) -> None:
+    if is_loaded:  # which took the point for its own, and left alone the vector that it does not know
+        with closing(shelf.database()) as database:
+            page = database.read(DOCUMENTS, vectors=("",))
+            dense = np.stack([point.vectors[""] for point in page.points])
+            ids = [point.id for point in page.points]
+            database.write(DOCUMENTS, Points(ids=ids, vectors={"": dense}, payloads=[{}] * len(ids)))
+    shelf.put({"c.txt": words(9, 300)})
+    shelf.index(lexical="none")
+
+    assert shelf.texts()["c.txt"]
+    assert [bm25 for _, _, bm25 in shelf.points().values()] == [None] * len(shelf.points())
+
+
 def test_what_was_not_wished_is_as_the_collection_has_it(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, THREE, spec=hash_spec(outputs=("dense", "sparse")))
     shelf.index(lexical="model", dim=8)

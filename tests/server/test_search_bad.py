@@ -35,6 +35,7 @@ BAD: dict[str, tuple[object, int, str, str | None]] = {
     "too many hits in all": ({"query": ["a"] * 11, "limit": 1000}, 400, "11000 in all, the limit is 10000", "limit"),
     "a depth too large": ({**GOOD, "depth": 10_001}, 400, "`int` <= 10000", "depth"),
     "too much to look through": ({"query": ["a"] * 11, "depth": 10_000}, 400, "the limit is 100000", "depth"),
+    "too much in all fields": ({"query": ["a"] * 6, "depth": 10_000}, 400, "6 queries of 2 fields is 120000", "depth"),
     "a depth below the limit": ({**GOOD, "depth": 5}, 400, "depth=5 candidates", None),
     "no fields": ({**GOOD, "fields": []}, 400, "length >= 1", "fields"),
     "a field that is not there": ({**GOOD, "fields": ["title"]}, 400, "no field 'title' for fields", "fields"),

@@ -22,6 +22,7 @@ COMMANDS = {
     "index": "embedstack.cli.index:index",
     "search": "embedstack.cli.search:search",
     "eval": "embedstack.cli.eval:evaluation",
+    "identify": "embedstack.cli.identify:identify",
     "dedupe": "embedstack.cli.dedupe:dedupe",
 }
 
@@ -47,6 +48,7 @@ def cli() -> None:
       embedstack index ./docs                           a folder becomes searchable, and stays so as it changes
       embedstack search how do I make a backup          its passages that answer best
       embedstack eval run data.csv                      how well a model, a collection or a fusion finds what it should
+      embedstack identify './database#docs'             which model and which recipe made these vectors
       embedstack dedupe ./photos                        what is there more than once, or nearly so; nothing is changed
 
     Settings come from flags, then the environment (EMBEDSTACK_...), then .env.

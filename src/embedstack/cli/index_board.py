@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from embedstack.catalog.network import to_stderr
 from embedstack.cli.load_board import EVENT_S, LINE_S, event
+from embedstack.cli.search_shown import plain
 from embedstack.indexing.wish import LeftOut, Summary
 
 SHOWN = 20  # documents that are left out by name; of the others it is said how many there are
@@ -94,7 +95,7 @@ class IndexBoard:
     def _say(self, text: str) -> None:
         if self._bar is not None:
             self._bar.clear()
-        to_stderr(text)
+        to_stderr(plain(text))
         if self._bar is not None:
             self._bar.refresh()
 

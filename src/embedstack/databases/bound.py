@@ -1,8 +1,9 @@
 """A collection and whose vectors are meant for it become one that only takes and answers vectors of that space."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
@@ -25,6 +26,7 @@ from embedstack.types import Encoded
 
 RECHECK_S = 5.0  # so long at most goes something into a collection that meanwhile became another's
 PAGE = 1000  # points that are looked through at once
+Answer = TypeVar("Answer")
 
 
 class Bound:
@@ -108,7 +110,18 @@ class Bound:
         Raises:
             Mismatch: the field holds vectors of another space, or nobody has signed it.
         """
-        return self._asked({query.field: origin}, lambda name: self.database.query(name, query))
+        (hits,) = self.queries([query], {query.field: origin})
+        return hits
+
+    def queries(self, several: Sequence[Query], origins: Mapping[str, Origin]) -> list[list[Hit]]:
+        """As `query`, of each. One collection answers all of them, also where an alias is switched in between.
+
+        Args:
+            origins: by the fields that are asked, of the questions' vectors.
+        Raises:
+            As `query`.
+        """
+        return self._asked(origins, lambda name: [self.database.query(name, one) for one in several])
 
     def fuse(self, asked: Fused, origins: Mapping[str, Origin]) -> list[Hit]:
         """As `Fusing.fuse`, where every leg is looked at as `query` looks at one.
@@ -137,13 +150,13 @@ class Bound:
             return seen[1]
         return self.check()
 
-    def _asked(self, origins: Mapping[str, Origin], ask: Callable[[str], list[Hit]]) -> list[Hit]:
+    def _asked(self, origins: Mapping[str, Origin], ask: Callable[[str], Answer]) -> Answer:
         try:
             return self._answer(self.recent(), origins, ask)
         except (Mismatch, UnknownCollection):  # may be of what was there before an alias was switched
             return self._answer(self.check(), origins, ask)
 
-    def _answer(self, there: Collection, origins: Mapping[str, Origin], ask: Callable[[str], list[Hit]]) -> list[Hit]:
+    def _answer(self, there: Collection, origins: Mapping[str, Origin], ask: Callable[[str], Answer]) -> Answer:
         for field, origin in origins.items():
             self._compare(there.fields, field, origin)
         return ask(there.name)

@@ -43,14 +43,9 @@ class Held:
         indexes = {chunk.index for chunk in self.chunks if chunk.digest == digest}
         return len(indexes) == next((chunk.of for chunk in self.chunks if chunk.digest == digest), -1)
 
-    def others(self, digest: str) -> list[PointId]:
-        """Points that the document has no more, once it is there as it is now."""
-        return [chunk.id for chunk in self.chunks if chunk.digest != digest]
-
-    @property
-    def ids(self) -> list[PointId]:
-        """All of them."""
-        return [chunk.id for chunk in self.chunks]
+    def others(self, digest: str) -> list[Chunk]:
+        """Those that the document has no more, once it is there as it is now."""
+        return [chunk for chunk in self.chunks if chunk.digest != digest]
 
 
 def held(

@@ -134,7 +134,7 @@ class _Index:
             ready = partial(prepared, self.ends.database, where, origin, self.wish)
             bound = await self.threads.write(partial(hands.retry, ready))
             await self.threads.write(partial(self._take_mark, where))
-            writing = Writing(bound, there, hands.retry, field=where.field)
+            writing = Writing(bound, there, hands.retry, field=where.field, is_replacing=where.is_replacing)
             patience = hands.patience or Patience(is_alive=liveness_of(opened.encoder))
             hands.progress.begins(len(survey.places) - survey.unchanged)
             embedding = Embedding(
@@ -169,11 +169,10 @@ class _Index:
         """Delete what is gone, and what a kill left; and count what is there then."""
         database, retry = self.ends.database, self.hands.retry
         gone = {} if self.wish.keep_gone else survey.gone(there)
-        ids = [*survey.leftover, *(id_ for ids in gone.values() for id_ in ids)]
-        if ids and not survey.todo:
+        chunks = [*survey.leftover, *(chunk for chunks in gone.values() for chunk in chunks)]
+        if chunks and not survey.todo:
             self._take_mark(where)
-        delete(database, where.name, ids, retry)
-        done.gone, done.deleted = len(gone), done.deleted + len(ids)
+        done.gone, done.deleted = len(gone), done.deleted + delete(database, where.name, chunks, retry)
         now = retry(partial(database.describe, where.name))
         done.points = now.points if now else 0
 

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from embedstack.databases.database import PointId
 from embedstack.documents.document import Document, Segment
 from embedstack.errors import BadRequest
-from embedstack.indexing.held import Held
+from embedstack.indexing.held import Chunk, Held
 from embedstack.indexing.points import doc_digest
 from embedstack.indexing.reading import Documents
 from embedstack.indexing.wish import ON_PURPOSE, LeftOut, Progress
@@ -45,13 +44,13 @@ class Survey:
     unchanged: int = 0
     places: dict[str, Place] = field(default_factory=dict)  # of documents that can be read, by their ids
     sources: set[str] = field(default_factory=set)
-    leftover: list[PointId] = field(default_factory=list)  # of documents that are there: a kill left them
+    leftover: list[Chunk] = field(default_factory=list)  # of documents that are there: a kill left them
     strange: dict[str, tuple[str, str]] = field(default_factory=dict)  # other inputs -> a document, and whose it is now
 
-    def gone(self, held: Mapping[str, Held]) -> dict[str, Sequence[PointId]]:
-        """The points of each document that these inputs had and have no more."""
+    def gone(self, held: Mapping[str, Held]) -> dict[str, Sequence[Chunk]]:
+        """The chunks of each document that these inputs had and have no more."""
         return {
-            doc_id: one.ids
+            doc_id: one.chunks
             for doc_id, one in held.items()
             if doc_id not in self.places and one.source in self.sources and one.file not in self.absent.failed_files
         }

@@ -32,6 +32,12 @@ class Target:
         """Of the sparse vectors; "" where there are none."""
         return {"bm25": BM25, "model": SPARSE, "none": ""}[self.lexical]
 
+    @property
+    def is_replacing(self) -> bool:
+        """Whether points may have sparse vectors of another kind, which say what documents were before."""
+        fields = self.found.fields if self.found else {}
+        return any(name in fields for name in {BM25, SPARSE} - {self.field})
+
     def rules(self, spec: ModelSpec) -> str:
         """All but a document that decides its points."""
         wish = self.encoding

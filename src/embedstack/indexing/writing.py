@@ -9,7 +9,7 @@ import numpy as np
 from embedstack.databases.bound import Bound
 from embedstack.databases.database import Column, Database, Json, PointId, Points, UnknownCollection
 from embedstack.errors import BadRequest
-from embedstack.indexing.held import Held, Retry
+from embedstack.indexing.held import Chunk, Held, Retry
 from embedstack.indexing.points import Made
 from embedstack.indexing.wish import DENSE, LeftOut
 from embedstack.types import Floats, Sparse
@@ -37,10 +37,14 @@ class Writing:
     Args:
         held: what there is.
         field: the name of that for sparse vectors; "" where there is none.
+        is_replacing: points may have vectors in other fields, of what their documents were before.
     """
 
-    def __init__(self, bound: Bound, held: Mapping[str, Held], retry: Retry, *, field: str) -> None:
+    def __init__(
+        self, bound: Bound, held: Mapping[str, Held], retry: Retry, *, field: str, is_replacing: bool = False
+    ) -> None:
         self._bound, self._held, self._retry, self._field = bound, held, retry, field
+        self._is_replacing = is_replacing
         self.deleted = 0  # points
 
     def write(self, documents: Sequence[Made]) -> list[LeftOut]:
@@ -61,12 +65,12 @@ class Writing:
 
     def _write(self, documents: Sequence[Made]) -> None:
         rows = [row for one in documents for row in _rows(one)]
-        there = {id_ for one in documents if one.doc_id in self._held for id_ in self._held[one.doc_id].ids}
-        bare = [row for row in rows if row.lexical is None] if self._field else []
-        self._delete(row.id for row in bare if row.id in there)  # a field that is not given would stay as it is
+        there = [chunk for one in documents if one.doc_id in self._held for chunk in self._held[one.doc_id].chunks]
         self._put([row for row in rows if row.lexical is not None], with_field=True)
         self._put([row for row in rows if row.lexical is None], with_field=False)
-        self._delete(there.difference(row.id for row in rows))
+        written = {row.id for row in rows}
+        old = [chunk for chunk in there if chunk.id not in written]
+        self.deleted += delete(self._bound.database, self._bound.name, old, self._retry)
 
     def _put(self, rows: Sequence[_Row], *, with_field: bool) -> None:
         for first in range(0, len(rows), BATCH):
@@ -75,19 +79,26 @@ class Writing:
             if with_field:
                 vectors[self._field] = [row.lexical for row in few if row.lexical is not None]
             points = Points(ids=[row.id for row in few], vectors=vectors, payloads=[row.payload for row in few])
+            if self._is_replacing or (self._field and not with_field):  # a field that is not given would stay as it is
+                self._retry(partial(self._bound.database.delete, self._bound.name, points.ids))
             self._retry(partial(self._bound.write, points))
 
-    def _delete(self, ids: Iterable[PointId]) -> None:
-        self.deleted += delete(self._bound.database, self._bound.name, ids, self._retry)
 
+def delete(database: Database, collection: str, chunks: Iterable[Chunk], retry: Retry) -> int:
+    """Those that are still as they were seen: another index or a load may have written their points meanwhile.
 
-def delete(database: Database, collection: str, ids: Iterable[PointId], retry: Retry) -> int:
-    """How many there were; those that are not there are no error."""
-    everything = list(ids)
-    for first in range(0, len(everything), DELETED):
-        few = everything[first : first + DELETED]
-        retry(partial(database.delete, collection, few))
-    return len(everything)
+    Returns:
+        How many.
+    """
+    digests = {chunk.id: chunk.digest for chunk in chunks}
+    ids, count = [*digests], 0
+    for first in range(0, len(ids), DELETED):
+        now = retry(partial(database.get, collection, ids[first : first + DELETED]))
+        few = [point.id for point in now if point.payload.get("doc_digest") == digests[point.id]]
+        if few:
+            retry(partial(database.delete, collection, few))
+        count += len(few)
+    return count
 
 
 def _rows(made: Made) -> list[_Row]:

@@ -46,11 +46,11 @@ class Candidate:
 
 def candidates(spec: ModelSpec, folder: Path) -> list[Candidate]:
     """All that can be told of this model. One that changes nothing for it is left out later, where that shows."""
-    text = _reader(folder, spec)
+    text = reader(folder, spec)
     return [*_poolings(spec, text), *_graphs(spec, text), *_texts(spec, folder, text), *_cuts(spec, text)]
 
 
-def _reader(folder: Path, spec: ModelSpec) -> TextInput:
+def reader(folder: Path, spec: ModelSpec) -> TextInput:
     """Of texts without a prompt too, since a mistake may be to put none in front."""
     return TextInput(folder, replace(spec, needs_prompt=False))
 
@@ -67,6 +67,11 @@ def _poolings(spec: ModelSpec, text: TextInput) -> Iterator[Candidate]:
 
 
 def _graphs(spec: ModelSpec, text: TextInput) -> Iterator[Candidate]:
+    return (Candidate(name, says, other, text.encode) for name, says, other in graphs(spec))
+
+
+def graphs(spec: ModelSpec) -> Iterator[tuple[str, str, ModelSpec]]:
+    """Name, words after "the endpoint", and what computes it."""
     a = spec.architecture
     if a.activation in ("gelu", "gelu_tanh"):
         other: Literal["gelu", "gelu_tanh"] = "gelu_tanh" if a.activation == "gelu" else "gelu"
@@ -74,12 +79,11 @@ def _graphs(spec: ModelSpec, text: TextInput) -> Iterator[Candidate]:
             "gelu": ("erf GELU", "computes GELU exactly, the model its tanh approximation"),
             "gelu_tanh": ("tanh GELU", "computes GELU by its tanh approximation, the model exactly"),
         }[other]
-        yield Candidate(name, says, replace(spec, architecture=replace(a, activation=other)), text.encode)
+        yield name, says, replace(spec, architecture=replace(a, activation=other))
     for offset in sorted({0, a.position_offset - 1, a.position_offset + 1, 2}):
         if offset >= 0 and offset != a.position_offset:
             says = f"counts positions from {offset}, the model from {a.position_offset}"
-            shifted = replace(spec, architecture=replace(a, position_offset=offset))
-            yield Candidate(f"positions from {offset}", says, shifted, text.encode)
+            yield f"positions from {offset}", says, replace(spec, architecture=replace(a, position_offset=offset))
 
 
 # ------------------------------------------------------------------------------------------------ what the graph reads
@@ -89,14 +93,14 @@ def _texts(spec: ModelSpec, folder: Path, text: TextInput) -> Iterator[Candidate
     if spec.prompts:
         for name, says, query, document in ROLES_PLAYED:
             yield Candidate(name, says, spec, _with_roles(text, {"query": query, "document": document}))
-    if spec.lowercase or _lowers(folder):
-        yield Candidate("case kept", "keeps capital letters, the model lower-cases", spec, _cased(spec, folder))
+    other = in_other_case(spec, folder).encode
+    if lowers(spec, folder):
+        yield Candidate("case kept", "keeps capital letters, the model lower-cases", spec, other)
     else:
-        lowered = _reader(folder, replace(spec, lowercase=True))
-        yield Candidate("lower-cased", "lower-cases, the model keeps capital letters", spec, lowered.encode)
+        yield Candidate("lower-cased", "lower-cases, the model keeps capital letters", spec, other)
     if spec.pad_to:  # the special tokens at its end cannot be told from what fills it up
         says = f"does not fill texts up, the model does to {spec.pad_to} tokens"
-        yield Candidate("no padding", says, spec, _reader(folder, replace(spec, pad_to=0)).encode)
+        yield Candidate("no padding", says, spec, reader(folder, replace(spec, pad_to=0)).encode)
     elif spec.special_tokens:
         yield Candidate("no special tokens", "leaves out the special tokens around a text", spec, _bare(spec, folder))
     if spec.task != "embed":
@@ -142,17 +146,22 @@ def _one_segment(text: TextInput) -> Encoder:
 
 def _bare(spec: ModelSpec, folder: Path) -> Encoder:
     """Without what every text has at its two ends, for which it may be longer; pairs keep what is between the two."""
-    text = _reader(folder, spec)
+    before, after = frame(reader(folder, spec))
+    roomy = reader(folder, replace(spec, max_tokens=spec.max_tokens + before + after))
+    return lambda items: [within(encoding, before, after) for encoding in roomy.encode(items)]
+
+
+def frame(text: TextInput) -> tuple[int, int]:
+    """How many tokens stand before and after every text."""
     framed = [e.ids.tolist() for e in text.encode([Text(each, "none") for each in FRAMED])]
-    before, after = _alike(framed), _alike([ids[::-1] for ids in framed])
-    roomy = _reader(folder, replace(spec, max_tokens=spec.max_tokens + before + after))
+    return _alike(framed), _alike([ids[::-1] for ids in framed])
 
-    def inner(encoding: Encoding) -> Encoding:
-        kept = slice(before, max(before + 1, len(encoding.ids) - after))
-        segments = None if encoding.segments is None else encoding.segments[kept]
-        return replace(encoding, ids=encoding.ids[kept], segments=segments)
 
-    return lambda items: [inner(encoding) for encoding in roomy.encode(items)]
+def within(encoding: Encoding, before: int, after: int) -> Encoding:
+    """Without so many of its first and of its last tokens; at least one stays."""
+    kept = slice(before, max(before + 1, len(encoding.ids) - after))
+    segments = None if encoding.segments is None else encoding.segments[kept]
+    return replace(encoding, ids=encoding.ids[kept], segments=segments)
 
 
 def _alike(rows: Sequence[Sequence[int]]) -> int:
@@ -160,15 +169,18 @@ def _alike(rows: Sequence[Sequence[int]]) -> int:
     return len(list(takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False))))
 
 
-def _lowers(folder: Path) -> bool:
-    return json.dumps(_caseless(folder)) != json.dumps(_tokenizer(folder))
+def lowers(spec: ModelSpec, folder: Path) -> bool:
+    """Whether capital letters are lost."""
+    return spec.lowercase or json.dumps(_caseless(folder)) != json.dumps(_tokenizer(folder))
 
 
-def _cased(spec: ModelSpec, folder: Path) -> Encoder:
-    """The same tokeniser without its own lower-casing, and none before it."""
+def in_other_case(spec: ModelSpec, folder: Path) -> TextInput:
+    """What keeps capital letters where the model lower-cases, and lower-cases where it keeps them."""
+    if not lowers(spec, folder):
+        return reader(folder, replace(spec, lowercase=True))
     with tempfile.TemporaryDirectory() as scratch:
         (Path(scratch) / "tokenizer.json").write_text(json.dumps(_caseless(folder)), "utf-8")
-        return _reader(Path(scratch), replace(spec, lowercase=False, normalizer=None)).encode
+        return reader(Path(scratch), replace(spec, lowercase=False, normalizer=None))
 
 
 def _caseless(folder: Path) -> dict[str, object]:

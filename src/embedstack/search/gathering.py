@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from embedstack.databases.bound import Bound
 from embedstack.databases.database import Fused, Fusing, Hit, Leg, PointId
 from embedstack.errors import Unsupported
+from embedstack.origin import Origin
 from embedstack.search import fuse
 from embedstack.search.found import FoundPoint, How
 from embedstack.search.legs import depth_of, wanted_of
@@ -61,7 +62,7 @@ def _fused_there(bound: Bound, questions: Sequence[Question], how: How) -> list[
         k=fuse.qdrant_k(how.rrf_k),
         weights=[one.asked.weight for one in questions] if how.weights else (),
     )
-    return bound.fuse(asked, {one.asked.name: one.origin for one in questions})
+    return bound.fuse(asked, _origins(questions))
 
 
 def _asked(questions: Sequence[Question], how: How) -> Fused:
@@ -98,7 +99,11 @@ def _here(bound: Bound, questions: Sequence[Question], how: How, clock: Clock) -
 
 def _answers(bound: Bound, questions: Sequence[Question], how: How) -> list[list[Hit]]:
     asked = _asked(questions, how)
-    return [bound.query(asked.query(leg), one.origin) for leg, one in zip(asked.legs, questions, strict=True)]
+    return bound.queries([asked.query(leg) for leg in asked.legs], _origins(questions))
+
+
+def _origins(questions: Sequence[Question]) -> dict[str, Origin]:
+    return {one.asked.name: one.origin for one in questions}
 
 
 def _fused_here(

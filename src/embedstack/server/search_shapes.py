@@ -142,7 +142,7 @@ def asked_names(body: SearchBody, there: Collection) -> list[str]:
     """The collection's fields that are asked, whether they can be or not, in its order.
 
     Raises:
-        Misfit: one that is named is not there.
+        Misfit: one that is named is not there. TooManyItems: all queries have too many candidates in all fields.
     """
     known = {name or NAMELESS: name for name in there.fields} | {name: name for name in there.fields}
     for param, names in (("fields", body.fields or ()), ("weights", body.weights), ("least", body.least)):
@@ -151,6 +151,7 @@ def asked_names(body: SearchBody, there: Collection) -> list[str]:
                 has = ", ".join(repr(one or NAMELESS) for one in there.fields) or "none"
                 raise Misfit(f"collection {there.name!r} has no field {name!r} for {param}; it has: {has}", param)
     meant = {known[name] for name in body.fields or there.fields}
+    _check_total("depth", depth_of(how_of(body)), len(texts_of(body)), MOST_CANDIDATES, fields=len(meant))
     return [name for name in there.fields if name in meant]
 
 
@@ -199,9 +200,8 @@ def _conditions(given: Sequence[ConditionBody]) -> tuple[Condition, ...]:
     )
 
 
-def _check_total(param: str, each: int, queries: int, most: int) -> None:
-    if each * queries > most:
-        raise TooManyItems(
-            f"{param} {each} of {queries} queries is {each * queries} in all, the limit is {most}; ask for less",
-            param,
-        )
+def _check_total(param: str, each: int, queries: int, most: int, *, fields: int = 1) -> None:
+    total = each * queries * fields
+    if total > most:
+        of = f"{queries} queries of {fields} fields" if fields > 1 else f"{queries} queries"
+        raise TooManyItems(f"{param} {each} of {of} is {total} in all, the limit is {most}; ask for less", param)
