@@ -22,7 +22,7 @@ from embedstack.settings import Settings
 from support.by_hand import By, Hand, texts
 from support.kept_vectors import KEEPS, Place, found, lines, rows
 
-pytestmark = pytest.mark.quality  # each opens a model
+pytestmark = pytest.mark.slow  # each opens a model; what is marked quality is for the long checks
 
 RECIPES = {
     "mean": By(),

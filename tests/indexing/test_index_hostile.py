@@ -30,11 +30,11 @@ POISON = "poison"
         ("scripts.html", b"<html><script>x()</script><style>p{}</style></html>", "empty"),
         ("deep.html", b"<div>" * 5000, "too_large"),
         ("front.md", b"---\na: [1\n---\ntext", "bad_front_matter"),
-        ("torn.txt.gz", gzip.compress(b"text" * 100)[:-20], "torn"),
+        ("torn.txt.gz", gzip.compress(b"text" * 100, mtime=0)[:-20], "torn"),
         ("large.txt", b"word " * 300_000, "too_large"),
         ("none.csv", b"title,body\nx,y\n", "unreadable"),
         ("quotes.csv", b'text\n"never closed\n', "unreadable"),
-        ("torn.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 100)[:-20], "unreadable"),
+        ("torn.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 100, mtime=0)[:-20], "unreadable"),
         ("no.parquet", b"PAR1 not really", "unreadable"),
     ],
 )
