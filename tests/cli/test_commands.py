@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from embedstack import __version__
 from embedstack.cli import COMMANDS, cli
+from embedstack.cli.lazy import LazyGroup
 from embedstack.errors import ConfigError, UnknownModel
 from embedstack.settings import Settings, environment_names
 from support.commands import COMMAND, PATIENCE_S, good, process, run
@@ -166,3 +168,15 @@ def test_every_command_is_one_of_clicks() -> None:
     context = click.Context(cli, **cli.context_settings)
 
     assert all(isinstance(cli.get_command(context, name), click.Command) for name in cli.list_commands(context))
+
+
+def test_ctrl_c_has_the_exit_code_that_shells_give_it() -> None:
+    @click.command()
+    def waiting() -> None:
+        raise KeyboardInterrupt
+
+    group = LazyGroup("all", commands={"waiting": waiting}, later={})
+
+    result = CliRunner().invoke(group, ["waiting"])
+
+    assert (result.exit_code, result.stderr) == (130, "error: SIGINT came before the end\n")

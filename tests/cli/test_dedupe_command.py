@@ -108,6 +108,17 @@ def test_a_name_of_two_lines_is_listed_with_null_only(machine: Path, embedder: s
     assert listed.stdout == "docs/two\nlines.txt\0"
 
 
+def test_an_id_with_a_null_is_never_listed(machine: Path) -> None:
+    rows = [{"id": "a", "vector": [1, 0]}, {"id": "c\0d", "vector": [1, 0]}]
+    (machine / "v.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    refused = run("dedupe", "v.jsonl", "--keep", "name", "--list", "-0")
+
+    assert isinstance(refused.exception, BadRequest)
+    assert "has a NUL in its name" in str(refused.exception)
+    assert refused.stdout == ""
+
+
 def test_people_see_no_control_characters_of_names(machine: Path, embedder: str) -> None:
     for name in ("a.txt", "b\x1b[31m\n.txt"):
         (machine / name).write_text("sun")

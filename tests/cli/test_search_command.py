@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from embedstack.cli.search import meanings_of
-from embedstack.cli.search_shown import LINES, as_json, cut, lines_of, plain, snippet, titled, width_of, wrapped
+from embedstack.cli.search_shown import (
+    LINES,
+    as_json,
+    cut,
+    lines_of,
+    plain,
+    snippet,
+    title_parts,
+    titled,
+    width_of,
+    wrapped,
+)
+from embedstack.databases.database import Json
 from embedstack.errors import BadRequest, ConfigError, EmbedstackError, Mismatch
 from embedstack.search.found import Found, FoundPoint
 from support.commands import good, process, run, settings_only
@@ -242,6 +254,14 @@ def test_lines_break_at_spaces_and_the_last_says_that_there_is_more() -> None:
     assert wrapped("one two three four five six", 10, 2) == ["one two", "three fou…"]
     assert wrapped("one two", 10, 2) == ["one two"]
     assert wrapped("", 10, 2) == []
+
+
+@pytest.mark.parametrize(
+    ("payload", "name"),
+    [({"doc_id": "a.md", "id": "b"}, "a.md"), ({"id": "faq-1"}, "faq-1"), ({"id": 7}, "12"), ({}, "12")],
+)
+def test_a_point_is_called_by_its_document_else_by_the_id_that_its_row_had(payload: dict[str, Json], name: str) -> None:
+    assert title_parts(FoundPoint(id=12, score=1.0, payload=payload, scores={}))[0] == name
 
 
 def test_where_headings_are_too_long_the_last_one_stays() -> None:

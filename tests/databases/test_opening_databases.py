@@ -35,6 +35,7 @@ def test_a_path_is_a_folder(given: str, elsewhere: Path) -> None:
 
 
 def test_a_file_url_is_the_same_folder(tmp_path: Path) -> None:
+    (tmp_path / "a b#ü").mkdir()
     with closing(open_database(str(tmp_path / "a b#ü"))) as one, closing(open_database(one.url)) as other:
         assert one.url.startswith("file://")
         assert other.url == one.url
@@ -69,6 +70,7 @@ def test_a_scheme_is_one_in_any_case(given: str) -> None:
         ("mysql://host/db", "mysql://; give a path, .*postgresql://"),
         ("s3://bucket/vectors", "cannot be at s3://"),
         ("localhost:6333", "give http://localhost:6333 for Qdrant"),
+        ("./store#docs", "name the collection apart, with --collection"),
         ("http:host", "begins with http://"),
         ("postgresql:db", "begins with postgresql://"),
         ("file://example.com/out", "a folder of this machine"),

@@ -69,12 +69,24 @@ def test_rows_without_ids_are_called_by_their_places(tmp_path: Path) -> None:
     assert groups(looked(table)) == [("a.parquet:0", ["a.parquet:1"])]
 
 
-def test_rows_of_one_text_are_the_same_text(tmp_path: Path) -> None:
-    rows = [{"id": 1, "body": "bird", "vector": [1, 0]}, {"id": 2, "body": "bird", "vector": [0, 1]}]
+def test_rows_of_one_text_are_the_same_text_where_their_vectors_are_one_too(tmp_path: Path) -> None:
+    rows = [{"id": n, "body": "bird", "vector": vector} for n, vector in enumerate([[1, 0], [1, 0], [0, 1]])]
 
     report = looked(written_lines(tmp_path / "a.jsonl", rows), how=How(text_field="body"))
 
-    assert reasons(report) == {"2": "same text as 1"}
+    assert reasons(report) == {"1": "same text as 0"}
+
+
+@pytest.mark.parametrize("again", ["./a.jsonl", "../here/a.jsonl"])
+def test_a_table_is_named_once_however_it_is_spelled(
+    again: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    written_lines(Path("a.jsonl"), ROWS)
+
+    with pytest.raises(BadRequest, match="name it once"):
+        looked("a.jsonl", again)
 
 
 def test_rows_that_cannot_be_compared_are_named(tmp_path: Path) -> None:

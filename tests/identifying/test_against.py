@@ -25,9 +25,9 @@ TEXTS = [f"bird {number} of the river" for number in range(12)]
 class Odd(HashEncoder):
     """The same with something wrong."""
 
-    def __init__(self, *, noise: float = 0.0, prefix: str = "", refuses: str = "") -> None:
+    def __init__(self, *, noise: float = 0.0, prefix: str = "", refuses: str = "", longer: float = 1.0) -> None:
         super().__init__([SPEC])
-        self.noise, self.prefix, self.refuses = noise, prefix, refuses
+        self.noise, self.prefix, self.refuses, self.longer = noise, prefix, refuses, np.float32(longer)
         self.asked: list[Encode] = []
 
     async def encode(self, request: Encode) -> Encoded:
@@ -38,7 +38,7 @@ class Odd(HashEncoder):
         made = await super().encode(replace(request, items=items))
         assert made.dense is not None
         shaken = made.dense + np.random.default_rng(0).normal(0, self.noise, made.dense.shape).astype(np.float32)
-        return replace(made, dense=shaken)
+        return replace(made, dense=shaken * self.longer)
 
 
 def vectors_of(texts: list[str], role: str = "document", dim: int | None = None) -> Floats:
@@ -89,6 +89,13 @@ def test_probes_beside_the_vectors_decide_alone(by_probes: Held) -> None:
     made = proven(by_probes)
 
     assert (made.is_proven, made.texts, by_probes.basis) == (True, 6, "probes")
+
+
+def test_who_gives_vectors_of_another_length_than_the_probes_is_not_proven(by_probes: Held) -> None:
+    made = proven(by_probes, Odd(longer=7.3))
+
+    (failure,) = made.failures
+    assert failure.startswith("lengths are off by 6.30e+00")
 
 
 def test_another_model_is_not_proven(by_rows: Held) -> None:

@@ -66,7 +66,7 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except OSError as error:
         if error.filename is not None:
-            raise
+            _fail(f"{str(error.filename)!r} cannot be used: {error.strerror or error}", ConfigError.exit_code)
         _fail(f"stdout cannot be written: {error.strerror or error}", ConfigError.exit_code)
 
 

@@ -40,9 +40,11 @@ def as_list(report: Report, *, is_null: bool) -> bytes:
     """The names of all duplicates, a NUL or a line's end behind each.
 
     Raises:
-        BadRequest: a name has more than one line, and lines shall part them.
+        BadRequest: a name has more than one line, and lines shall part them; or a NUL, which parts them otherwise.
     """
     names = [item.name for group in report.groups for item, _ in group.duplicates]
+    if cut := [name for name in names if "\0" in name]:
+        raise BadRequest(f"{cut[0]!r} has a NUL in its name, so no list can part names; take --json")
     torn = [name for name in names if "\n" in name]
     if torn and not is_null:
         raise BadRequest(f"{torn[0]!r} has a line break in its name, so lines cannot part names; add -0")

@@ -70,7 +70,7 @@ def model_for(given: str | None, signed: Identity | None, settings: Settings, sa
     except UnknownModel as error:
         raise ConfigError(
             f"the collection holds vectors of {signed.model!r}, which cannot be found here ({error.message}); name its "
-            "folder with --model"
+            "folder with --model, or ask other vectors with --fields"
         ) from error
 
 

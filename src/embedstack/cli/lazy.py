@@ -1,5 +1,6 @@
 """A table of commands becomes a group that imports a command when it is called, and all of them for its `--help`."""
 
+import signal
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -21,6 +22,14 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of the tables."""
         return [*self.commands, *self._later]
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does it, but that Ctrl-C has the exit code that shells give it, also where no command hears it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("error: SIGINT came before the end", err=True)
+            ctx.exit(128 + signal.SIGINT)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name."""

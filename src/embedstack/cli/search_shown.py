@@ -47,9 +47,9 @@ def as_json(found: Found, question: str, collection: str) -> dict[str, object]:
 
 def title_parts(point: FoundPoint) -> list[str]:
     """The document, and its headings down to the passage."""
-    doc_id = point.payload.get("doc_id")
-    parts = [doc_id if isinstance(doc_id, str) else str(point.id), *_headings(point.payload)]
-    return [plain(part) for part in parts]
+    named = (point.payload.get(key) for key in ("doc_id", "id"))  # the second of rows that a load brought
+    document = next((one for one in named if isinstance(one, str)), str(point.id))
+    return [plain(part) for part in (document, *_headings(point.payload))]
 
 
 def titled(parts: Sequence[str], columns: int) -> str:

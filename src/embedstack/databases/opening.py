@@ -51,6 +51,8 @@ def shown() -> str:
 def _checked(path: str) -> str:
     if not path:
         raise ConfigError(f"no database was given; give {shown()}")
+    if "#" in path and not Path(path).exists():
+        raise ConfigError(f"{path!r} is a database and a collection; name the collection apart, with --collection")
     if HOST_AND_PORT.fullmatch(path):
         raise ConfigError(f"{path!r} is a host and a port; give http://{path} for Qdrant, ./{path} for a folder")
     return path

@@ -69,8 +69,9 @@ def find_duplicates(
     openers = {source: opener_of(source) for source in sources}
     stored = [source for source, opener in openers.items() if opener is not None]
     if stored and len(stored) < len(openers):
-        other = next(source for source, opener in openers.items() if opener is None)
-        raise BadRequest(f"{stored[0]!r} holds vectors and {other!r} does not; look at them one after the other")
+        raise BadRequest("some of the sources hold vectors and others do not; look at them one after the other")
+    if len({_place(source) for source in stored}) < len(stored):
+        raise BadRequest("a table or collection is named twice, and no row is its own duplicate; name it once")
     if stored:
         return _of_stored({source: opener(wish.how) for source, opener in openers.items() if opener}, wish, watching)
     return _of_files(list(openers), wish, encoders, watching)
@@ -112,12 +113,19 @@ def _refused(file: File) -> Thing:
     return Thing(item=Item(name=shown(file.path)), type="text", problem=problem)
 
 
+def _place(source: str) -> str:
+    """However it is spelled."""
+    path, hash_, collection = source.partition("#")
+    return source if "://" in source else f"{Path(path).resolve()}{hash_}{collection}"
+
+
 def _of_stored(opened: Mapping[str, Stored], wish: Wish, watching: Watching) -> Report:
     origin = _origin(list(opened.values()), watching)
     pile = Pile(_no_encoder)
     for source, one in opened.items():
+        shown_as = one.label if "://" in source else source  # a URL as it was given may hold a password
         for thing in one.things:
-            item = thing.item if len(opened) == 1 else replace(thing.item, name=f"{source}#{thing.item.name}")
+            item = thing.item if len(opened) == 1 else replace(thing.item, name=f"{shown_as}#{thing.item.name}")
             pile.add(replace(thing, item=item))
             watching.read()
     piles: dict[Type, Pile] = {"vectors": pile}

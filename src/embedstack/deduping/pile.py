@@ -28,6 +28,7 @@ class Pile:
         self.items: list[Item] = []
         self._encoder = encoder
         self._names: dict[str, int] = {}  # the last number behind each
+        self._plain: dict[str, int] = {}  # the item of each that stood once so far
         self._contents: list[int] = []  # of each item
         self._vectors: list[Vector] = []  # of each content
         self._known: dict[str, int] = {}  # contents by key
@@ -36,8 +37,8 @@ class Pile:
         self._without: list[LeftOut] = []
 
     def add(self, thing: Thing) -> None:
-        """Equal contents are given to the model once. A name that another thing has gets ~2, ~3, ... behind it: who
-        deletes by name shall not delete both.
+        """Equal contents are given to the model once. Things of one name get ~1, ~2, ... behind it: who deletes by
+        name shall not delete all of them.
 
         Raises:
             Mismatch: a vector of another width than those before.
@@ -94,13 +95,20 @@ class Pile:
         )
 
     def _unique(self, name: str) -> str:
-        number = self._names.get(name, 0)
-        found = name
+        if name in self._plain:  # by its plain name all of them would go
+            first = self._plain.pop(name)
+            self.items[first] = replace(self.items[first], name=self._numbered(name))
+        if name in self._names:
+            return self._numbered(name)
+        self._names[name], self._plain[name] = 0, len(self.items)
+        return name
+
+    def _numbered(self, name: str) -> str:
+        number, found = self._names[name], name
         while found in self._names:
             number += 1
             found = f"{name}~{number}"
-        self._names[name] = max(number, 1)
-        self._names.setdefault(found, 1)
+        self._names[name], self._names[found] = number, 0
         return found
 
     def _take(self, number: int, thing: Thing) -> None:

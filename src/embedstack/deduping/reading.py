@@ -93,7 +93,8 @@ def _document(path: Path, form: Form, packed: Packed) -> Thing:
         return Thing(item=item, type="text", key=digest, problem=error.message)
     if data is None or len(text) > most:
         return Thing(item=item, type="text", key=digest, problem=f"it is larger than {most} bytes; split it")
-    return _of(item, whole_document(text, path.name, form), digest)
+    as_form: Form = "text" if form == "markdown" else form  # its front matter would be lost, too
+    return _of(item, whole_document(text, path.name, as_form), digest)
 
 
 def _of(item: Item, read: Document | Unreadable, digest: str = "") -> Thing:

@@ -1,5 +1,6 @@
 """A job's table, files with vectors, or a collection -> its rows as things, with their vectors as they are stored."""
 
+import hashlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -86,7 +87,9 @@ def thing_of(name: str, vector: Floats, payload: Mapping[str, object], how: How)
     )
     if problem := _problem(vector):
         return Thing(item=item, type="vectors", problem=problem)
-    return Thing(item=item, type="vectors", key="" if text is None else text_key(text), content=vector)
+    # of one text and one vector: a caption may stand beside many pictures
+    key = "" if text is None else f"{text_key(text)}:{hashlib.sha256(vector.tobytes()).hexdigest()}"
+    return Thing(item=item, type="vectors", key=key, content=vector)
 
 
 def name_of(payload: Mapping[str, object], otherwise: str) -> str:

@@ -1,6 +1,6 @@
 """An encoder, seen through the door alone, and vectors that are stored -> whether its vectors may lie beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -8,12 +8,12 @@ import numpy as np
 
 from embedstack.client.space import BOTH, claim_of
 from embedstack.errors import BadRequest, Mismatch, Unsupported
-from embedstack.identifying.fitting import ROOM
+from embedstack.identifying.fitting import ROOM, ROOM_OF_MEAN
 from embedstack.identifying.held import Held, Kept
 from embedstack.identifying.identify import known_prompts
 from embedstack.modelspec import Precision
 from embedstack.proof.asking import MOST_ITEMS
-from embedstack.proof.fidelity import LIMITS, Array, distances
+from embedstack.proof.fidelity import LENGTH, LIMITS, TINY, Array, distances
 from embedstack.types import Encode, Encoder, Text
 
 TASTED = 4  # texts by which a prompt is found that is missing
@@ -60,8 +60,9 @@ async def prove_against(
     """
     asking = _Asking(encoder, model, there.dim, prompt)
     made = await asking.all(there.kept)
-    limits, more = LIMITS[precision], ROOM * there.stored.noise
-    least, mean = (1 - BOTH * (1 - limit) - more for limit in (limits.least, limits.mean))
+    limits, noise = LIMITS[precision], there.stored.noise
+    least = 1 - BOTH * (1 - limits.least) - ROOM * noise
+    mean = 1 - BOTH * (1 - limits.mean) - ROOM_OF_MEAN * noise
     kept = [one for one in there.kept if one.name in made]
     if not kept:
         raise BadRequest(f"of {there.label} nothing could be asked; {'; '.join(asking.notes)}")
@@ -84,9 +85,22 @@ async def prove_against(
         mean=float(cosines.mean()),
         worst=worst,
         fingerprint=asking.fingerprint,
-        failures=(*said, *_claims(there, asking.space)),
+        failures=(*said, *_lengths(there, kept, made), *_claims(there, asking.space)),
         notes=tuple(filter(None, notes)),
     )
+
+
+def _lengths(there: Held, kept: Sequence[Kept], made: Mapping[str, Array]) -> list[str]:
+    """Of probes, which are kept as they were made; rows may have lost theirs where they lie."""
+    if there.basis != "probes":
+        return []
+    ours, theirs = (np.linalg.norm(np.stack(rows), axis=1) for rows in (
+        [made[one.name] for one in kept], [one.vector for one in kept]
+    ))  # fmt: skip
+    off = float(np.median(np.abs(ours - theirs) / np.maximum(theirs, TINY)))
+    if off <= LENGTH:
+        return []
+    return [f"lengths are off by {off:.2e} of those of the probes, and {LENGTH:g} is the most: it normalises otherwise"]
 
 
 def _claims(there: Held, claimed: str) -> list[str]:

@@ -13,6 +13,7 @@ from embedstack.proof.diagnosis import CLEARLY
 from embedstack.proof.fidelity import LIMITS, Array
 
 ROOM = 4.0  # times the noise of stored numbers that a vector may be off by: it varies by a tenth among rows of 384
+ROOM_OF_MEAN = 1.25  # the same of the mean of rows, which hardly varies
 OURS = 1e-11  # 1 - cosine of one recipe computed here by two runtimes in float32, at most about ten times what is seen
 LEAST_SHARE = 0.25  # of the rows must fit a recipe for it to be named: that many fit none by chance
 LEAST_ROWS = 2
@@ -41,8 +42,8 @@ class Noise:
 
 def noise_of(stored: Stored, held: Precision) -> Noise:
     """Of vectors computed in this precision, or a finer one, and stored so."""
-    limits, more = LIMITS[held], ROOM * stored.noise
-    return Noise(1 - limits.least + more, 1 - limits.mean + more, stored.noise, held)
+    limits, noise = LIMITS[held], stored.noise
+    return Noise(1 - limits.least + ROOM * noise, 1 - limits.mean + ROOM_OF_MEAN * noise, noise, held)
 
 
 def tightened(noise: Noise, off: float) -> Noise:

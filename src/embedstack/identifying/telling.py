@@ -27,6 +27,8 @@ FILES: dict[str, str] = {
 }
 """Where a model's folder says what a recipe may have otherwise."""
 
+DOUBTFUL = 0.25  # of the rows: texts that were changed since are fewer
+
 
 def verdict(found: Identified) -> str:
     """In one sentence."""
@@ -141,6 +143,9 @@ def use(found: Identified) -> Iterator[str]:
     """What to do with it."""
     best = found.finding.best
     if best is None or found.finding.verdict == "mixed":
+        return
+    if len(found.finding.unfit) > DOUBTFUL * found.finding.rows:
+        yield "too many rows are not of this recipe to sign anything: find out first what made these"
         return
     recipe, name = best.recipe, best.recipe.spec.name
     strays = [*recipe.strays, *_length_stray(found, recipe)]

@@ -112,7 +112,7 @@ class Fenced:
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise Unsupported(f"collection {self._name!r} is only read here; change it with embedstack load")
+        raise Unsupported(f"collection {self._name!r} is only read here; change it with embedstack index or load")
 
     # ------------------------------------------------------------------ what is told
 
