@@ -53,7 +53,7 @@ def test_two_that_fit_all_rows_alike_tie_and_the_models_own_comes_first() -> Non
 def test_a_difference_that_rounding_hides_is_a_tie() -> None:
     noise = noise_of(Stored("int8", 1e-3), "float32")
 
-    made = judge(tried(OWN, *[1e-3] * 8), tried(CLS, *[2e-3] * 8), noise=noise)
+    made = judge(tried(OWN, *[1e-3] * 8), tried(CLS, *[1.1e-3] * 8), noise=noise)
 
     assert made.verdict == "tie"
 
