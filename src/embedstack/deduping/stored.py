@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from embedstack.databases.database import Collection, Point, UnknownCollection
+from embedstack.databases.checks import dense_field, unknown
+from embedstack.databases.database import Point
 from embedstack.databases.opening import open_database
 from embedstack.deduping.reading import text_key
 from embedstack.deduping.thing import How, Thing
@@ -163,23 +164,10 @@ def _collection(url: str, name: str, how: How) -> Stored:
     with closing(open_database(url, api_key=how.api_key)) as database:
         found = database.describe(name)
         if found is None:
-            known = ", ".join(map(repr, database.names())) or "none"
-            raise UnknownCollection(f"there is no collection {name!r} in {database.url}; there are: {known}")
-        field = _field(found, how.vector)
+            raise unknown(name, database.names())
+        field = dense_field(found, how.vector)
         label = f"collection {name!r} in {database.url}"
         return Stored(label, found.fields[field].origin, _points((url, name, field), how))
-
-
-def _field(found: Collection, wanted: str) -> str:
-    dense = [name for name, field in found.fields.items() if field.kind == "dense"]
-    if wanted in dense:
-        return wanted
-    if len(dense) == 1 and not wanted:
-        return dense[0]
-    raise BadRequest(
-        f"collection {found.name!r} has dense vectors under {', '.join(map(repr, dense)) or 'no name at all'}; "
-        "name one of these with --vector"
-    )
 
 
 def _points(place: tuple[str, str, str], how: How) -> Iterator[Thing]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedstack.databases.checks import unknown
+from embedstack.databases.checks import dense_field, unknown
 from embedstack.databases.database import Collection, Database, Field, Point, PointId
 from embedstack.databases.opening import SCHEMES, URL, open_database
 from embedstack.errors import BadRequest
@@ -39,25 +39,13 @@ def pool_of(there: Address, most: int) -> Pool:
         found = database.describe(there.name)
         if found is None:
             raise unknown(there.name, database.names())
-        name = _field(found, there.vector)
+        name = dense_field(found, there.vector)
         label = f"collection {there.name!r} in {database.url}"
         rows = [row for point in _points(database, found, name, most) if (row := _row(point, name)) is not None]
     if not rows:
         raise BadRequest(f"{label} has no point with a vector; load some first")
     field = found.fields[name]
     return Pool(label=label, rows=rows, total=found.points, origin=field.origin, reshaped=_reshaped(there.url, field))
-
-
-def _field(found: Collection, wanted: str) -> str:
-    dense = [name for name, field in found.fields.items() if field.kind == "dense"]
-    if wanted in dense:
-        return wanted
-    if len(dense) == 1 and not wanted:
-        return dense[0]
-    raise BadRequest(
-        f"collection {found.name!r} has dense vectors under {', '.join(map(repr, dense)) or 'no name at all'}; "
-        "name one of these with --vector"
-    )
 
 
 def _reshaped(url: str, field: Field) -> str:
