@@ -141,7 +141,7 @@ def test_a_vector_that_is_not_there_is_named(indexed: Path) -> None:
     result = run("search", "tea", "--fields", "bm42")
 
     assert isinstance(result.exception, Mismatch)
-    assert "it has: bm25, dense" in str(result.exception)
+    assert "it has: 'dense', 'bm25'" in str(result.exception)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_no_line_is_wider_than_the_terminal() -> None:
     texts = ["word " * 100, "大熊猫睡在地上。" * 30, "a" * 500, "́" * 50, ""]
 
     for columns in (10, 30, 57, 200):
-        lines = list(lines_of(found(*texts, doc_id="a-long-name/" * 9), "word", columns))
+        lines = list(lines_of(found(*texts, doc_id="a-long-name/" * 9), "word", "text", columns))
         assert max(map(width_of, lines)) <= max(columns, 30)
         assert len(lines) <= len(texts) * (1 + LINES)
 
@@ -237,7 +237,7 @@ def test_signs_of_east_asia_take_two_columns() -> None:
 def test_nothing_in_a_document_moves_the_cursor_or_changes_colours() -> None:
     hostile = "\x1b[2J\x1b]0;title\x07red\u202etext\u200b\r\nnext\x85line\x9b31m"
 
-    shown = "".join(lines_of(found(hostile, doc_id=f"{hostile}.md"), "x", 200))
+    shown = "".join(lines_of(found(hostile, doc_id=f"{hostile}.md"), "x", "text", 200))
 
     assert not {unicodedata.category(one) for one in shown} & {"Cc", "Cf", "Cs"}
     assert "redtext next" in plain(hostile)
@@ -264,6 +264,22 @@ def test_a_point_is_called_by_its_document_else_by_the_id_that_its_row_had(paylo
     assert title_parts(FoundPoint(id=12, score=1.0, payload=payload, scores={}))[0] == name
 
 
+@pytest.mark.parametrize(
+    ("payload", "key", "line"),
+    [
+        ({"body": "a cat"}, "body", "   a cat"),
+        ({"metadata": {"body": "a cat"}}, "metadata.body", "   a cat"),
+        ({"metadata.body": "a dog", "metadata": {"body": "a cat"}}, "metadata.body", "   a dog"),
+        ({"body": "a cat"}, "text", None),
+        ({"body": ["a cat"]}, "body", None),
+    ],
+)
+def test_the_passage_is_under_the_key_that_is_named(payload: dict[str, Json], key: str, line: str | None) -> None:
+    one = Found(points=(FoundPoint(id=7, score=1.0, payload=payload, scores={}),), fields=("dense",))
+
+    assert list(lines_of(one, "x", key, 80))[1:] == ([] if line is None else [line])
+
+
 def test_where_headings_are_too_long_the_last_one_stays() -> None:
     parts = ["a.md", "The title of the page", "A chapter", "The section"]
 
@@ -276,7 +292,7 @@ def test_where_headings_are_too_long_the_last_one_stays() -> None:
 def test_a_point_of_others_is_shown_by_its_id() -> None:
     one = Found(points=(FoundPoint(id=7, score=1.0, payload={}, scores={}),), fields=("dense",))
 
-    assert list(lines_of(one, "x", 80)) == ["1  1.0000  7"]
+    assert list(lines_of(one, "x", "text", 80)) == ["1  1.0000  7"]
     assert as_json(one, "x", "docs")["results"] == [{"rank": 1, "id": 7, "score": 1.0, "scores": {}, "payload": {}}]
 
 

@@ -163,14 +163,23 @@ def test_of_several_fields_the_one_that_was_named_is_read(tmp_path: Path) -> Non
     folder = database(tmp_path / "db", one=Field(dim=2), two=Field(dim=2))
 
     assert groups(looked(f"{folder}#docs", threshold=0.99, how=How(vector="two"))) == [("3", ["4"])]
+    assert groups(looked(f"{folder}#docs/two", threshold=0.99)) == [("3", ["4"])]
 
 
-@pytest.mark.parametrize("vector", ["", "three"])
-def test_of_several_fields_one_must_be_named(tmp_path: Path, vector: str) -> None:
+@pytest.mark.parametrize(
+    ("behind", "vector", "said"),
+    [
+        ("", "", "'docs' has several dense vectors; it has: 'one', 'two'; name one as DATABASE#docs/VECTOR"),
+        ("", "three", "'docs' has no dense vector 'three'; it has: 'one', 'two'"),
+        ("/three", "", "'docs' has no dense vector 'three'; it has: 'one', 'two'"),
+        ("/one", "two", "--vector 'two' is another than 'one' behind the collection; name one of them"),
+    ],
+)
+def test_of_several_fields_one_must_be_named(tmp_path: Path, behind: str, vector: str, said: str) -> None:
     folder = database(tmp_path / "db", one=Field(dim=2), two=Field(dim=2))
 
-    with pytest.raises(BadRequest, match="dense vectors under 'one', 'two'; name one of these with --vector"):
-        looked(f"{folder}#docs", how=How(vector=vector))
+    with pytest.raises(BadRequest, match=said):
+        looked(f"{folder}#docs{behind}", how=How(vector=vector))
 
 
 def test_a_point_without_a_vector_is_named(tmp_path: Path) -> None:

@@ -320,7 +320,10 @@ def test_a_collection_that_is_not_there_is_refused_with_those_that_are(database)
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("#docs", "has several vectors; it has: 'title', 'body'"), ("#docs/text", "has no vector 'text'")],
+    [
+        ("#docs", "has several vectors; it has: 'title', 'body'"),
+        ("#docs/text", "has no vector 'text'"),
+    ],
 )
 def test_a_vector_that_is_not_clear_is_refused_with_those_that_are_there(database, name, says):
     database.create(Collection(name="docs", fields={"title": Field(dim=4), "body": Field(dim=4)}))

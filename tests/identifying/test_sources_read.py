@@ -86,9 +86,10 @@ def test_a_collection_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_of_several_vectors_one_must_be_named(tmp_path: Path) -> None:
     url = store(tmp_path, a=Field(dim=2), b=Field(dim=3), words=Field(kind="sparse", distance="dot"))
 
-    with pytest.raises(BadRequest, match="under 'a', 'b'; name one of these with --vector"):
+    with pytest.raises(BadRequest, match="has several dense vectors; it has: 'a', 'b'; name one as"):
         open_pool(Place(named=f"{url}#docs"), MOST)
     assert len(open_pool(Place(named=f"{url}#docs", vector="b"), MOST).rows[0].vector) == 3
+    assert len(open_pool(Place(named=f"{url}#docs/b"), MOST).rows[0].vector) == 3
 
 
 def test_a_collection_without_vectors_is_refused(tmp_path: Path) -> None:

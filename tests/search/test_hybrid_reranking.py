@@ -100,7 +100,7 @@ def test_points_without_a_text_stand_behind_those_that_are_reranked_and_that_is_
 def test_where_no_point_has_a_text_nothing_is_reranked(store: EmbeddedDatabase) -> None:
     by = Watched()
 
-    found = search(store, ASKED, RERANKED, by=by, text_key="body")
+    found = search(store, ASKED, replace(RERANKED, text_key="body"), by=by)
 
     assert by.scored == []
     assert pairs(found) == pairs(search(store, ASKED, PLAIN))
@@ -110,7 +110,7 @@ def test_where_no_point_has_a_text_nothing_is_reranked(store: EmbeddedDatabase) 
 def test_the_text_may_be_under_another_key(store: EmbeddedDatabase) -> None:
     by = Watched()
 
-    search(store, ASKED, RERANKED, by=by, text_key="tenant")
+    search(store, ASKED, replace(RERANKED, text_key="tenant"), by=by)
 
     assert {pair.document for pair in by.scored[0].items} == {"odd", "even"}
 

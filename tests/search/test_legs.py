@@ -214,5 +214,5 @@ def test_what_is_out_of_range_is_refused(how: How, words: str) -> None:
 
 @pytest.mark.parametrize("how", [How(fields=("none",)), How(weights={"none": 1.0}), How(least={"none": 1.0})])
 def test_a_field_that_is_not_there_is_named_with_those_that_are(how: How) -> None:
-    with pytest.raises(Mismatch, match="collection 'docs' has no vector 'none'; it has: bm25, dense"):
+    with pytest.raises(Mismatch, match="collection 'docs' has no vector 'none'; it has: 'dense', 'bm25'"):
         plan_of(TWO, how, SPECS)

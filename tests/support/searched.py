@@ -58,11 +58,9 @@ def embedded(texts: Sequence[str], role: str = "document", *, dim: int | None = 
     return asyncio.run(Watched().encode(request))
 
 
-def search(
-    database: Database, text: str, how: How, *, by: HashEncoder | None = None, name: str = NAME, text_key: str = "text"
-) -> Found:
+def search(database: Database, text: str, how: How, *, by: HashEncoder | None = None, name: str = NAME) -> Found:
     """Whoever searches once."""
-    return asyncio.run(Searcher(database, name, by or Watched(), text_key=text_key).search(text, how))
+    return asyncio.run(Searcher(database, name, by or Watched()).search(text, how))
 
 
 def ids(found: Found) -> list[PointId]:

@@ -21,7 +21,7 @@ from embedstack.databases.database import Collection, Condition, Database, Where
 from embedstack.databases.opening import open_database
 from embedstack.errors import BadRequest, ConfigError
 from embedstack.model import SMALL_RERANKER
-from embedstack.search.found import LIMIT, RERANKED, Found, Fusion, How
+from embedstack.search.found import LIMIT, RERANKED, TEXT, Found, Fusion, How
 from embedstack.search.hybrid import Searcher, models_of
 from embedstack.settings import Settings
 
@@ -107,6 +107,10 @@ SEARCH = (
     ),
     click.option("--adaptive", is_flag=True, help="it reads none where the first passage is sure without it"),
     click.option("--exact", is_flag=True, help="compare every point, whatever index the database has"),
+    click.option(
+        "--text-key", metavar="KEY", default=TEXT, show_default=True,
+        help="of the passage in the payload; of a nested one with dots",
+    ),
     click.option("--model", "-m", help="the collection's, where it is called otherwise here: a folder, say"),
     click.option("--json", "is_json", is_flag=True, help="one object with payloads and all scores"),
 )  # fmt: skip
@@ -125,7 +129,7 @@ def search_options(command: Command) -> Command:
 def search(
     question: tuple[str, ...], database: str, collection: str, limit: int, fields: tuple[str, ...] | None,
     fusion: Fusion, rrf_k: int, weights: Mapping[str, float], least: Mapping[str, float], where: Where, reranker: str,
-    rerank_top: int, adaptive: bool, exact: bool, model: str | None, is_json: bool, **flags: object,
+    rerank_top: int, adaptive: bool, exact: bool, text_key: str, model: str | None, is_json: bool, **flags: object,
 ) -> None:  # fmt: skip
     """Find what answers QUESTION in a collection: rank, score, document and headings, and the passage.
 
@@ -147,7 +151,7 @@ def search(
         raise BadRequest("--adaptive is for --rerank; add it, or leave --adaptive out")
     how = How(
         limit=limit, fields=fields, fusion=fusion, rrf_k=rrf_k, weights=weights, least=least, where=where,
-        reranker=reranker, rerank_top=rerank_top, is_adaptive=adaptive, is_exact=exact,
+        reranker=reranker, rerank_top=rerank_top, is_adaptive=adaptive, is_exact=exact, text_key=text_key,
     )  # fmt: skip
     settings, text = settings_from(flags), " ".join(question)
     with closing(open_database(database, api_key=settings.qdrant_api_key)) as opened:
@@ -156,7 +160,7 @@ def search(
     if is_json:
         click.echo(orjson.dumps(as_json(found, text, there.name)).decode())
     else:
-        for line in lines_of(found, text, shutil.get_terminal_size().columns):
+        for line in lines_of(found, text, text_key, shutil.get_terminal_size().columns):
             click.echo(line)
     for note in (*found.notes, *(() if found.points else ("nothing was found",))):
         to_stderr(note)

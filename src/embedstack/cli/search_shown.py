@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from embedstack.databases.database import Json
-from embedstack.search.found import Found, FoundPoint
+from embedstack.search.found import Found, FoundPoint, text_of
 from embedstack.search.words import words
 
 LINES = 2  # of a text
@@ -16,7 +16,7 @@ WHITE = re.compile(r"\s+")
 WORD = re.compile(r"\w+")
 
 
-def lines_of(found: Found, question: str, columns: int) -> Iterator[str]:
+def lines_of(found: Found, question: str, text_key: str, columns: int) -> Iterator[str]:
     """Rank, score, document and headings; below them the part of the text that has words of the question."""
     columns = max(columns, LEAST_WIDTH)
     digits = len(str(len(found.points)))
@@ -25,7 +25,7 @@ def lines_of(found: Found, question: str, columns: int) -> Iterator[str]:
         front = f"{rank:>{digits}}  {point.score:.4f}  "
         yield front + titled(title_parts(point), columns - width_of(front))
         indent = " " * (digits + 2)
-        for line in wrapped(snippet(text_of(point), wanted), columns - len(indent), LINES):
+        for line in wrapped(snippet(plain(text_of(point, text_key) or ""), wanted), columns - len(indent), LINES):
             yield indent + line
 
 
@@ -60,12 +60,6 @@ def titled(parts: Sequence[str], columns: int) -> str:
         if width_of(line) <= columns:
             return line
     return cut(" › ".join([document, *headings[-1:]]), columns)
-
-
-def text_of(point: FoundPoint) -> str:
-    """In one line."""
-    text = point.payload.get("text")
-    return plain(text) if isinstance(text, str) else ""
 
 
 def plain(text: str) -> str:

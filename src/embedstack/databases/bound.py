@@ -15,10 +15,12 @@ from embedstack.databases.database import (
     Fused,
     Fusing,
     Hit,
+    Page,
     PointId,
     Points,
     Query,
     UnknownCollection,
+    pages,
 )
 from embedstack.errors import Mismatch, Unsupported
 from embedstack.origin import Basis, Identity, Origin, check_space
@@ -213,14 +215,11 @@ class Bound:
 
     def _holds(self, there: Collection, field: str) -> bool:
         """A point has this vector. All are looked through where none has it, which is rare: new fields are signed."""
-        after: PointId | None = None
-        while True:
-            page = self.database.read(there.name, after=after, limit=PAGE, vectors=(field,), payload=False)
-            if any(field in point.vectors for point in page.points):
-                return True
-            if page.after is None:
-                return False
-            after = page.after
+
+        def read(after: PointId | None) -> Page:
+            return self.database.read(there.name, after=after, limit=PAGE, vectors=(field,), payload=False)
+
+        return any(field in point.vectors for page in pages(read) for point in page.points)
 
 
 def origin_of(made: Encoded, role: str = "query") -> Origin:

@@ -158,23 +158,6 @@ def unknown(name: str, names: Sequence[str]) -> UnknownCollection:
 # ------------------------------------------------------------------------------------------------ fields
 
 
-def dense_field(found: Collection, wanted: str) -> str:
-    """The one of this name, or without a name the only one.
-
-    Raises:
-        BadRequest: it is not there, or none was named of several.
-    """
-    dense = [name for name, field in found.fields.items() if field.kind == "dense"]
-    if wanted in dense:
-        return wanted
-    if len(dense) == 1 and not wanted:
-        return dense[0]
-    raise BadRequest(
-        f"collection {found.name!r} has dense vectors under {', '.join(map(repr, dense)) or 'no name at all'}; "
-        "name one of these with --vector"
-    )
-
-
 def _field(collection: Collection, name: str) -> Field:
     if name in collection.fields:
         return collection.fields[name]

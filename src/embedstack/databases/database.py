@@ -1,6 +1,6 @@
 """The nouns of a database of vectors, and what every one of them can do."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 from uuid import UUID
@@ -103,6 +103,19 @@ class Page:
 
     points: Sequence[Point]
     after: PointId | None  # where the next page begins; None: there is none
+
+
+def pages(read: Callable[["PointId | None"], Page]) -> Iterator[Page]:
+    """All, each once the one before is done with.
+
+    Args:
+        read: gives the page behind an id; the first behind None.
+    """
+    page = read(None)
+    yield page
+    while page.after is not None:
+        page = read(page.after)
+        yield page
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from embedstack.databases.addresses import parse_address
 from embedstack.deduping.encoding import Encoder
 from embedstack.deduping.files import File, walk
 from embedstack.deduping.pile import Pile
@@ -115,8 +116,12 @@ def _refused(file: File) -> Thing:
 
 def _place(source: str) -> str:
     """However it is spelled."""
-    path, hash_, collection = source.partition("#")
-    return source if "://" in source else f"{Path(path).resolve()}{hash_}{collection}"
+    if "://" in source:
+        return source
+    there = None if Path(source).exists() else parse_address(source)
+    if there is None:
+        return str(Path(source).resolve())
+    return f"{Path(there.database).resolve()}#{there.collection}/{there.vector}"
 
 
 def _of_stored(opened: Mapping[str, Stored], wish: Wish, watching: Watching) -> Report:

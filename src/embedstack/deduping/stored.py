@@ -11,8 +11,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from embedstack.databases.checks import dense_field, unknown
-from embedstack.databases.database import Point
+from embedstack.databases.addresses import CollectionAddress, parse_address, with_vector
+from embedstack.databases.checks import unknown
+from embedstack.databases.database import Page, Point, PointId, pages
+from embedstack.databases.fields import one_field
 from embedstack.databases.opening import open_database
 from embedstack.deduping.reading import text_key
 from embedstack.deduping.thing import How, Thing
@@ -54,9 +56,8 @@ def opener_of(named: str) -> Callable[[How], Stored] | None:
         return partial(_found, named) if (path / PLAN).exists() or (path / MANIFEST).exists() else None
     if path.is_file():
         return partial(_found, named) if has_vectors(path) else None
-    database, sign, name = named.rpartition("#")
-    if sign and database and name:
-        return partial(_collection, database, name)
+    if address := parse_address(named):
+        return partial(_collection, address)
     return partial(_found, named) if "://" in named or set(path.name) & set("*?[") else None
 
 
@@ -160,26 +161,24 @@ def _lines(files: Files) -> Generator[tuple[bytes, Place], None, None]:
 # ------------------------------------------------------------------------------------------------ collections
 
 
-def _collection(url: str, name: str, how: How) -> Stored:
-    with closing(open_database(url, api_key=how.api_key)) as database:
-        found = database.describe(name)
+def _collection(there: CollectionAddress, how: How) -> Stored:
+    with closing(open_database(there.database, api_key=how.api_key)) as database:
+        found = database.describe(there.collection)
         if found is None:
-            raise unknown(name, database.names())
-        field = dense_field(found, how.vector)
-        label = f"collection {name!r} in {database.url}"
-        return Stored(label, found.fields[field].origin, _points((url, name, field), how))
+            raise unknown(there.collection, database.names())
+        field = one_field(found, with_vector(there, how.vector).vector, "dense")
+        label = f"collection {there.collection!r} in {database.url}"
+        return Stored(label, found.fields[field].origin, _points(there, field, how))
 
 
-def _points(place: tuple[str, str, str], how: How) -> Iterator[Thing]:
-    """Of a database's URL, a collection and a field."""
-    url, name, field = place
-    with closing(open_database(url, api_key=how.api_key)) as database:
-        page = database.read(name, limit=ROWS_AT_ONCE, vectors=[field])
-        while True:
+def _points(there: CollectionAddress, field: str, how: How) -> Iterator[Thing]:
+    with closing(open_database(there.database, api_key=how.api_key)) as database:
+
+        def read(after: PointId | None) -> Page:
+            return database.read(there.collection, after=after, limit=ROWS_AT_ONCE, vectors=[field])
+
+        for page in pages(read):
             yield from (_point_thing(point, field, how) for point in page.points)
-            if page.after is None:
-                return
-            page = database.read(name, after=page.after, limit=ROWS_AT_ONCE, vectors=[field])
 
 
 def _point_thing(point: Point, field: str, how: How) -> Thing:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 
 import numpy as np
 
-from embedstack.databases.checks import dense_field, unknown
-from embedstack.databases.database import Collection, Database, Field, Point, PointId
+from embedstack.databases.addresses import CollectionAddress
+from embedstack.databases.checks import unknown
+from embedstack.databases.database import Collection, Database, Field, Page, Point, PointId, pages
+from embedstack.databases.fields import one_field
 from embedstack.databases.opening import SCHEMES, URL, open_database
 from embedstack.errors import BadRequest
 from embedstack.identifying.rows import Pool, Row, fields_of
@@ -19,33 +20,27 @@ PAGE = 256
 PLACES = 64  # in a larger one, from each of which some points are read
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """A collection in a database."""
-
-    url: str
-    name: str
-    vector: str = ""  # the field
-    api_key: str = ""
-
-
-def pool_of(there: Address, most: int) -> Pool:
+def pool_of(there: CollectionAddress, most: int, *, api_key: str = "") -> Pool:
     """At most about so many points with their vectors.
 
+    Args:
+        api_key: Qdrant's.
     Raises:
         UnknownCollection: there is none. BadRequest: which vectors are meant cannot be told, or it has none.
     """
-    with closing(open_database(there.url, api_key=there.api_key)) as database:
-        found = database.describe(there.name)
+    with closing(open_database(there.database, api_key=api_key)) as database:
+        found = database.describe(there.collection)
         if found is None:
-            raise unknown(there.name, database.names())
-        name = dense_field(found, there.vector)
-        label = f"collection {there.name!r} in {database.url}"
+            raise unknown(there.collection, database.names())
+        name = one_field(found, there.vector, "dense")
+        label = f"collection {there.collection!r} in {database.url}"
         rows = [row for point in _points(database, found, name, most) if (row := _row(point, name)) is not None]
     if not rows:
         raise BadRequest(f"{label} has no point with a vector; load some first")
     field = found.fields[name]
-    return Pool(label=label, rows=rows, total=found.points, origin=field.origin, reshaped=_reshaped(there.url, field))
+    return Pool(
+        label=label, rows=rows, total=found.points, origin=field.origin, reshaped=_reshaped(there.database, field)
+    )
 
 
 def _reshaped(url: str, field: Field) -> str:
@@ -76,8 +71,8 @@ def _points(database: Database, found: Collection, name: str, most: int) -> list
 
 
 def _all(database: Database, collection: str, field: str) -> Iterator[Point]:
-    page = database.read(collection, limit=PAGE, vectors=[field])
-    yield from page.points
-    while page.after is not None:
-        page = database.read(collection, after=page.after, limit=PAGE, vectors=[field])
+    def read(after: PointId | None) -> Page:
+        return database.read(collection, after=after, limit=PAGE, vectors=[field])
+
+    for page in pages(read):
         yield from page.points

@@ -4,10 +4,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedstack.databases.addresses import CollectionAddress, parse_address, with_vector
 from embedstack.databases.embedded.connections import FILE
 from embedstack.databases.opening import SCHEMES, URL, open_database
 from embedstack.errors import BadRequest
-from embedstack.identifying.collection import Address, pool_of
+from embedstack.identifying.collection import pool_of
 from embedstack.identifying.lines import pool_of_lines
 from embedstack.identifying.rows import Pool
 from embedstack.loading.found import JobFolder, find
@@ -18,7 +19,7 @@ class Place:
     """Where the vectors are.
 
     Args:
-        named: a path or URL, of a database with # and the collection's name behind it.
+        named: a path or URL; of a collection as `parse_address` reads it.
         collection: the same, where it is not behind a #.
         vector: the field, column or key of the vectors, where several could be meant.
         api_key: Qdrant's.
@@ -37,12 +38,13 @@ def open_pool(place: Place, most: int) -> Pool:
         ConfigError: nothing is there. BadRequest: a database without a collection's name; see the sources. Mismatch: a
             job that is not finished, or files of two models.
     """
-    url, sign, name = place.named.rpartition("#")
     if place.collection:
-        url, name = place.named, place.collection
-    elif not sign or not url or not name or Path(place.named).exists():
+        there: CollectionAddress | None = CollectionAddress(place.named, place.collection)
+    else:
+        there = None if Path(place.named).exists() else parse_address(place.named)
+    if there is None:
         return _of_files(place, most)
-    return pool_of(Address(url=url, name=name, vector=place.vector, api_key=place.api_key), most)
+    return pool_of(with_vector(there, place.vector), most, api_key=place.api_key)
 
 
 def _of_files(place: Place, most: int) -> Pool:

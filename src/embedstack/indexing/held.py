@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from sys import intern
 from typing import Protocol, TypeVar
 
-from embedstack.databases.database import Condition, Database, Point, PointId, Where
+from embedstack.databases.database import Condition, Database, Page, Point, PointId, Where, pages
 from embedstack.errors import BadRequest, NotReady
 from embedstack.indexing.points import id_of
 from embedstack.indexing.wish import Tenant
@@ -62,20 +63,13 @@ def held(
 def _points(
     database: Database, collection: str, where: Where | None, retry: Retry, is_stopped: Callable[[], bool]
 ) -> Iterator[Point]:
-    after: PointId | None = None
-    while True:
+    def read(after: PointId | None) -> Page:
         if is_stopped():
             raise stopping()
-        begin = after
+        return retry(partial(database.read, collection, after=after, limit=PAGE, where=where))
 
-        def read() -> tuple[list[Point], PointId | None]:
-            page = database.read(collection, after=begin, limit=PAGE, where=where)  # noqa: B023  # called at once
-            return list(page.points), page.after
-
-        points, after = retry(read)
-        yield from points
-        if after is None:
-            return
+    for page in pages(read):
+        yield from page.points
 
 
 def stopping() -> NotReady:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from embedstack.databases.database import Database, Page, PointId
+from embedstack.databases.database import Database, Page, PointId, pages
 from embedstack.errors import ConfigError, Mismatch
 from embedstack.loading.retrying import Retrying
 from embedstack.loading.source import Source
@@ -173,18 +173,12 @@ def _uuids(ids: Sequence[PointId]) -> "Ids":
 
 
 def _all_ids(ground: Ground) -> Iterator[list[PointId]]:
-    after: PointId | None = None
-    while True:
+    def read(after: PointId | None) -> Page:
         ground.stop.check()
-        page = ground.retry(partial(_page, ground, after))
+        return ground.retry(partial(ground.database.read, ground.name, after=after, limit=AT_ONCE, payload=False))
+
+    for page in pages(read):
         yield [point.id for point in page.points]
-        if page.after is None:
-            return
-        after = page.after
-
-
-def _page(ground: Ground, after: PointId | None) -> Page:
-    return ground.database.read(ground.name, after=after, limit=AT_ONCE, payload=False)
 
 
 @contextmanager

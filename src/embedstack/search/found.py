@@ -8,6 +8,7 @@ from embedstack.databases.database import Json, PointId, Where
 
 Fusion = Literal["rrf", "dbsf", "weighted"]
 LIMIT, RERANKED = 10, 25
+TEXT = "text"  # where `embedstack load` and `embedstack index` put it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,7 @@ class How:
     rerank_top: int = RERANKED
     is_adaptive: bool = False  # the reranker is not asked where the first one is sure, see `search.rerank`
     is_exact: bool = False  # every point is compared, whatever index there is
+    text_key: str = TEXT  # of the payload, where a passage's text is; of a nested one with dots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,14 @@ class FoundPoint:
     score: float  # of the last stage: only its order has a meaning where several fields were fused
     payload: Mapping[str, Json]
     scores: Mapping[str, float]  # stage -> its own score: fields by name ("" is "dense" here), "fused", "rerank"
+
+
+def text_of(point: FoundPoint, key: str) -> str | None:
+    """What stands under this key of its payload, of a nested one with dots; None if that is no text."""
+    value: Json = dict(point.payload)
+    for name in [key] if key in point.payload else key.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, str) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,6 @@ class Searcher:
 
     Args:
         name: of a collection or an alias.
-        text_key: of the payload, where a reranker finds the text.
         clock: seconds.
     """
 
@@ -39,12 +38,10 @@ class Searcher:
         name: str,
         encoder: Encoder,
         *,
-        text_key: str = "text",
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._bound = Bound(database, name, {})
         self._encoder = encoder
-        self._text_key = text_key
         self._clock = clock
 
     async def search(self, text: str, how: How) -> Found:
@@ -80,7 +77,7 @@ class Searcher:
         is_settled = is_sure(points, fields) if how.is_adaptive else False
         if is_settled:
             return Reranked(points, (f"{how.reranker!r} was not asked, since the first ranking is sure",))
-        made = await reranked(text, points, how, encoder=self._encoder, text_key=self._text_key)
+        made = await reranked(text, points, how, encoder=self._encoder)
         if is_settled is None:
             note = "no dense vector with cosines is asked, so nothing says whether the first ranking is sure"
             return Reranked(made.points, (note, *made.notes))

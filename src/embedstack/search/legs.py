@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from embedstack.databases.database import Collection, Field, Kind
+from embedstack.databases.fields import own_name, shown_name, shown_names
 from embedstack.errors import BadRequest, Mismatch
 from embedstack.modelspec import ModelSpec
 from embedstack.origin import Identity, Origin
@@ -14,7 +15,6 @@ from embedstack.search.found import How
 
 LEAST_DEPTH, TIMES = 30, 3  # candidates of each field; times as many as are wanted
 COUNTED = "bm25-"  # so begin the names of `search.bm25`
-NAMELESS = "dense"  # what a user calls the field without a name
 Given = TypeVar("Given")
 
 
@@ -107,15 +107,10 @@ def _meant(there: Collection, how: How) -> list[str]:
 
 
 def _own_name(there: Collection, name: str) -> str:
-    own = "" if name == NAMELESS and NAMELESS not in there.fields else name
-    if own not in there.fields:
-        has = ", ".join(sorted(_shown(there, one) for one in there.fields)) or "none"
-        raise Mismatch(f"collection {there.name!r} has no vector {name!r}; it has: {has}")
+    own = own_name(there, name)
+    if own is None:
+        raise Mismatch(f"collection {there.name!r} has no vector {name!r}; it has: {shown_names(there, there.fields)}")
     return own
-
-
-def _shown(there: Collection, name: str) -> str:
-    return NAMELESS if not name and NAMELESS not in there.fields else name
 
 
 def _by_own_name(there: Collection, given: Mapping[str, Given]) -> dict[str, Given]:
@@ -127,7 +122,7 @@ def _by_own_name(there: Collection, given: Mapping[str, Given]) -> dict[str, Giv
 
 def _asked(there: Collection, name: str, specs: Sequence[ModelSpec], *, weight: float, least: float | None) -> Asked:
     """Raises Mismatch: it cannot be asked."""
-    field, shown = there.fields[name], _shown(there, name)
+    field, shown = there.fields[name], shown_name(there, name)
     if field.origin is None:
         raise Mismatch(f"nobody has signed vector {shown!r} (`embedstack load --claim` does)")
     signed = field.origin

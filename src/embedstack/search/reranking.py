@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from embedstack.search.found import FoundPoint, How
+from embedstack.search.found import FoundPoint, How, text_of
 from embedstack.search.legs import Asked
 from embedstack.search.rerank import is_settled, merged
 from embedstack.types import Encoder, Pair, Score
@@ -19,20 +19,18 @@ class Reranked:
     notes: tuple[str, ...] = ()
 
 
-async def reranked(text: str, points: Sequence[FoundPoint], how: How, *, encoder: Encoder, text_key: str) -> Reranked:
+async def reranked(text: str, points: Sequence[FoundPoint], how: How, *, encoder: Encoder) -> Reranked:
     """The first `how.rerank_top` by their scores, behind them the others in the order they had.
 
     Points without a text are behind those that have one.
 
-    Args:
-        text_key: of the payload.
     Raises:
         As `Encoder.score`. BadRequest: a score is not finite.
     """
     first = points[: how.rerank_top]
-    texts = {one.id: document for one in first if (document := _text(one, text_key))}
+    texts = {one.id: document for one in first if (document := text_of(one, how.text_key)) and document.strip()}
     textless = len(first) - len(texts)
-    note = f"{textless} of the first {len(first)} points have no text under {text_key!r} to rerank"
+    note = f"{textless} of the first {len(first)} points have no text under {how.text_key!r} to rerank"
     notes = (note,) if textless else ()
     if not texts:
         return Reranked(points, notes)
@@ -42,12 +40,6 @@ async def reranked(text: str, points: Sequence[FoundPoint], how: How, *, encoder
     by_id = {one.id: one for one in points}
     ranked = merged([(one.id, one.score) for one in points], [*scores.items()], len(points))
     return Reranked([_with(by_id[one], score, scores.get(one)) for one, score in ranked], notes)
-
-
-def _text(point: FoundPoint, text_key: str) -> str:
-    """Empty where there is none."""
-    given = point.payload.get(text_key)
-    return given if isinstance(given, str) and given.strip() else ""
 
 
 def _with(point: FoundPoint, score: float, own: float | None) -> FoundPoint:

@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from embedstack.databases.database import Collection, Distance, Field, Kind
+from embedstack.databases.fields import shown_name
 from embedstack.dialects.wire import dump
 from embedstack.errors import EmbedstackError, Mismatch, NotReady
-from embedstack.search.legs import NAMELESS
 from embedstack.server.bound_models import BoundModels, identity_of
 from embedstack.server.front import Front
 from embedstack.server.search import LABEL
@@ -98,7 +98,7 @@ def _described(served: Served, there: Collection, bound: BoundModels | None) -> 
         collection=there.name,
         alias=served.there if served.there != there.name else None,
         points=there.points,
-        fields={name or NAMELESS: _field(field) for name, field in there.fields.items()},
+        fields={shown_name(there, name): _field(field) for name, field in there.fields.items()},
     )
     try:
         identity = identity_of(there)

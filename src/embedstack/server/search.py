@@ -23,7 +23,7 @@ from embedstack.server.guard import read_body, unless_hung_up, with_terms
 from embedstack.server.noting import Noting
 from embedstack.server.posted import Posted, Turn
 from embedstack.server.search_metrics import Searches
-from embedstack.server.search_shapes import TEXT_KEY, SearchBody, asked_names, how_of, read, shown, texts_of, written
+from embedstack.server.search_shapes import SearchBody, asked_names, how_of, read, shown, texts_of, written
 from embedstack.server.served import Served
 from embedstack.server.table import SEARCH, own_words
 from embedstack.server.tracing import Searched
@@ -110,7 +110,7 @@ async def _asked(served: Served, there: Collection, body: SearchBody, bound: Bou
     names = asked_names(body, there)
     bound.check(there, names)
     noting, how = Noting(bound, terms), how_of(body)
-    searcher = Searcher(served.fenced.over(there), there.name, noting, text_key=TEXT_KEY)
+    searcher = Searcher(served.fenced.over(there), there.name, noting)
     found = await _all([partial(_found, served.turns, searcher, text, how) for text in texts_of(body)])
     answers = _by_model(noting.answers)
     return Answered(there, found, _claim(there, names, answers), answers)
@@ -157,6 +157,6 @@ def _longest(found: Sequence[Found]) -> dict[str, float]:
 
 
 def _wire(body: SearchBody, done: Answered) -> Wire:
-    replies = [shown(one, done.there.name, done.claim.model, done.claim.space) for one in done.found]
+    replies = [shown(one, body.text_key, done.there.name, done.claim.model, done.claim.space) for one in done.found]
     headers = identities(done.answers) if done.answers else claim_headers(done.claim)
     return Wire(200, written(replies, is_list=isinstance(body.query, list)), headers)

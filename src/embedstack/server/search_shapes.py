@@ -6,11 +6,12 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
-from embedstack.databases.database import Collection, Condition, Json, Where
+from embedstack.databases.database import Collection, Condition, Where
+from embedstack.databases.fields import own_name, shown_names
 from embedstack.dialects.wire import EmptyList, Misfit, Name, TooManyItems, decode, dump
-from embedstack.search.found import LIMIT, RERANKED, Found, FoundPoint, Fusion, How
+from embedstack.search.found import LIMIT, RERANKED, TEXT, Found, FoundPoint, Fusion, How, text_of
 from embedstack.search.fuse import MOST_K, MOST_WEIGHT, K
-from embedstack.search.legs import NAMELESS, depth_of
+from embedstack.search.legs import depth_of
 
 MOST_QUERIES = 100
 MOST_QUERY_CHARS = 32_768
@@ -21,7 +22,6 @@ MOST_CANDIDATES = 100_000  # the same of what is looked through for them: each i
 MOST_FIELDS = 16
 MOST_CONDITIONS = 64
 MOST_VALUES = 1000
-TEXT_KEY = "text"  # of the payload, where `embedstack load` puts it
 CONDITION = "a condition on {!r} asks for nothing; give values, least or most"
 
 Question: TypeAlias = Annotated[str, msgspec.Meta(max_length=MOST_QUERY_CHARS)]
@@ -65,6 +65,7 @@ class SearchBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     rerank_top: Annotated[int, msgspec.Meta(ge=1, le=MOST_LIMIT)] = RERANKED
     adaptive: bool = False  # the reranker is not asked where the first one is sure
     exact: bool = False  # every point is compared, whatever index there is
+    text_key: Name = TEXT  # of the payload, where a passage's text is; of a nested one with dots
 
 
 class SearchHit(msgspec.Struct, forbid_unknown_fields=True):
@@ -135,6 +136,7 @@ def how_of(body: SearchBody) -> How:
         rerank_top=body.rerank_top,
         is_adaptive=body.adaptive,
         is_exact=body.exact,
+        text_key=body.text_key,
     )
 
 
@@ -144,21 +146,20 @@ def asked_names(body: SearchBody, there: Collection) -> list[str]:
     Raises:
         Misfit: one that is named is not there. TooManyItems: all queries have too many candidates in all fields.
     """
-    known = {name or NAMELESS: name for name in there.fields} | {name: name for name in there.fields}
     for param, names in (("fields", body.fields or ()), ("weights", body.weights), ("least", body.least)):
         for name in names:
-            if name not in known:
-                has = ", ".join(repr(one or NAMELESS) for one in there.fields) or "none"
+            if own_name(there, name) is None:
+                has = shown_names(there, there.fields)
                 raise Misfit(f"collection {there.name!r} has no field {name!r} for {param}; it has: {has}", param)
-    meant = {known[name] for name in body.fields or there.fields}
+    meant = {own_name(there, name) for name in body.fields or there.fields}
     _check_total("depth", depth_of(how_of(body)), len(texts_of(body)), MOST_CANDIDATES, fields=len(meant))
     return [name for name in there.fields if name in meant]
 
 
-def shown(found: Found, collection: str, model: str, space: str) -> dict[str, object]:
+def shown(found: Found, text_key: str, collection: str, model: str, space: str) -> dict[str, object]:
     """As JSON."""
     return {
-        "hits": [_hit(one) for one in found.points],
+        "hits": [_hit(one, text_key) for one in found.points],
         "fields": found.fields,
         "notes": found.notes,
         "took_ms": {stage: round(seconds * 1000, 3) for stage, seconds in found.took_s.items()},
@@ -177,13 +178,12 @@ def written(replies: Sequence[Mapping[str, object]], *, is_list: bool) -> bytes:
         return json.dumps(value).encode()
 
 
-def _hit(point: FoundPoint) -> dict[str, object]:
-    text: Json = point.payload.get(TEXT_KEY)
+def _hit(point: FoundPoint, text_key: str) -> dict[str, object]:
     return {
         "id": point.id,
         "score": point.score,
         "scores": point.scores,
-        "text": text if isinstance(text, str) else None,
+        "text": text_of(point, text_key),
         "payload": point.payload,
     }
 

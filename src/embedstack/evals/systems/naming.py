@@ -12,7 +12,7 @@
 A model may have a revision or a precision behind an "@" of its own. What stands behind an "@" is a place only if it has
 "://", which no revision and no path on Windows has, or if it is a provider's word (`tei`, `jina`); a revision that is
 called like one is named by its commit. One that holds "+" or "~" itself, as some folders do, stands in braces:
-`{./c++/model}`; `~/` in front needs none. "#" in a folder's name cannot be written.
+`{./c++/model}`; `~/` in front needs none. A model's folder with a "#" in its name cannot be written.
 """
 
 import re
@@ -23,6 +23,7 @@ from urllib.parse import unquote
 
 from embedstack.client.endpoint import MASK, Endpoint
 from embedstack.client.providers import PROVIDERS
+from embedstack.databases.addresses import FORM, parse_address
 from embedstack.databases.database import Kind
 from embedstack.errors import BadRequest
 from embedstack.search.analysis import Language
@@ -35,7 +36,6 @@ EXAMPLES = "all-MiniLM-L6-v2, bm25+bge-m3, http://localhost:6333#docs"
 PIECE = re.compile(r"\s*(?:\{([^{}]*)\}|((?:~(?=[/\\]))?[^+~{}]*))\s*", re.DOTALL)
 RANKING = re.compile(r".+\.(run|trec)(\.gz|\.zst)?", re.DOTALL | re.IGNORECASE)
 LEXICAL = re.compile(r"bm25(?::(.*))?", re.DOTALL | re.IGNORECASE)
-COLLECTION = re.compile(r"(.+)#([^#/]+)(?:/([^#/]+))?", re.DOTALL)
 PLACE = re.compile(r"(?:([\w-]+)=)?([A-Za-z][A-Za-z0-9+.-]*://.*)", re.DOTALL)
 DRIVE = re.compile(r"[A-Za-z]:(?=[/\\])")
 PATH = (".", "/", "~")
@@ -246,10 +246,10 @@ def _language(text: str, given: str) -> Language:
 
 
 def _collection(text: str) -> CollectionName:
-    found = COLLECTION.fullmatch(text)
+    found = parse_address(text)
     if found is None:
-        raise _misread(text, "a collection is written DATABASE#COLLECTION or DATABASE#COLLECTION/VECTOR: ./store#docs")
-    return CollectionName(found[1].strip(), found[2].strip(), (found[3] or "").strip())
+        raise _misread(text, f"a collection is written {FORM}, as ./store#docs")
+    return CollectionName(found.database, found.collection, found.vector)
 
 
 def _model(text: str) -> ModelName:

@@ -7,7 +7,8 @@ from typing import Protocol
 
 from embedstack.databases.bound import Bound
 from embedstack.databases.checks import unknown
-from embedstack.databases.database import Collection, Database
+from embedstack.databases.database import Database
+from embedstack.databases.fields import one_field
 from embedstack.errors import BadRequest, Mismatch
 from embedstack.evals.systems.collection import CollectionSystem, Stored
 from embedstack.evals.systems.fused import FusedSystem, Fusion
@@ -131,7 +132,7 @@ class _Opening:
         there = database.describe(name.collection)
         if there is None:
             raise unknown(name.collection, database.names())
-        field = _field(there, name)
+        field = one_field(there, name.field)
         signed = there.fields[field].origin
         place = f"vector {field!r} of {name.name!r}" if field else f"collection {name.name!r}"
         if signed is None:
@@ -144,14 +145,3 @@ class _Opening:
         return CollectionSystem(
             name.name, Stored(Bound(database, name.collection, {}), field, kind, signed), reader, dim=dim
         )
-
-
-def _field(there: Collection, name: CollectionName) -> str:
-    """The one that is meant: that without a name, or the only one."""
-    if name.field in there.fields:
-        return name.field
-    if not name.field and len(there.fields) == 1:
-        return next(iter(there.fields))
-    wanted = f"no vector {name.field!r}" if name.field else "several vectors"
-    has = ", ".join(map(repr, there.fields)) or "none"
-    raise BadRequest(f"{name.name!r} has {wanted}; it has: {has}; write DATABASE#{name.collection}/VECTOR")
