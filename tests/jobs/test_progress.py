@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from embedstack.jobs.events import Ended
-from embedstack.jobs.progress import LINE_S, WINDOW_S, Bar, Done, Seen, Tally, line
+from embedstack.jobs.progress import LINE_S, Bar, Done, Seen, Tally, line
+from embedstack.jobs.rates import WINDOW_S
 from support.job_events import did, progress, started
 from support.job_plans import plan_with
 
@@ -78,14 +79,28 @@ def test_after_a_resume_the_time_left_counts_only_what_is_left(clock: Clock) -> 
 def test_the_rate_is_of_the_last_minute(clock: Clock) -> None:
     counted = tally(clock, tokens=10_000_000)
     counted.told(0, started())
-    for _ in range(10):
-        clock.now += WINDOW_S / 5
-        counted.told(0, progress(1000))
+    for step in range(100):
+        clock.now += WINDOW_S / 50
+        counted.told(0, progress(1000 * step))
+    for step in range(60):
+        clock.now += WINDOW_S / 50
+        counted.told(0, progress(100_000 + 100 * step))
 
-    clock.now += WINDOW_S / 5
-    counted.told(0, progress(1000 + 6000))
+    assert counted.now().tokens_per_s == pytest.approx(5000 / WINDOW_S, rel=0.25)
 
-    assert counted.now().tokens_per_s == pytest.approx(6000 / WINDOW_S, rel=0.25)
+
+def test_shards_of_an_endpoint_that_take_minutes_each_have_a_rate_and_a_time_that_is_left(clock: Clock) -> None:
+    counted = tally(clock, tokens=1_900_000)
+    counted.told(0, started())
+    for shard in range(3):
+        clock.now += 300
+        counted.told(0, did(shard, tokens=190_000))
+
+    clock.now += 250  # most of the next one is done
+
+    seen = counted.now()
+    assert (seen.tokens_per_s, seen.eta_s) == (pytest.approx(190_000 / 300), pytest.approx(7 * 300))
+    assert seen.docs_per_s > 0
 
 
 def test_what_a_dead_process_had_not_committed_is_not_counted_twice(clock: Clock) -> None:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,31 @@ def test_a_library_is_quoted_in_one_line_and_what_to_do_follows() -> None:
         "the device 'cuda:0' could not run a batch of 9 tokens: out of memory; "
         "lower batch_tokens, or take another device or a smaller precision"
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are looked at as Linux shows them")
+@pytest.mark.parametrize("runtime", runtimes("reference"))
+def test_its_threads_may_run_on_every_processor_so_that_two_processes_do_not_share_one(
+    runtime: str, tmp_path: Path
+) -> None:
+    folder = write(CASES["bert-mean"], tmp_path / "m")
+    spec = find(str(folder), cache_dir=tmp_path).spec
+    opened = open_runtime(runtime)(spec, open_weights(folder), Options(threads=1))
+    batch = Batch(np.ones(400, np.int32), np.zeros(400, np.int32), np.arange(0, 401, 20, dtype=np.int32))
+    allowed, seen = os.sched_getaffinity(0), set[frozenset[int]]()
+
+    def look() -> None:
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(ProcessLookupError):
+                seen.add(frozenset(os.sched_getaffinity(int(task.name))))
+
+    with ThreadPoolExecutor(1) as threads:
+        for _ in range(30):
+            running = threads.submit(opened.run, batch, frozenset(spec.outputs))
+            while not running.done():
+                look()
+
+    assert seen == {frozenset(allowed)}
 
 
 def test_openvino_says_that_it_could_not_take_a_model() -> None:

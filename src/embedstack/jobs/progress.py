@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,8 +14,8 @@ from tqdm import tqdm
 from embedstack.jobs.commit import Commit
 from embedstack.jobs.events import Did, Ended, Event, Progress, Started
 from embedstack.jobs.plan import Plan
+from embedstack.jobs.rates import Rate
 
-WINDOW_S = 60.0  # what a rate is of: shards of some seconds each come evenly in it
 LINE_S = 30.0  # between two lines where nobody sees a bar
 BAR = "{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}{unit}{postfix}"
 NOTHING = Progress(docs=0, chunks=0, tokens=0, busy_s=0.0, lanes=0)
@@ -100,16 +99,6 @@ class _Seat:
         return max(self.docs, self.base[1] + self.said.docs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """Totals at one moment, which never fall."""
-
-    at_s: float
-    tokens: int
-    docs: int
-    busy_s: float
-
-
 @dataclass(slots=True)
 class _Sums:
     """Of the commits of this run."""
@@ -140,8 +129,7 @@ class Tally:
         self._sums = _Sums()
         self._own: set[int] = set()  # shards done in this run
         self._others: frozenset[int] = frozenset()  # that were seen to be done, and not in this run
-        self._marks: deque[_Mark] = deque()
-        self._forget()
+        self._rates = self._from_now()
         self.exact_note = ""
 
     def told(self, seat: int, event: Event) -> None:
@@ -152,7 +140,7 @@ class Tally:
                 if event.done > self._before.shards and not self._own:  # in a bucket only the runner lists what is done
                     self._before = Done(shards=event.done, docs=event.docs_done, bytes=event.bytes_done)
                 _begin(mine)
-                self._forget()  # no work was done while it loaded
+                self._rates = self._from_now()  # no work was done while it loaded
                 self.exact_note = self.exact_note or note
             case Progress():
                 mine.said = event
@@ -182,7 +170,8 @@ class Tally:
         here = sum(seat.tokens_kept for seat in self._seats.values())
         docs_here = sum(seat.docs_kept for seat in self._seats.values())
         tokens_done = min(before_tokens + here, expected) if expected else here
-        per_s, docs_per_s, busy_s = self._rates()
+        now_s = self._clock()
+        per_s, docs_per_s, busy_s = (rate.per_s(now_s) for rate in self._rates)
         lanes = sum(seat.said.lanes for seat in self._seats.values() if seat.is_here)
         places = sum(seat.before.places + seat.said.places for seat in self._seats.values())
         worked = sum(seat.before.tokens + seat.said.tokens for seat in self._seats.values())
@@ -198,7 +187,7 @@ class Tally:
             tokens=expected,
             tokens_done=expected if is_over and expected else tokens_done,
             tokens_here=here,
-            tokens_read=self._marks[-1].tokens,
+            tokens_read=sum(seat.tokens_worked for seat in self._seats.values()),
             docs_here=docs_here,
             tokens_per_s=per_s,
             docs_per_s=docs_per_s,
@@ -239,30 +228,22 @@ class Tally:
         return max(sums.tokens, round(rate * plan.bytes)), round(rate * before.bytes)
 
     def _mark(self) -> None:
-        now, seats = self._clock(), list(self._seats.values())
-        mark = _Mark(
-            now,
+        now_s = self._clock()
+        for rate, total in zip(self._rates, self._worked(), strict=True):
+            rate.add(now_s, total)
+
+    def _from_now(self) -> tuple[Rate, ...]:
+        """Of tokens, documents and busy seconds."""
+        return tuple(Rate(self._clock(), total) for total in self._worked())
+
+    def _worked(self) -> tuple[float, ...]:
+        """These three, which never fall."""
+        seats = self._seats.values()
+        return (
             sum(seat.tokens_worked for seat in seats),
             sum(seat.docs_worked for seat in seats),
             sum(seat.before.busy_s + seat.said.busy_s for seat in seats),
         )
-        self._marks.append(mark)
-        while len(self._marks) > 2 and now - self._marks[1].at_s > WINDOW_S:
-            self._marks.popleft()
-
-    def _forget(self) -> None:
-        """A rate is of what comes from now on."""
-        self._marks.clear()
-        self._mark()
-
-    def _rates(self) -> tuple[float, float, float]:
-        """Tokens, documents and busy seconds, a second."""
-        first, last = self._marks[0], self._marks[-1]
-        took_s = last.at_s - first.at_s
-        if took_s <= 0:
-            return 0.0, 0.0, 0.0
-        tokens, docs, busy_s = last.tokens - first.tokens, last.docs - first.docs, last.busy_s - first.busy_s
-        return tokens / took_s, docs / took_s, busy_s / took_s
 
 
 def _begin(seat: _Seat) -> None:
