@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from embedstack.proof.fidelity import LIMITS
-from embedstack.settings import read_settings
+from embedstack.settings import DEFAULT_MODEL, read_settings
 from support.commands import COMMAND, settings_only
 from support.handing import PATIENCE_S, Worker
 
@@ -72,14 +72,19 @@ def started(line: str, home: Path, *more: str) -> Iterator[Worker]:
             process.stdout.close()
 
 
-def vectors(line: str, home: Path) -> np.ndarray:
-    """What a command prints."""
+def printed(line: str, home: Path) -> list[dict[str, object]]:
+    """The JSON lines of a command."""
     given, command = taken_apart(line)
     done = subprocess.run(
         command, capture_output=True, timeout=PATIENCE_S, cwd=home, env=variables(**given), check=False
     )
     assert done.returncode == 0, done.stderr.decode()
-    return np.array([json.loads(row)["embedding"] for row in done.stdout.splitlines()], np.float64)
+    return [json.loads(row) for row in done.stdout.splitlines() if row.startswith(b"{")]
+
+
+def vectors(line: str, home: Path) -> np.ndarray:
+    """What a command prints."""
+    return np.array([row["embedding"] for row in printed(line, home)], np.float64)
 
 
 def said_after(words: str, text: str) -> str:
@@ -123,6 +128,25 @@ def test_the_provider_by_name_gives_them_where_the_environment_says_which_endpoi
     assert cosine(vectors(f'{where} embedstack embed --via runpod "{TEXT}"', emulated.home), here) >= (
         LIMITS["float32"].least
     )
+
+
+def test_a_job_over_the_endpoint_makes_the_table_of_this_machine(emulated: Emulated) -> None:
+    home = emulated.home
+    (home / "pages").mkdir()
+    for number in range(6):
+        (home / "pages" / f"{number}.md").write_text(f"# Page {number}\n\nThe tide of day {number} rose and fell.\n")
+    where = f"RUNPOD_ENDPOINT_BASE_URL={emulated.url}/v2 RUNPOD_ENDPOINT_ID=local RUNPOD_API_KEY=local"
+    tables = {}
+    for out, before, after in (("there", where, "--via runpod"), ("local", "", "")):
+        printed(f"{before} embedstack job plan pages -o {out} -m {DEFAULT_MODEL} --shard-docs 2 {after}", home)
+        printed(f"{before} embedstack job run {out} --processes 0 {after}", home)
+        tables[out] = printed(f"embedstack job export {out} --format jsonl", home)
+
+    made, wanted = (np.array([row.pop("embedding") for row in table], np.float64) for table in tables.values())
+    assert [{**row, "fingerprint": ""} for row in tables["there"]] == [
+        {**row, "fingerprint": ""} for row in tables["local"]
+    ]
+    assert (made * wanted).sum(axis=1).min() >= LIMITS["float32"].least
 
 
 def test_the_guide_tells_the_same_three_commands(emulated: Emulated) -> None:
