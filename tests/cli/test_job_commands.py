@@ -1,6 +1,8 @@
 """`embedstack job` from the plan to the report: what is said, what is left behind, and how it is refused."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +82,27 @@ def test_planning_the_same_again_changes_nothing(done: Path, embedder_folder: st
     planned(done, embedder_folder)
 
     assert (done / "plan.json").read_bytes() == before
+
+
+def test_what_to_type_next_has_what_the_run_needs_too(place: Path, embedder_folder: str) -> None:
+    assert planned(place / "single", embedder_folder, "--single-writer").endswith("single --single-writer\n")
+
+
+def test_rows_with_one_id_make_no_plan(place: Path, embedder_folder: str) -> None:
+    rows = [{"doc_id": "a", "chunk": number, "text": f"text {number}"} for number in range(2)]
+    (place / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    result = run("job", "plan", "r.jsonl", "-o", "same", "-m", embedder_folder)
+
+    assert isinstance(result.exception, ConfigError)
+    assert "row 0 of 'r.jsonl' and row 1 of 'r.jsonl'" in str(result.exception)
+    assert not (place / "same" / "plan.json").exists()
+    assert "warning: 1 of 2 rows" in planned_rows(place, embedder_folder, "doc_id")
+    assert "warning" not in planned_rows(place, embedder_folder, "chunk")
+
+
+def planned_rows(place: Path, model: str, id_field: str) -> str:
+    return good("job", "plan", "r.jsonl", "-o", f"by-{id_field}", "-m", model, "--id-field", id_field).output
 
 
 def test_another_plan_in_the_same_place_is_refused_and_named(done: Path, embedder_folder: str) -> None:
@@ -231,6 +254,24 @@ def test_a_changed_file_is_refused_by_name(place: Path, embedder_folder: str) ->
 
     assert result.exit_code == 3
     assert "page-3.md" in result.output
+
+
+def test_what_a_refused_run_advises_is_planned_and_said(place: Path, embedder_folder: str) -> None:
+    shutil.copytree(place / "pages", place / "saved-pages")
+    good("job", "plan", "saved-pages", "-o", "unsaved", "-m", embedder_folder, *SMALL)
+    good("job", "run", "unsaved", "--processes", "0")
+    (place / "unsaved" / "_commits" / "000001.json").unlink()
+    for name in ("_manifest.json", "_SUCCESS"):
+        (place / "unsaved" / name).unlink()
+    os.utime(place / "saved-pages" / "page-3.md", (1, 1))
+    refused = run("job", "run", "unsaved", "--processes", "0").output
+    (url,) = re.findall(r"--since (\S+)$", refused.strip())
+
+    said = good("job", "plan", "saved-pages", "-o", "saved", "-m", embedder_folder, *SMALL, "--since", url).output
+    assert f"2 of 3 shards of {url} (not finished) lend their vectors" in said
+    assert "--prune" in said
+    done = good("job", "run", "saved", "--processes", "0").output
+    assert "vectors came from the job before" in done
 
 
 def test_a_dry_run_says_what_is_left_and_does_nothing(place: Path, embedder_folder: str) -> None:

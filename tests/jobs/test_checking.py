@@ -22,6 +22,8 @@ from embedstack.jobs.plan import Exact
 from embedstack.storage.storage import Entry
 from support.small_job import small_job
 
+URL = "file:///made/vectors"
+
 
 def planned(*names: str) -> list[Segment]:
     return [Segment(name, 5, "1", 1) for name in names]
@@ -69,20 +71,20 @@ def test_another_size_is_a_change() -> None:
 
 def test_three_files_are_named_and_the_others_counted() -> None:
     with pytest.raises(Mismatch, match=r"5 missing \('a', 'b', 'c' and 2 more\)"):
-        check_input(planned(*"abcde"), [])
+        check_input(planned(*"abcde"), [], URL)
 
 
 def test_new_files_are_only_noted() -> None:
-    assert check_input(planned("a"), there("a", "b")).new == Files(1, ("b",))
+    assert check_input(planned("a"), there("a", "b"), URL).new == Files(1, ("b",))
 
 
 def test_a_new_file_that_is_empty_is_not_noted() -> None:
-    assert check_input(planned("a"), [*there("a"), Entry("b", 0, "1", 0.0)]).new.count == 0
+    assert check_input(planned("a"), [*there("a"), Entry("b", 0, "1", 0.0)], URL).new.count == 0
 
 
 def test_what_to_do_about_another_input_is_said() -> None:
-    with pytest.raises(Mismatch, match="--since"):
-        check_input(planned("a"), there("a", version="2"))
+    with pytest.raises(Mismatch, match=f"--since {URL}$"):
+        check_input(planned("a"), there("a", version="2"), URL)
 
 
 # ------------------------------------------------------------------------------------------ the model, the package

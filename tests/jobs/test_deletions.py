@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import duckdb
+import msgspec
 import polars as pl
 import pytest
 
 from embedstack.errors import Mismatch
 from embedstack.jobs import layout
+from embedstack.jobs.dead import letter
 from embedstack.jobs.deletions import DELETED, read_deleted, write_deleted
 from embedstack.jobs.digests import content_hash, of_file
 from embedstack.jobs.finished import finished
@@ -40,6 +42,17 @@ def test_documents_that_fail_today_are_not_gone(tmp_path: Path) -> None:
     write_deleted(before, now, finished(now).manifest, tmp_path / "spool")
 
     assert [doc_id for doc_id, _ in read_deleted(now)] == ["empty.md", "c.md"]
+
+
+def test_a_document_that_shrank_is_not_kept_by_another_one_of_its_id(tmp_path: Path) -> None:
+    storage = job(tmp_path / "now", [{"a.md": ["one"], "b.md": ["three"]}, {"c.md": ["four"]}])
+    storage.put("dead/more.jsonl", msgspec.json.encode(letter("a.md", "a.md", 1, "duplicate_id", "why", 0)) + b"\n")
+    manifest = finished(storage).manifest
+    now = msgspec.structs.replace(manifest, dead=(*manifest.dead, "dead/more.jsonl"))
+
+    write_deleted(job(tmp_path / "before", BEFORE), storage, now, tmp_path / "spool")
+
+    assert list(read_deleted(storage)) == GONE[:1]
 
 
 def test_the_list_is_stated_as_it_lies_there(tmp_path: Path) -> None:

@@ -89,9 +89,47 @@ def test_what_is_torn_is_no_failure_for_now(tmp_path: Path) -> None:
     assert (before.docs, look(job.storage, job.ledger()).failed.docs) == (1, 0)
 
 
-@pytest.mark.parametrize(("budget", "most"), [(0, 0), (0.01, 10), (0.0104, 10), (1, 1), (25, 25)])
+@pytest.mark.parametrize(("budget", "most"), [(0, 0), (0.01, 10), (0.0104, 10), (0.0001, 1), (1, 1), (25, 25)])
 def test_a_budget_is_a_share_below_1_and_a_number_above(budget: float, most: int) -> None:
     assert most_failed(budget, 1000) == most
+
+
+@pytest.mark.parametrize(("percent", "docs"), [(29, 100), (57, 100), (7, 10**8)])
+def test_a_share_is_counted_as_it_is_written(percent: int, docs: int) -> None:
+    assert most_failed(percent / 100, docs) == percent * docs // 100
+
+
+def ended(folder: Path, texts: list[bytes], budget: float) -> int:
+    job = small_job(folder, len(texts))
+    for number, text in enumerate(texts):
+        (folder / "in" / f"{number:02d}.txt").write_bytes(text)
+    job.planned()
+    return job.run(error_budget=budget).exit_code
+
+
+BAD, GOOD, EMPTY = b"\xff", b"some words", b""
+
+
+@pytest.mark.parametrize(
+    ("texts", "budget", "code"),
+    [
+        ([GOOD, GOOD, BAD, GOOD, GOOD, GOOD], 0.01, 0),
+        ([GOOD, GOOD, BAD, BAD, GOOD, GOOD], 0.01, 7),
+        ([GOOD, GOOD, BAD, GOOD, GOOD, GOOD], 0, 7),
+        ([BAD], 0.01, 7),
+        ([BAD, EMPTY, EMPTY], 0.01, 7),
+        ([BAD], 1, 0),
+    ],
+)
+def test_by_a_share_one_of_a_few_may_fail_and_never_all(
+    tmp_path: Path, texts: list[bytes], budget: float, code: int
+) -> None:
+    assert ended(tmp_path, texts, budget) == code
+
+
+def test_ids_that_come_again_are_told_with_the_way_out(job: SmallJob) -> None:
+    with pytest.raises(TooManyDead, match=r"for duplicate_id name a column .* with --id-field"):
+        check_failed(Failed(5, {"duplicate_id": 5}), 4, load_plan(job.storage))
 
 
 def test_a_budget_below_0_is_refused() -> None:

@@ -1,13 +1,17 @@
 """A whole job after another: what is reused, what is gone, and that the table is the one that it would be anyway."""
 
+import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from embedstack.errors import Mismatch
+from embedstack.errors import ConfigError, Mismatch
 from embedstack.jobs.deletions import read_deleted
 from embedstack.jobs.verifying import verify
+from embedstack.loading.job_table import JobTable
+from embedstack.loading.source import How
 from embedstack.testing.fake import HashEncoder, hash_spec
 from embedstack.types import Encode, Encoded
 from support.small_job import SmallJob, small_job, texts_of
@@ -67,6 +71,71 @@ def test_chunks_that_are_gone_are_listed_in_the_table_of_the_next_job(tmp_path: 
     assert after.manifest().deleted == "_deleted.parquet"
     assert len(gone) == before.manifest().rows - after.manifest().rows
     assert {doc_id for doc_id, _ in gone} == {"11.txt"}
+
+
+class Stopping(Counting):
+    """Is broken from a text of the sixth document on."""
+
+    is_broken = True
+
+    async def encode(self, request: Encode) -> Encoded:
+        broken = texts_of(7)[6].split()[0]
+        if self.is_broken and any(item.text.startswith(broken) for item in request.items):  # type: ignore[union-attr]
+            raise ConfigError("the device is gone")
+        return await super().encode(request)
+
+
+def stopped(folder: Path) -> SmallJob:
+    """A job of which some of the first 3 of 6 shards are committed."""
+    job = small_job(folder, texts_of(12), encoder=Stopping([hash_spec()]))
+    job.planned()
+    assert job.run(in_flight=1).exit_code
+    assert 0 < len(job.commits()) < 4
+    return job
+
+
+def advised(job: SmallJob) -> str:
+    """Where the next plan shall take its vectors from, as a run says after a file was saved as it is."""
+    os.utime(job.folder / "in" / "04.txt", (1, 1))
+    ended = job.run()
+    assert ended.exit_code == 3
+    (url,) = re.findall(r"embedstack job plan .*--since (\S+)$", ended.error)
+    return str(url)
+
+
+def test_the_advice_after_a_changed_input_leads_to_the_table_and_encodes_nothing_again(tmp_path: Path) -> None:
+    half = stopped(tmp_path / "half")
+    has = sum(one.rows for one in half.commits())
+    after = done(tmp_path / "after", texts_of(12), since=advised(half))
+    alone = done(tmp_path / "alone", texts_of(12))
+
+    assert after.manifest().rows_digest == alone.manifest().rows_digest
+    assert after.manifest().vectors_digest == alone.manifest().vectors_digest
+    assert after.manifest().reused >= has > 0
+    assert isinstance(after.encoder, Counting)
+    assert isinstance(alone.encoder, Counting)
+    assert alone.encoder.texts - after.encoder.texts == after.manifest().reused
+    assert verify(after.storage, deep=True).problems == ()
+
+
+def test_of_a_job_that_was_not_finished_nothing_is_listed_as_gone_and_nothing_deleted(tmp_path: Path) -> None:
+    after = done(tmp_path / "after", texts_of(11), since=advised(stopped(tmp_path / "half")))
+    table = JobTable(after.storage, How())
+
+    assert after.planned().lends_part
+    assert (after.manifest().deleted, after.storage.entry("_deleted.parquet")) == ("", None)
+    assert (table.previous, list(table.gone())) == (None, [])
+
+
+def test_that_stays_so_where_the_job_before_is_finished_meanwhile(tmp_path: Path) -> None:
+    half = stopped(tmp_path / "half")
+    after = small_job(tmp_path / "after", texts_of(11), since=half.storage.url)
+    after.planned()
+    assert isinstance(half.encoder, Stopping)
+    half.encoder.is_broken = False
+    assert [half.run().error, after.run().error] == ["", ""]
+
+    assert (after.manifest().deleted, after.manifest().reused) == ("", after.manifest().rows)
 
 
 class Foreign(HashEncoder):

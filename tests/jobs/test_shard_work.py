@@ -102,6 +102,30 @@ def test_metadata_that_is_no_json_is_a_letter(plan: Plan) -> None:
     assert letter(plan, Document("a", "text", metadata={"x": 1 << 99})).code == "bad_metadata"
 
 
+def test_of_equal_ids_the_first_stays_and_the_letter_names_both_places(plan: Plan) -> None:
+    files: dict[str, list[Read]] = {"f": [Document("a", TEXT)], "g": [Document("b", TEXT), Document("a", "other")]}
+    made = preparing(plan, files).prepare(shard(f=1, g=2))
+
+    assert [(work.doc_id, work.source) for work in made.works] == [("a", "f"), ("b", "g")]
+    ((place, found),) = made.letters
+    assert (place, found.code, found.source, found.place, found.skipped) == (2, "duplicate_id", "g", 1, False)
+    assert "document 0 of 'f'" in found.message
+
+
+def test_an_id_is_free_while_no_document_has_rows_of_it(plan: Plan) -> None:
+    made = prepared(plan, Unreadable("a", "bad_json", "no"), Document("a", " "), Document("a", TEXT))
+
+    assert [work.number for work in made.works] == [2]
+    assert [found.code for _, found in made.letters] == ["bad_json", "empty"]
+
+
+def test_a_shard_that_is_feared_has_the_same_duplicates(plan: Plan) -> None:
+    files: dict[str, list[Read]] = {"f": [Document("a", TEXT), Document("a", "two"), Document("b", "three")]}
+    made = preparing(plan, files)
+
+    assert list(made.each(shard(f=3), frozenset())) == list(made.each(shard(f=3)))
+
+
 def test_a_place_in_the_file_is_told(plan: Plan) -> None:
     made = preparing(plan, {"f": [Document("a", "text"), Unreadable("b", "bad_json", "no")]})
     found = made.prepare(Shard(0, 1, 1, (Segment("f", 1, "v", 1, first=1),)))

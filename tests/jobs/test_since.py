@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from embedstack.errors import ConfigError, Mismatch, Unsupported
 from embedstack.jobs import layout, since, table
 from embedstack.jobs.digests import content_hash
+from embedstack.jobs.ledger import Ledger
 from embedstack.jobs.plan import Plan, Wish
 from embedstack.jobs.planning import load_plan
-from embedstack.jobs.since import Index, changes, check_since, drop_index, open_index
+from embedstack.jobs.since import Index, changes, check_since, drop_index, lenders, open_index
 from embedstack.origin import Identity
 from embedstack.storage.local import LocalStorage
 from embedstack.storage.storage import Entry, Missing
-from support.tables import DIM, IDENTITY, WISH, job, planned, probe, vectors_of
+from support.tables import DIM, IDENTITY, WISH, commit, job, planned, probe, vectors_of
 
 SHARDS = [
     {"a.md": ["a red bird", "on every page"], "b.md": ["two grey birds"]},
@@ -106,7 +107,7 @@ def test_the_index_is_built_once(before: LocalStorage, tmp_path: Path) -> None:
     index_of(before, tmp_path)
 
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "spool").glob("since-*/*")} == built
-    assert {path.name for path in built} == {"high", "low", "place"}
+    assert {path.name for path in built} == {"high", "low", "place", ".lock"}
 
 
 def test_what_a_killed_process_left_of_an_index_is_not_read(before: LocalStorage, tmp_path: Path) -> None:
@@ -170,6 +171,77 @@ def test_an_index_that_cannot_be_written_is_named(before: LocalStorage, tmp_path
 
     with pytest.raises(ConfigError, match=r"spool/since-[0-9a-f-]{33}' cannot be written"):
         index_of(before, tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------ not finished
+
+
+def unfinished(root: Path, done: int, wish: Wish = WISH) -> LocalStorage:
+    """The first shards are committed."""
+    storage = LocalStorage(root)
+    plan = planned(storage, SHARDS, wish)
+    for number in range(done):
+        commit(storage, Ledger(storage, plan), plan, number, SHARDS[number])
+    return storage
+
+
+def half(storage: LocalStorage, tmp_path: Path) -> Index:
+    return open_index(storage, replace(plan_after(tmp_path), lends_part=True), tmp_path / "spool")
+
+
+@pytest.mark.parametrize(("done", "known"), [(0, [False, False]), (1, [True, False]), (3, [True, True])])
+def test_a_job_that_is_not_finished_lends_what_it_has(tmp_path: Path, done: int, known: list[bool]) -> None:
+    storage = unfinished(tmp_path / "before", done)
+    found = half(storage, tmp_path).lookup(hashed("a red bird", "three birds"))
+
+    assert check_since(storage, WISH, IDENTITY, PROBES) is False
+    assert found.found.tolist() == known
+    assert np.array_equal(found.vectors, vectors_of(["a red bird", "three birds"][: sum(known)]))
+
+
+def test_a_job_that_is_finished_says_so(before: LocalStorage) -> None:
+    assert check_since(before, WISH, IDENTITY, PROBES) is True
+
+
+def test_behind_a_job_that_is_not_finished_stands_the_one_that_lends_to_it(tmp_path: Path) -> None:
+    first = job(tmp_path / "first", [{"z.md": ["a zebra"]}])
+    storage = unfinished(tmp_path / "before", 1, replace(WISH, since=first.url))
+
+    assert [(one.shards, one.is_finished) for one in lenders(storage)] == [(1, False), (1, True)]
+    assert half(storage, tmp_path).lookup(hashed("a zebra", "a red bird", "three birds")).found.tolist() == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_behind_a_job_that_is_finished_nobody_is_asked(tmp_path: Path) -> None:
+    storage = job(tmp_path / "before", SHARDS, replace(WISH, since=(tmp_path / "gone").as_uri()))
+
+    assert len(lenders(storage)) == 1
+
+
+def test_a_lender_that_is_gone_lends_nothing(tmp_path: Path) -> None:
+    storage = unfinished(tmp_path / "before", 1, replace(WISH, since=(tmp_path / "gone").as_uri()))
+
+    assert len(lenders(storage)) == 1
+
+
+def test_jobs_that_lend_to_each_other_are_asked_once(tmp_path: Path) -> None:
+    urls = [LocalStorage(tmp_path / name).url for name in ("a", "b")]
+    unfinished(tmp_path / "a", 1, replace(WISH, since=urls[1]))
+
+    found = lenders(unfinished(tmp_path / "b", 2, replace(WISH, since=urls[0])))
+
+    assert [one.storage.url for one in found] == [urls[1], urls[0]]
+
+
+def test_every_lender_must_have_the_same_kind_of_vectors(tmp_path: Path) -> None:
+    first = job(tmp_path / "first", SHARDS, replace(WISH, role="query"))
+    storage = unfinished(tmp_path / "before", 1, replace(WISH, since=first.url))
+
+    with pytest.raises(Mismatch, match=r"first.* cannot be reused: role 'query' -> 'document'"):
+        check_since(storage, WISH, IDENTITY, PROBES)
 
 
 # ------------------------------------------------------------------------------------------------ what is refused
@@ -243,9 +315,11 @@ def test_without_a_fingerprint_and_a_common_probe_nothing_is_reused(tmp_path: Pa
         check_since(before, WISH, FOREIGN, [probe("a fish")])
 
 
-def test_a_job_that_is_not_finished_is_refused(tmp_path: Path) -> None:
+def test_a_job_that_was_finished_when_it_was_planned_must_be_so_still(before: LocalStorage, tmp_path: Path) -> None:
+    before.delete(layout.MANIFEST)
+
     with pytest.raises(Mismatch, match="is not finished; run: embedstack job run"):
-        check_since(job(tmp_path / "before", SHARDS, is_finished=False), WISH, IDENTITY, PROBES)
+        index_of(before, tmp_path)
 
 
 def test_a_place_without_a_job_is_named(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 import asyncio
 import multiprocessing
+import os
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from embedstack.errors import ConfigError
-from embedstack.jobs.spooling import Room, Spool, default_folder, on_disk
+from embedstack.jobs.spooling import LEFT_S, LOCK, Room, Spool, default_folder, held_open, on_disk
 from embedstack.storage.local import LocalStorage
+from embedstack.storage.storage import Storage
 from support.small_job import Passing
 
 
@@ -134,6 +138,59 @@ def test_what_was_killed_before_it_had_a_lock_is_deleted(tmp_path: Path) -> None
         assert list(tmp_path.iterdir()) == [spool.folder]
 
 
+NOW_S = 10 * LEFT_S
+
+
+def index(above: Path, name: str, age_s: float) -> Path:
+    """An index of a job before that was last used so many seconds ago."""
+    made = above / name
+    made.mkdir()
+    for file in ("high", LOCK):
+        (made / file).touch()
+    (above / f".{name}.lock").touch()
+    os.utime(made, (NOW_S - age_s, NOW_S - age_s))
+    return made
+
+
+def test_an_index_that_nobody_used_for_a_day_is_deleted(tmp_path: Path) -> None:
+    index(tmp_path, "since-old", LEFT_S + 1)
+    index(tmp_path, ".since-half.partial", LEFT_S + 1)
+    young = index(tmp_path, "since-young", LEFT_S - 1)
+
+    with Spool(tmp_path, clock=lambda: NOW_S) as spool:
+        left = {path.name for path in tmp_path.iterdir()} - {"..since-half.partial.lock"}
+        assert left == {spool.folder.name, young.name, f".{young.name}.lock"}
+
+
+def test_an_index_that_somebody_uses_is_left(tmp_path: Path) -> None:
+    used = index(tmp_path, "since-used", 0)
+    held = held_open(used)
+    assert held is not None
+    os.utime(used, (0, 0))
+
+    with Spool(tmp_path, clock=lambda: NOW_S):
+        assert used.exists()
+    os.close(held)
+    with Spool(tmp_path, clock=lambda: NOW_S):
+        assert not used.exists()
+
+
+def test_an_index_is_young_again_once_it_is_used(tmp_path: Path) -> None:
+    used = index(tmp_path, "since-used", LEFT_S + 1)
+    held = held_open(used)
+    assert held is not None
+    os.close(held)
+
+    with Spool(tmp_path, clock=lambda: NOW_S):
+        assert used.exists()
+
+
+def test_half_of_an_index_is_none(tmp_path: Path) -> None:
+    (tmp_path / "since-half").mkdir()
+
+    assert held_open(tmp_path / "since-half") is None
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
 
@@ -150,8 +207,29 @@ def test_beside_a_table_on_a_disk_the_spool_is_on_that_disk(tmp_path: Path) -> N
     assert default_folder(LocalStorage(tmp_path / "with space")) == tmp_path / "with space" / "_spool"
 
 
-def test_for_a_bucket_the_spool_is_a_folder_of_this_machine(tmp_path: Path) -> None:
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Storage:
+    """A bucket, on a machine whose folder for such files is the test's."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     storage = Passing(LocalStorage(tmp_path))
     storage.url = "s3://bucket/out"
+    return storage
 
-    assert "bucket" not in str(default_folder(storage))
+
+def test_for_a_bucket_the_spool_is_a_folder_of_this_machine_and_user(far: Storage, tmp_path: Path) -> None:
+    assert default_folder(far) == tmp_path / f"embedstack-spool-{os.getuid()}"
+
+
+def test_what_a_user_spools_no_other_one_reads(far: Storage) -> None:
+    with Spool(default_folder(far)) as spool:
+        assert stat.S_IMODE(spool.above.stat().st_mode) == 0o700
+
+
+def test_a_spool_that_another_user_has_made_is_refused(far: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4711)  # of nobody who makes folders here
+
+    with (
+        pytest.raises(ConfigError, match="is another user's; name another folder with --spool"),
+        Spool(default_folder(far)),
+    ):
+        pass

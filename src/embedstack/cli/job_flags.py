@@ -176,8 +176,8 @@ RUN = (
     via_option,
     click.option(
         "--max-dead", callback=budget, default="1%", show_default=True, metavar="NUMBER|SHARE",
-        help="how many documents of the whole job may fail, or with % which share; a run over it stops early. "
-        "Those left out on purpose do not count",
+        help="how many documents of the whole job may fail, or with % which share, but of a few at least one and "
+        "never all; a run over it stops early. Those left out on purpose do not count",
     ),
     click.option(
         "--spool", type=click.Path(path_type=Path), metavar="FOLDER",

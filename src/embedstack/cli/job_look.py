@@ -86,8 +86,8 @@ def told(found: Standing) -> str:
         lines.append(f"{found.docs_dead:,} documents left out, {found.docs_failed:,} of them failed: {reasons}")
     if found.state == "all_committed":
         lines.append(
-            f"run it again for the manifest; if --max-dead does not allow {found.docs_failed:,} failed documents, "
-            "allow more, or mend the input and plan again"
+            "run it again for the manifest, or for what stands in its way: two documents with one id, or more of them "
+            f"failed than --max-dead allows ({found.docs_failed:,}); then mend the input and plan again, or allow more"
         )
     return "\n".join(lines)
 

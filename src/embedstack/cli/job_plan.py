@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from embedstack.documents.document import Form, Reading
 from embedstack.errors import BadRequest
 from embedstack.jobs.plan import Compression, Plan, Wish
 from embedstack.settings import Settings
+from embedstack.storage.opening import open_storage
 
 if TYPE_CHECKING:
     from embedstack.client.plan import Plan as Endpoints
@@ -145,9 +146,9 @@ class Cut:
     type=click.IntRange(min=1),
     default=USUAL.checkpoint_docs,
     show_default=True,
-    help="documents whose records are folded into one",
+    help="by --shard-docs, how many shards have their records folded into one file",
 )
-@click.option("--since", default="", metavar="OUT", help="a finished job that lends vectors of unchanged chunks")
+@click.option("--since", default="", metavar="OUT", help="a job that lends vectors of unchanged chunks")
 @click.option("--estimate", "is_estimated", is_flag=True, help="encode a sample: tokens, hours, bytes, each as a range")
 @click.option("--price", type=click.FloatRange(min=0), metavar="DOLLARS", help="of this machine per hour: dollars, too")
 @click.option(
@@ -218,7 +219,8 @@ def plan(
     if is_json:
         print_json(_as_json(made, estimate, skipped))
     else:
-        click.echo("\n".join(_told(made, estimate, skipped, out, via)))
+        way = [*(["--via", without_password(via)] if via else []), *(["--single-writer"] if single_writer else [])]
+        click.echo("\n".join(_told(made, estimate, skipped, ["embedstack", "job", "run", out, *way])))
 
 
 def wished_model(model: str | None, settings: Settings, endpoints: "Endpoints | None") -> str:
@@ -336,7 +338,7 @@ def _as_json(made: Plan, estimate: "Estimate | None", skipped: Mapping[str, int]
     return {"digest": made.digest, "plan": rest, "skipped": dict(skipped), **said}
 
 
-def _told(made: Plan, estimate: "Estimate | None", skipped: Mapping[str, int], out: str, via: str | None) -> list[str]:
+def _told(made: Plan, estimate: "Estimate | None", skipped: Mapping[str, int], next_words: Sequence[str]) -> list[str]:
     from embedstack.jobs.estimated import lines
 
     wish, identity = made.wish, made.identity
@@ -350,7 +352,24 @@ def _told(made: Plan, estimate: "Estimate | None", skipped: Mapping[str, int], o
         told.append(f"left out: {', '.join(f'{count:,} {ending}' for ending, count in most)}")
     if estimate is not None:
         told += lines(estimate)
-    where = "WHERE" if via and "@" in via else via  # a password may stand in it
-    way = ["--via", where] if where else []
-    words = shlex.join(["embedstack", "job", "run", out, *way])
-    return [*told, f"plan {made.digest[:12]}; do it with: {words}"]
+    if made.lends_part:
+        told += _lent(made)
+    return [*told, f"plan {made.digest[:12]}; do it with: {shlex.join(next_words)}"]
+
+
+def _lent(made: Plan) -> Iterator[str]:
+    """What a job that is not finished does for this one, and what it cannot do."""
+    from embedstack.jobs.since import lenders
+
+    for one in lenders(open_storage(made.wish.since)):
+        state = "finished" if one.is_finished else "not finished"
+        yield f"{one.shards:,} of {one.plan.shards:,} shards of {one.storage.url} ({state}) lend their vectors"
+    yield (
+        "chunks that are gone will not be listed, since the job before is not finished: where an older table is in a "
+        "collection, load this one with --prune, or into an empty one"
+    )
+
+
+def without_password(via: str) -> str:
+    """Where `--via` points, as far as it may be shown."""
+    return "WHERE" if "@" in via else via

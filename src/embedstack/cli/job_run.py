@@ -124,7 +124,7 @@ def done(out: str, how: Running, given: Mapping[str, object]) -> Ended:
     seen = present(storage, plan, is_marked=is_marked)
     is_done = is_marked and len(seen.done) == plan.shards
     is_checked = how.processes > 1 or is_done  # once for all processes; else by the one that reads
-    changes = input_as_planned(plan, shards) if is_checked else InputChanges()
+    changes = input_as_planned(plan, shards, storage.url) if is_checked else InputChanges()
     with Board(plan, done_of(shards, seen.done), is_json=how.is_json, is_sample=bool(how.sample)) as board:
         board.new_files(changes.new.count)
         if seen.torn:
@@ -235,14 +235,14 @@ def done_of(shards: Shards, committed: Set[int]) -> Done:
     )
 
 
-def input_as_planned(plan: Plan, shards: Shards) -> InputChanges:
-    """What is new in the input.
+def input_as_planned(plan: Plan, shards: Shards, url: str) -> InputChanges:
+    """What is new in the input of the job in `url`.
 
     Raises:
         Mismatch: files changed or are gone, or this package reads them otherwise than the one that planned.
     """
     check_versions(plan)
-    return check_input(shards.segments(), open_source(plan.wish.inputs, plan.wish.reading).entries())
+    return check_input(shards.segments(), open_source(plan.wish.inputs, plan.wish.reading).entries(), url)
 
 
 def look_ahead(out: str, *, is_json: bool, is_sample: bool) -> None:
@@ -254,7 +254,7 @@ def look_ahead(out: str, *, is_json: bool, is_sample: bool) -> None:
     storage = open_storage(out)
     plan = load_plan(storage)
     shards = shards_of(storage, plan)
-    changes = input_as_planned(plan, shards)
+    changes = input_as_planned(plan, shards, storage.url)
     behind = done_of(shards, Ledger(storage, plan).committed())
     left = {
         "shards": plan.shards - behind.shards,

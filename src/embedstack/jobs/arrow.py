@@ -7,11 +7,12 @@ from embedstack.errors import ConfigError, Mismatch
 
 try:
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 except ModuleNotFoundError as error:
     raise ConfigError("jobs need packages that are not installed; run: pip install 'embedstack[jobs]'") from error
 
-__all__ = ["MEND", "mapped", "pa", "pq"]
+__all__ = ["MEND", "mapped", "pa", "pc", "pq"]
 
 MEND = "run: embedstack job verify --deep --repair"
 

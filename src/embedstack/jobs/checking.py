@@ -77,9 +77,11 @@ def _counted(keys: Iterable[str]) -> Files:
     return counted
 
 
-def check_input(planned: Iterable[Segment], entries: Iterable[Entry]) -> InputChanges:
+def check_input(planned: Iterable[Segment], entries: Iterable[Entry], url: str) -> InputChanges:
     """What differs, where that is nothing but new files.
 
+    Args:
+        url: of the job, for what is said.
     Raises:
         Mismatch: files changed or are gone.
     """
@@ -88,7 +90,7 @@ def check_input(planned: Iterable[Segment], entries: Iterable[Entry]) -> InputCh
         told = [_told("changed", found.changed), _told("missing", found.missing)]
         raise Mismatch(
             f"the input is not what was planned: {'; '.join(filter(None, told))}; bring it back, or plan again into "
-            "an empty folder, where unchanged texts keep their vectors: embedstack job plan ... --since PREVIOUS"
+            f"an empty folder, where texts keep the vectors they have so far: embedstack job plan ... --since {url}"
         )
     return found
 

@@ -19,6 +19,7 @@ from embedstack.jobs.arrow import pa
 from embedstack.jobs.commit import Part
 from embedstack.jobs.finished import opened_part, read_manifest
 from embedstack.jobs.ledger import Ledger
+from embedstack.jobs.manifest import parts_of
 from embedstack.jobs.planning import load_plan
 from embedstack.jobs.rows import Rows
 from embedstack.jobs.standing import standing
@@ -145,7 +146,7 @@ class EmbeddingsInterface(Generic[Frame]):
         if manifest is not None:
             return list(manifest.parts)
         commits = Ledger(self._storage, load_plan(self._storage)).records()
-        return [Part(one.part, one.rows, one.part_bytes, one.part_sha256) for one in commits if one.part]
+        return parts_of(commits)
 
     def _batch(self, file_path: str) -> pa.Table:
         part = next((part for part in self._parts() if part.key == file_path), None)

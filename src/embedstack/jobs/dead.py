@@ -11,6 +11,8 @@ from embedstack.jobs.scratch import unwritten
 
 SKIPPED = frozenset({"empty", "index_page"})
 """Codes of documents that are left out on purpose: they do not count against the error budget."""
+DUPLICATE = "duplicate_id"
+"""Of a document whose id another one of its shard had first. That one has rows, or a letter with a code of its own."""
 
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

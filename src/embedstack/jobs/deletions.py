@@ -5,7 +5,7 @@ from pathlib import Path
 
 from embedstack.jobs.arrow import mapped, pa, pq
 from embedstack.jobs.commit import Manifest, Part
-from embedstack.jobs.dead import read_dead
+from embedstack.jobs.dead import DUPLICATE, read_dead
 from embedstack.jobs.digests import Written, written
 from embedstack.jobs.finished import Finished, finished, texts
 from embedstack.jobs.keys import Keys, build, ids_of
@@ -63,13 +63,13 @@ def chunk_keys(storage: Storage, parts: Sequence[Part], folder: Path) -> Keys:
 
 
 def failed(storage: Storage, dead: Sequence[str]) -> set[str]:
-    """Ids of the documents that should have rows.
+    """Ids of the documents that should have rows and have none.
 
     Raises:
         Missing, Mismatch: a file of dead letters is not as stated.
     """
     letters = (letter for key in dead for letter in read_dead(storage.get(key), key))
-    return {letter.doc_id for letter in letters if not letter.skipped}
+    return {letter.doc_id for letter in letters if not letter.skipped and letter.code != DUPLICATE}
 
 
 def _write(path: Path, before: Finished, now: Keys, failed: set[str]) -> None:

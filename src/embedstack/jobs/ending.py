@@ -42,8 +42,8 @@ def end_faults(storage: Storage, plan: Plan, end: End, *, deep: bool) -> Iterato
 
 
 def _deletion_faults(storage: Storage, plan: Plan, found: Manifest, *, deep: bool) -> Iterator[Fault]:
-    """The list is there exactly where there was a job before."""
-    wanted = DELETED if plan.wish.since else ""
+    """The list is there exactly where there was a finished job before."""
+    wanted = DELETED if plan.lists_deleted else ""
     if found.deleted != wanted:
         yield "bad_deleted", f"{MANIFEST} names {found.deleted!r} as list of deletions, and it should be {wanted!r}"
     elif wanted and storage.entry(wanted) is None:

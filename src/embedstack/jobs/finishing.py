@@ -9,15 +9,18 @@ import msgspec
 from embedstack.errors import ConfigError, TooManyDead
 from embedstack.jobs.commit import Commit, Manifest
 from embedstack.jobs.counting import Failed
+from embedstack.jobs.dead import DUPLICATE
 from embedstack.jobs.deletions import DELETED, write_deleted
 from embedstack.jobs.layout import DEAD, MANIFEST, PARTS, SUCCESS
 from embedstack.jobs.ledger import Ledger
 from embedstack.jobs.manifest import manifest_of
 from embedstack.jobs.plan import Plan
+from embedstack.jobs.unique import check_unique
 from embedstack.storage.opening import open_storage
 from embedstack.storage.storage import Entry, Storage
 
 MOST_DEAD = 0.01  # of the documents
+SURE = 6  # digits behind the point: 29 % of 100 is 28.999999999999996
 ROUNDS = 3  # a table of which parts go missing while it is made is not mended for ever
 
 
@@ -52,11 +55,11 @@ def finish(
 
     Args:
         error_budget: as `most_failed` takes it.
-        folder: where ids lie while two tables are compared; for plans that go on from another job.
+        folder: where ids lie while they are compared.
     Returns:
         None where shards are left to do: of some a file was missing, so that their commits were withdrawn.
     Raises:
-        TooManyDead: all is done, and more documents failed than allowed.
+        TooManyDead: all is done, and more documents failed than allowed. Mismatch: two documents have one id.
     """
     ledger = ledger or Ledger(storage, plan)
     ledger.fold_rest()
@@ -66,7 +69,8 @@ def finish(
     if len(seen.done) < plan.shards:
         return None
     check_failed(seen.failed, error_budget, plan)
-    if plan.wish.since:
+    check_unique(storage, plan, made.parts, folder)
+    if plan.lists_deleted:
         wrote = write_deleted(open_storage(plan.wish.since), storage, made, folder)
         made = msgspec.structs.replace(made, deleted=DELETED, deleted_sha256=wrote.sha256)
     storage.put(MANIFEST, msgspec.json.encode(made))
@@ -87,25 +91,31 @@ def look(storage: Storage, ledger: Ledger) -> Looked:
 
 
 def most_failed(error_budget: float, docs: int) -> int:
-    """Documents that may fail: a share of all below 1, else a number.
+    """Documents that may fail: below 1 a share of all, and of a few documents still one; else a number.
 
     Raises:
         ConfigError: below 0.
     """
     if error_budget < 0:
         raise ConfigError(f"an error budget of {error_budget} is below 0; give a share such as 0.01, or a number")
-    return int(error_budget * docs if error_budget < 1 else error_budget)
+    if error_budget >= 1 or not error_budget:
+        return int(error_budget)
+    return max(1, int(round(error_budget * docs, SURE)))
 
 
 def check_failed(failed: Failed, error_budget: float, plan: Plan) -> None:
-    """Raises: TooManyDead: more failed than allowed."""
+    """Raises: TooManyDead: more failed than allowed, or by a share all that there are."""
     most = most_failed(error_budget, plan.docs)
-    if failed.docs > most:
+    is_nothing_left = error_budget < 1 and sum(failed.reasons.values()) >= plan.docs
+    if failed.docs > (0 if is_nothing_left else most):
         reasons = sorted(failed.reasons.items(), key=lambda one: -one[1])[:5]
         told = ", ".join(f"{code} {count}" for code, count in reasons)
+        may = "none is left" if is_nothing_left else f"{most} may"
+        ids = f"; for {DUPLICATE} name a column that differs in every row with --id-field"
+        way_out = ids if DUPLICATE in failed.reasons else ""
         raise TooManyDead(
-            f"{failed.docs} of {plan.docs} documents failed ({told}) and {most} may; why stands in {DEAD}, and what is "
-            "committed stays: mend the input and plan again, or allow more with --max-dead"
+            f"{failed.docs} of {plan.docs} documents failed ({told}) and {may}; why stands in {DEAD}, and what is "
+            f"committed stays: mend the input and plan again, or allow more with --max-dead{way_out}"
         )
 
 

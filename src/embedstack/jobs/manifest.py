@@ -24,7 +24,7 @@ def manifest_of(plan: Plan, commits: Iterable[Commit], deleted: str = "", delete
     vectors_digests: list[str] = []
     for commit in commits:
         sums.update({name: getattr(commit, name) for name in ADDED})
-        parts += [Part(commit.part, commit.rows, commit.part_bytes, commit.part_sha256)] if commit.part else []
+        parts += parts_of([commit])
         dead += [commit.dead] if commit.dead else []
         rows_digests.append(commit.rows_digest)
         vectors_digests.append(commit.vectors_digest)
@@ -44,3 +44,8 @@ def manifest_of(plan: Plan, commits: Iterable[Commit], deleted: str = "", delete
         tokens=sums["tokens"],
         reused=sums["reused"],
     )
+
+
+def parts_of(commits: Iterable[Commit]) -> list[Part]:
+    """The files of those that have rows."""
+    return [Part(one.part, one.rows, one.part_bytes, one.part_sha256) for one in commits if one.part]

@@ -75,8 +75,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tokens: int = 0  # expected, from a sample; 0 where nobody looked
     table: str  # key of the file of shards
     table_sha256: str
+    lends_part: bool = False  # the job before was not finished: it lends what it has, and nothing is listed as gone
     cutters: str = ""  # versions of what else decides where texts are cut: `chunks.chunking.cutter_versions`
     made_at: str = ""  # for people; in no digest
+
+    @property
+    def lists_deleted(self) -> bool:
+        """Whether chunks are listed that the job before had and this one has not."""
+        return bool(self.wish.since) and not self.lends_part
 
     @property
     def digest(self) -> str:

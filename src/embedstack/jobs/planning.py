@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from embedstack.catalog.network import to_stderr
 from embedstack.chunks.chunking import cutter_versions
 from embedstack.documents.document import Segment
 from embedstack.documents.reading import scan
@@ -16,24 +17,33 @@ from embedstack.jobs.checking import check_creates_once, check_same_plan, check_
 from embedstack.jobs.layout import PLAN, table_key
 from embedstack.jobs.opened import Opened
 from embedstack.jobs.plan import Plan, Shard, Wish
+from embedstack.jobs.repeats import Say, watched
 from embedstack.jobs.shards import cut, write_table
 from embedstack.storage.opening import open_storage
 from embedstack.storage.storage import Missing, Storage
 
 
 def plan(
-    wish: Wish, source: Source, opened: Opened, storage: Storage, *, tokens: int = 0, folder: Path | None = None
+    wish: Wish,
+    source: Source,
+    opened: Opened,
+    storage: Storage,
+    *,
+    tokens: int = 0,
+    folder: Path | None = None,
+    say: Say = to_stderr,
 ) -> Plan:
     """Look through the input and write down what is to be done. Planning the same again gives the plan that is there.
 
     Args:
         tokens: that are expected; 0 where nobody looked.
         folder: where the table of shards lies until it is stored; the system's folder for such if None.
+        say: takes warnings.
     Raises:
         Mismatch: another plan is there; or the job before cannot lend its vectors.
-        ConfigError: the wish is not sound, there is no document, or the storage cannot create once.
+        ConfigError: the wish is not sound, there is no document, ids come again, or the storage cannot create once.
     """
-    check_place(wish, source, opened, storage)
+    is_whole = check_place(wish, source, opened, storage)
     draft = Plan(
         wish=wish,
         identity=opened.identity,
@@ -46,24 +56,29 @@ def plan(
         tokens=tokens,
         table="",
         table_sha256="",
+        lends_part=not is_whole,
         cutters=cutter_versions(),
         made_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    return write_plan(storage, draft, cut(_segments(source, wish), wish.shard_docs), folder)
+    segments = watched(_segments(source, wish), source, wish.reading, say)
+    return write_plan(storage, draft, cut(segments, wish.shard_docs), folder)
 
 
-def check_place(wish: Wish, source: Source, opened: Opened, storage: Storage) -> None:
+def check_place(wish: Wish, source: Source, opened: Opened, storage: Storage) -> bool:
     """Whether such a job can be planned there, before the input is looked through.
 
+    Returns:
+        Whether the job before, if there is one, is finished.
     Raises:
         As `plan`.
     """
     check_wish(wish)
     check_output(source, storage)
-    if wish.since:
-        from embedstack.jobs.since import check_since  # it reads plans, too
+    if not wish.since:
+        return True
+    from embedstack.jobs.since import check_since  # it reads plans, too
 
-        check_since(open_storage(wish.since), wish, opened.identity, opened.probes)
+    return check_since(open_storage(wish.since), wish, opened.identity, opened.probes)
 
 
 def check_output(source: Source, storage: Storage) -> None:

@@ -146,7 +146,7 @@ class Runner:
             )
 
     def _check_input(self, shards: Shards) -> None:
-        self._new_files = check_input(shards.segments(), self._source.entries()).new.count
+        self._new_files = check_input(shards.segments(), self._source.entries(), self._storage.url).new.count
 
     # ------------------------------------------------------------------ the work
 

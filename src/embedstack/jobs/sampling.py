@@ -41,6 +41,7 @@ def sample(plan: Plan, shards: Sequence[Shard], docs: int) -> tuple[Plan, tuple[
     small = msgspec.structs.replace(
         plan,
         wish=wish,
+        lends_part=False,
         shards=len(taken),
         docs=sum(shard.docs for shard in taken),
         files=_files(taken),

@@ -11,7 +11,7 @@ from embedstack.chunks.chunking import chunk
 from embedstack.chunks.tiling import tile
 from embedstack.documents.document import Document, Segment, Unreadable
 from embedstack.errors import Mismatch, NotReady
-from embedstack.jobs.dead import Letter, letter
+from embedstack.jobs.dead import DUPLICATE, Letter, letter
 from embedstack.jobs.digests import content_hash
 from embedstack.jobs.patience import code_of, is_of_documents, message_of
 from embedstack.jobs.plan import Plan, Shard, Wish
@@ -98,7 +98,7 @@ class Preparing:
         Args:
             left_out: places of documents that end every process that touches them; None where nothing is feared.
         """
-        place = 0
+        place, named = 0, dict[str, Work]()
         for segment in shard.segments:
             found = self._reader.read(segment)
             for number in range(segment.first, segment.first + segment.docs):
@@ -108,7 +108,8 @@ class Preparing:
                     is_alone = segment.docs == 1  # then it is not even read
                     yield _crashed(segment, number, None if is_alone else next(found, None), shard)
                 else:
-                    yield self._one(found, segment, number, place, shard, is_feared=left_out is not None)
+                    one = self._one(found, segment, number, place, shard, is_feared=left_out is not None)
+                    yield _alone(one, named, shard)
                 place += 1
 
     def _one(
@@ -126,8 +127,8 @@ class Preparing:
         read = next(found, None)
         if read is None:
             raise Mismatch(
-                f"{segment.key!r} has no document {number} any more, so it changed since it was planned; plan again: "
-                "embedstack job plan ... --since PREVIOUS"
+                f"{segment.key!r} has no document {number} any more, so it changed since it was planned; put it "
+                "back, or plan again into another place with: embedstack job plan --since"
             )
         if is_feared:
             self._trying(shard.number, place, _printable(read.doc_id))
@@ -198,6 +199,21 @@ def _crashed(segment: Segment, number: int, read: Document | Unreadable | None, 
     doc_id = segment.key if read is None else _printable(read.doc_id)
     message = f"{BLAMED} processes ended one after the other while they worked on it; look at it, and leave it out"
     return letter(doc_id, segment.key, number, CRASHED, message, shard.number)
+
+
+def _alone(one: Work | Letter, named: dict[str, Work], shard: Shard) -> Work | Letter:
+    """The first document of an id stays, whatever the model makes of it: so a shard that is done again is the same.
+
+    Args:
+        named: documents of the shard so far by their ids; this one is added.
+    """
+    if isinstance(one, Letter):
+        return one
+    first = named.setdefault(one.doc_id, one)
+    if first is one:
+        return one
+    message = f"its id is that of document {first.number} of {first.source!r}, which stays; give each an id of its own"
+    return one.letter(DUPLICATE, message, shard.number)
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,7 +1,9 @@
-"""A finished job before this one -> vectors of the chunks that did not change."""
+"""Jobs before this one -> vectors of the chunks that did not change."""
 
 import hashlib
+import os
 import shutil
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,20 +15,38 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from embedstack.errors import Mismatch, Unsupported
+from embedstack.errors import ConfigError, Mismatch, Unsupported
 from embedstack.jobs.checking import InputChanges, differences, input_changes
-from embedstack.jobs.finished import Finished, finished, opened_part
+from embedstack.jobs.commit import Part
+from embedstack.jobs.finished import finished, opened_part, read_manifest, texts
 from embedstack.jobs.keys import Ids, Keys, build, ids_of, opened
+from embedstack.jobs.layout import PLAN
+from embedstack.jobs.ledger import Ledger
+from embedstack.jobs.manifest import parts_of
 from embedstack.jobs.plan import Plan, Wish
 from embedstack.jobs.planning import load_plan
 from embedstack.jobs.probing import faults_between, shared
 from embedstack.jobs.scratch import unwritten
 from embedstack.jobs.shards import shards_of
+from embedstack.jobs.spooling import INDEX, LOCK, held_open
 from embedstack.origin import Identity, Probe
+from embedstack.storage.opening import open_storage
 from embedstack.storage.storage import Entry, Storage
 from embedstack.types import Floats
 
+LentPart = tuple[Storage, Part]
 CACHE_BYTES = 64 << 20  # of vectors that are kept: what stands on every page is asked for again by every shard
+
+
+@dataclass(frozen=True, slots=True)
+class Lender:
+    """A job before, and what it has of vectors."""
+
+    storage: Storage
+    plan: Plan
+    parts: Sequence[Part]
+    shards: int  # that are committed
+    is_finished: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +58,17 @@ class Reused:
 
 
 class Index:
-    """Content hashes of the job before and where their vectors stand. Any thread may ask."""
+    """Content hashes of the jobs before and where their vectors stand. Any thread may ask.
 
-    def __init__(self, before: Finished, keys: Keys) -> None:
-        self._before = before
+    Args:
+        held: an open file that says that the index is in use, for as long as this object lives.
+    """
+
+    def __init__(self, parts: Sequence[LentPart], dim: int, keys: Keys, held: int) -> None:
+        weakref.finalize(self, os.close, held)
+        self._parts, self._dim = parts, dim
         self._keys = keys
-        self._ends = np.cumsum([part.rows for part in before.manifest.parts], dtype=np.int64)
+        self._ends = np.cumsum([part.rows for _, part in parts], dtype=np.int64)
         self._starts: dict[int, NDArray[np.int64]] = {}  # of the row groups of parts that were open
         self._kept: OrderedDict[tuple[int, int], NDArray[np.floating]] = OrderedDict()  # the last asked for comes last
         self._lock = Lock()
@@ -66,7 +91,7 @@ class Index:
 
     def _vectors(self, places: NDArray[np.int64]) -> Floats:
         """(places, dim); each row group is read once at most."""
-        made = np.zeros((len(places), self._before.plan.identity.dim), np.float32)
+        made = np.zeros((len(places), self._dim), np.float32)
         owners = np.searchsorted(self._ends, places, "right")
         for part in np.unique(owners):
             mine = np.flatnonzero(owners == part)
@@ -83,7 +108,7 @@ class Index:
 
     def _groups(self, part: int) -> NDArray[np.int64]:
         if part not in self._starts:
-            with opened_part(self._before.storage, self._before.manifest.parts[part]) as reader:
+            with opened_part(*self._parts[part]) as reader:
                 self._starts[part] = reader.starts
         return self._starts[part]
 
@@ -91,7 +116,7 @@ class Index:
         """The vectors of a row group, read again only if others were asked for since."""
         kept = self._kept.pop((part, group), None)
         if kept is None:
-            with opened_part(self._before.storage, self._before.manifest.parts[part]) as reader:
+            with opened_part(*self._parts[part]) as reader:
                 kept = reader.vectors(group)
         self._kept[part, group] = kept
         while len(self._kept) > 1 and sum(vectors.nbytes for vectors in self._kept.values()) > CACHE_BYTES:
@@ -99,35 +124,45 @@ class Index:
         return kept
 
 
-def check_since(previous: Storage, wish: Wish, identity: Identity, probes: Sequence[Probe]) -> None:
+def check_since(previous: Storage, wish: Wish, identity: Identity, probes: Sequence[Probe]) -> bool:
     """At plan time, before anything is written.
 
     Args:
         probes: with the vectors that the model makes now.
+    Returns:
+        Whether the job before is finished.
     Raises:
-        Missing: there is no job before. Mismatch: it is not finished, or its vectors are of another model, width,
-            storing or role. Unsupported: sparse vectors and late chunking are not reused.
+        Missing: there is no job before. Mismatch: its vectors are of another model, width, storing or role.
+            Unsupported: sparse vectors and late chunking are not reused.
     """
-    _comparable(previous, wish, identity, probes)
+    return _comparable(lenders(previous), wish, identity, probes)[0].is_finished
 
 
 def open_index(previous: Storage, plan: Plan, folder: Path) -> Index:
     """Built once in a folder of its own below `folder`, and found there by the next run and by other processes.
 
     Raises:
-        Missing, Mismatch, Unsupported: as `check_since`. ConfigError: `folder` cannot be written.
+        Missing, Mismatch, Unsupported: as `check_since`. Mismatch: it was finished when the plan was made and is not
+            now. ConfigError: `folder` cannot be written.
     """
-    before = _comparable(previous, plan.wish, plan.identity, plan.probes)
-    made = hashlib.sha256(msgspec.json.encode(before.manifest)).hexdigest()[:16]
+    if not plan.lends_part:
+        finished(previous)
+    found = _comparable(lenders(previous), plan.wish, plan.identity, plan.probes)
+    parts = [(one.storage, part) for one in found for part in one.parts]
+    made = hashlib.sha256(msgspec.json.encode([(storage.url, part) for storage, part in parts])).hexdigest()[:16]
     place = folder / f"{_prefix(plan)}{made}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{place.name}.lock"):
-            if not place.exists():
-                _build(before, place)
+            held = held_open(place)
+            if held is None:
+                _build(parts, place)
+                held = held_open(place)
     except OSError as error:
         raise unwritten(place, error) from error
-    return Index(before, opened(place))
+    if held is None:
+        raise ConfigError(f"{str(place)!r} was deleted as soon as it was made; look what deletes there, and run again")
+    return Index(parts, plan.identity.dim, opened(place), held)
 
 
 def drop_index(plan: Plan, folder: Path) -> None:
@@ -145,7 +180,32 @@ def changes(previous: Storage, entries: Iterable[Entry]) -> InputChanges:
     return input_changes(shards_of(previous, load_plan(previous)).segments(), entries)
 
 
-def _comparable(previous: Storage, wish: Wish, identity: Identity, probes: Sequence[Probe]) -> Finished:
+def lenders(previous: Storage) -> list[Lender]:
+    """The job before; where it is not finished, what it has, and behind it those that lend to it, until one is whole.
+
+    Raises:
+        Missing: there is no job before. Mismatch: one cannot be read, or is finished in another way than planned.
+    """
+    found = [_lender(previous)]
+    known = {previous.url}
+    while not found[-1].is_finished and (since := found[-1].plan.wish.since):
+        storage = open_storage(since)
+        if storage.url in known or storage.entry(PLAN) is None:  # it was deleted: then that much is encoded again
+            break
+        known.add(storage.url)
+        found.append(_lender(storage))
+    return found
+
+
+def _lender(storage: Storage) -> Lender:
+    plan = load_plan(storage)
+    if read_manifest(storage) is not None:
+        return Lender(storage, plan, finished(storage).manifest.parts, plan.shards, is_finished=True)
+    commits = list(Ledger(storage, plan).records())
+    return Lender(storage, plan, parts_of(commits), len(commits), is_finished=False)
+
+
+def _comparable(found: Sequence[Lender], wish: Wish, identity: Identity, probes: Sequence[Probe]) -> Sequence[Lender]:
     if wish.late_chunking:
         raise Unsupported(
             "with late chunking a chunk's vector depends on the rest of its document, so that equal texts have other "
@@ -153,12 +213,13 @@ def _comparable(previous: Storage, wish: Wish, identity: Identity, probes: Seque
         )
     if wish.sparse:
         raise Unsupported("sparse vectors of a job before are not reused; leave out --since or --sparse")
-    before = finished(previous)
-    if differs := [*_differences(before.plan, wish, identity)] or _other_vectors(before.plan, identity, probes):
-        raise Mismatch(
-            f"vectors of {previous.url!r} cannot be reused: {'; '.join(differs)}; plan without --since to make all anew"
-        )
-    return before
+    for one in found:
+        if differs := [*_differences(one.plan, wish, identity)] or _other_vectors(one.plan, identity, probes):
+            raise Mismatch(
+                f"vectors of {one.storage.url!r} cannot be reused: {'; '.join(differs)}; plan without --since to make "
+                "all anew"
+            )
+    return found
 
 
 def _differences(before: Plan, wish: Wish, identity: Identity) -> Iterator[str]:
@@ -188,20 +249,23 @@ def _is_same(before: Identity, now: Identity) -> bool:
 
 
 def _prefix(plan: Plan) -> str:
-    return f"since-{plan.digest[:16]}-"
+    return f"{INDEX}{plan.digest[:16]}-"
 
 
-def _build(before: Finished, place: Path) -> None:
+def _build(parts: Sequence[LentPart], place: Path) -> None:
     """All at once under its name; what a killed process left of it is taken away first."""
     made = place.with_name(f".{place.name}.partial")
-    shutil.rmtree(made, ignore_errors=True)
+    for left in (made, place):
+        shutil.rmtree(left, ignore_errors=True)
     made.mkdir()
     try:
-        build(made, _hashes(before), before.manifest.rows)
+        build(made, _hashes(parts), sum(part.rows for _, part in parts))
+        (made / LOCK).touch()
         made.rename(place)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _hashes(before: Finished) -> Iterator[Ids]:
-    return (ids_of(hashes) for (hashes,) in before.texts(["content_hash"]))
+def _hashes(parts: Sequence[LentPart]) -> Iterator[Ids]:
+    for storage, part in parts:
+        yield from (ids_of(hashes) for (hashes,) in texts(storage, [part], ["content_hash"]))

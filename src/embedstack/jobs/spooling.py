@@ -5,8 +5,9 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -16,15 +17,22 @@ from embedstack.storage.storage import Storage
 
 MOST_BYTES = 4 << 30  # by default
 OWN = "run-"
+INDEX = "since-"  # of the indexes of jobs before, which several processes and the next run share
 LOCK = ".lock"
+LEFT_S = 24 * 3600.0  # after which an index that nobody has open is of a job that nobody goes on with
 
 
 def default_folder(storage: Storage) -> Path:
-    """On the disk of the table, where it is on one: then a file is moved there, not copied."""
+    """On the disk of the table, where it is on one: then a file is moved there, not copied. Else this user's own."""
     parts = urlsplit(storage.url)
     if parts.scheme == "file":
         return Path(unquote(parts.path)) / "_spool"
-    return Path(tempfile.gettempdir()) / "embedstack-spool"
+    return _own_folder()
+
+
+def _own_folder() -> Path:
+    """This user's, where everybody may write."""
+    return Path(tempfile.gettempdir()) / f"embedstack-spool-{os.getuid()}"
 
 
 class Room:
@@ -74,19 +82,23 @@ class Room:
 class Spool:
     """A folder of this process alone below one that several share; gone at the end.
 
-    What a process that was killed left behind is deleted by the next one: the kernel lets go of its lock.
+    What a process that was killed left behind is deleted by the next one: the kernel lets go of its lock. So are
+    indexes of jobs before that nobody has used for a day.
+
+    Args:
+        clock: seconds since 1970.
     """
 
-    def __init__(self, above: Path, most: int = MOST_BYTES) -> None:
-        self.above, self.room = above, Room(most)
+    def __init__(self, above: Path, most: int = MOST_BYTES, clock: Callable[[], float] = time.time) -> None:
+        self.above, self.room, self._clock = above, Room(most), clock
         self.folder = above / f"{OWN}{uuid.uuid4().hex[:12]}"
         self._lock = -1
 
     def __enter__(self) -> "Spool":
         with on_disk(self.above):
-            self.above.mkdir(parents=True, exist_ok=True)
+            _make(self.above)
             with _locked(self.above):  # so what is there and not locked was left by one that was killed
-                _sweep(self.above)
+                _sweep(self.above, self._clock() - LEFT_S)
                 self.folder.mkdir(0o700)
                 self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -101,10 +113,50 @@ class Spool:
         return self.folder / name
 
 
-def _sweep(above: Path) -> None:
+def held_open(index: Path) -> int | None:
+    """A file to be kept open for as long as an index is used; None where there is no whole index."""
+    with _locked(index.parent):
+        try:
+            file = os.open(index / LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        fcntl.flock(file, fcntl.LOCK_SH)
+        os.utime(index)
+        return file
+
+
+def _make(folder: Path) -> None:
+    """Where everybody may write nobody else reads it, or has made it before.
+
+    Raises:
+        ConfigError: it belongs to somebody else.
+    """
+    is_own = folder == _own_folder()
+    folder.mkdir(0o700 if is_own else 0o777, parents=True, exist_ok=True)
+    if is_own and folder.stat(follow_symlinks=False).st_uid != os.getuid():
+        raise ConfigError(f"the spool {str(folder)!r} is another user's; name another folder with --spool")
+
+
+def _sweep(above: Path, before_s: float) -> None:
     for folder in above.glob(f"{OWN}*"):
         if _is_left(folder / LOCK):
             shutil.rmtree(folder, ignore_errors=True)
+    for index in above.glob(f"{INDEX}*"):
+        if _is_older(index, before_s) and _is_left(index / LOCK):
+            (index / LOCK).unlink(missing_ok=True)  # first: without it what is left of an index is not taken for one
+            shutil.rmtree(index, ignore_errors=True)
+            (above / f".{index.name}.lock").unlink(missing_ok=True)
+    for partial in above.glob(f".{INDEX}*.partial"):
+        if _is_older(partial, before_s):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_older(path: Path, before_s: float) -> bool:
+    """Also where somebody else has just deleted it."""
+    try:
+        return path.stat().st_mtime < before_s
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from embedstack.jobs.arrow import mapped, pa, pq
+from embedstack.jobs.arrow import mapped, pa, pc, pq
 from embedstack.jobs.digests import Written, written
 from embedstack.jobs.plan import Plan, Wish
 from embedstack.jobs.rows import Rows, stored
@@ -143,6 +143,12 @@ class PartReader:
         """Some columns of texts, some hundred rows at a time."""
         for table in self._batches(names):
             yield tuple(table.column(name).to_pylist() for name in names)
+
+    def documents(self) -> Iterator[tuple[str, str]]:
+        """doc_id and chunk_id of each document's first row."""
+        for table in self._batches(["doc_id", "chunk_id", "chunk_index"]):
+            first = table.filter(pc.equal(table.column("chunk_index"), 0))
+            yield from zip(first.column("doc_id").to_pylist(), first.column("chunk_id").to_pylist(), strict=True)
 
     def _batches(self, names: Sequence[str] | None) -> Iterator[pa.Table]:
         """Some columns, or all."""
