@@ -58,7 +58,7 @@ class Model:
         Args:
             texts: one text or many; for a model of images, images too: `Image(bytes)`.
             role: query or document, or another of the model's prompts.
-            outputs: one or more of dense, sparse, multi: those that the model has.
+            outputs: one or more of dense, sparse, multi: those that the model has; or states, of all tokens, alone.
             dim: a width that the model was trained for (Matryoshka).
             max_tokens: a limit below the model's own.
             truncate: which end is cut from a text over the limit, or refuse it.

@@ -176,11 +176,13 @@ class Profile:
     Args:
         dialect: whose paths win at the root.
         note: what its users should know.
+        is_guarded: whether the platform lets only callers with its own key through to the server.
     """
 
     variables: tuple[Foreign, ...]
     dialect: str
     note: str
+    is_guarded: bool = False
 
 
 def catalog_name(name: str) -> str:
@@ -213,6 +215,7 @@ PROFILES: Mapping[str, Profile] = {
         "runpod",
         "for endpoints that balance load: /ping answers 204 while the model loads and 200 when it is ready; the "
         "endpoint must have PORT among its ports",
+        is_guarded=True,
     ),
     # as the SDK serves over HTTP, but at addresses that a container can publish
     "runpod-local": Profile(

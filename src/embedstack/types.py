@@ -15,7 +15,7 @@ Ints: TypeAlias = NDArray[np.int32]
 Priority = Literal["interactive", "bulk"]
 Vectors: TypeAlias = Mapping[Output, Floats]
 """What a runtime gives: dense (items, dim), sparse (tokens, 1) or (items, vocab), multi (tokens, dim), score (items,
-labels), states (tokens, hidden): the last layer's, which late chunking reads and no caller can ask for."""
+labels), states (tokens, hidden): the last layer's, which late chunking reads and which are asked for alone."""
 VectorType = Literal["float32", "float16", "int8", "uint8", "binary", "ubinary"]
 """What the numbers of a dense vector are sent and kept in; see `quantize`."""
 
@@ -192,6 +192,7 @@ class Encoded:
     dense: Floats | None = None  # (items, dim)
     sparse: tuple[Sparse, ...] | None = None
     multi: tuple[Floats, ...] | None = None  # per item (vectors, dim)
+    states: tuple[Floats, ...] | None = None  # per item (tokens, hidden), special tokens and prompt included
     spans: tuple[Span, ...] | None = None  # of late chunking, one for each item
 
     def __array__(self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None) -> NDArray[np.generic]:

@@ -54,8 +54,8 @@ def write(route, answer, **body) -> dict:
 USAGE = Usage(2, 7)
 
 
-def encoded(usage=USAGE) -> Encoded:
-    return Encoded(spec=hash_spec(dim=8), fingerprint="f", usage=usage, dense=DENSE)
+def encoded(usage=USAGE, *, dense=DENSE) -> Encoded:
+    return Encoded(spec=hash_spec(dim=8), fingerprint="f", usage=usage, dense=dense)
 
 
 def scored(*logits, usage=None) -> Scored:
@@ -222,7 +222,7 @@ def test_v1_has_no_inputs():
 
 
 def test_every_type_holds_all_vectors_in_order():
-    types = ["float", "int8", "uint8", "binary", "ubinary", "base64"]
+    types = ["float", "int8", "uint8", "binary", "ubinary", "base64", "float16"]
 
     by_type = write(V2_EMBED, encoded(), texts=["a", "b"], embedding_types=types)["embeddings"]
 
@@ -234,6 +234,20 @@ def test_every_type_holds_all_vectors_in_order():
     assert by_type["ubinary"] == [[128], [1]]
     assert by_type["binary"] == [[0], [-127]]
     assert by_type["base64"][1] == floats
+    assert np.array_equal(np.array(by_type["float16"], np.float16), DENSE.astype(np.float16))
+
+
+def test_float16_is_told_in_digits_that_numpy_reads_back_to_the_same():
+    drawn = np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)
+
+    reply = write(V1_EMBED, encoded(dense=drawn), texts=["a", "b"], embedding_types=["float16"])
+
+    assert np.array(reply["embeddings"]["float16"], np.float16).tobytes() == drawn.astype(np.float16).tobytes()
+
+
+def test_a_number_that_float16_cannot_hold_is_refused():
+    with pytest.raises(Unsupported, match="over 65504"):
+        write(V1_EMBED, encoded(dense=DENSE * np.float32(1e5)), texts=["a", "b"], embedding_types=["float16"])
 
 
 def test_v1_without_types_is_a_plain_list():

@@ -100,9 +100,19 @@ def refuse(body, limits, models):
     raise Unsupported("nobody has that")
 
 
-def test_a_route_may_refuse_only_if_it_says_so():
+def test_a_route_answers_its_example():
     assert has(checked("/embed", ask=refuse, say=None, hear=None), "the example is refused: nobody has that")
-    assert has(checked("/embed", refuses=True), "the example is not refused, as the route says")
+
+
+def test_an_example_that_becomes_several_requests_is_answered_in_the_declared_shape():
+    def ask(body, limits, models):
+        return (Classify(model="labels", items=()),) * 2
+
+    faults = checked("/embed", ask=ask, write=lambda body, answers: Wire(201, b"{}"), say=None, hear=None)
+
+    assert has(faults, "the task is 'embed' and the first request is Classify")
+    assert has(faults, "a good answer has status 201")
+    assert has(faults, "the reply is not of the declared shape")
 
 
 def test_added_keys_must_stand_in_the_own_reply():

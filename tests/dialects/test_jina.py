@@ -181,6 +181,7 @@ def test_truncate_refuses_or_leaves_the_end_to_the_server(said, end):
         ("binary", [0]),
         ("base64", base64.b64encode(DENSE[0].astype("<f4").tobytes()).decode()),
         ("float", [0.6, -0.8, 0, 0, 0, 0, 0, 0]),
+        ("float16", [0.60009766, -0.7998047, 0, 0, 0, 0, 0, 0]),
     ],
 )
 def test_each_type_has_its_json_under_every_name_for_it(name, kind, first):
@@ -190,9 +191,9 @@ def test_each_type_has_its_json_under_every_name_for_it(name, kind, first):
 
 
 def test_several_types_stand_under_their_names():
-    rows = write(EMBED, encoded(), input=["a", "b"], embedding_type=["ubinary", "float"])["data"]
+    rows = write(EMBED, encoded(), input=["a", "b"], embedding_type=["ubinary", "float16"])["data"]
 
-    assert rows[1]["embedding"] == {"ubinary": [1], "float": [0, 0, 0, 0, 0, 0, 0, 1]}
+    assert rows[1]["embedding"] == {"ubinary": [1], "float16": [0, 0, 0, 0, 0, 0, 0, 1]}
 
 
 def test_multi_vectors_are_asked_for_and_stand_under_another_key():

@@ -1,6 +1,8 @@
 """The words of KripTik's embedding service."""
 
 import json
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -66,12 +68,12 @@ def test_a_model_that_is_served_under_the_types_name_wins():
     assert ask(GENERATE, (BGE, CODE), content="a", type="code").model == "code"
 
 
-def test_a_batch_may_call_its_one_model_by_several_names():
+def test_a_name_that_a_request_gives_is_asked_for_as_it_is():
     limits = Limits(max_items=8, truncate="right", find={"bge": BGE, "code": BGE}.get)
-    rows = [{"content": "a", "type": "intent", "model": name} for name in (BGE.name, "bge")]
-    raw = json.dumps({"requests": [*rows, {"content": "a", "type": "code"}]}).encode()
+    rows = [{"content": "a", "type": "intent", "model": "bge"}, {"content": "a", "type": "code"}]
+    raw = json.dumps({"requests": rows}).encode()
 
-    assert BATCH.ask(BATCH.read(raw), limits, (BGE,)).model == BGE.name
+    assert [one.model for one in BATCH.ask(BATCH.read(raw), limits, (BGE,))] == ["bge", "code"]
 
 
 def test_several_models_without_one_for_the_type_must_be_told_apart():
@@ -205,14 +207,14 @@ def test_a_wrong_body_has_the_code_of_the_original(body, code):
 # ------------------------------------------------------------------------------------------------ batch
 
 
-def test_a_batch_is_one_request_with_all_texts_in_order():
-    requests = [{"content": ["a", "b"], "type": "intent"}, {"content": "c", "type": "error"}]
+def test_a_batch_of_one_kind_is_one_request_with_all_texts_in_order():
+    requests = [{"content": ["a", "b"], "type": "intent"}, {"content": "c", "type": "intent"}]
 
     assert ask(BATCH, requests=requests) == Encode(model=BGE.name, items=(Text("a"), Text("b"), Text("c")))
 
 
 def test_results_of_a_batch_are_in_the_order_of_its_requests_and_add_up():
-    requests = [{"content": ["aa", "bb"], "type": "intent"}, {"content": "cccc", "type": "error"}]
+    requests = [{"content": ["aa", "bb"], "type": "error"}, {"content": "cccc", "type": "error"}]
     data = written(BATCH, encoded([[1, 0], [0, 1], [1, 1]], tokens=1001), requests=requests)["data"]
 
     assert [result["embeddings"] for result in data["results"]] == [[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0]]]
@@ -226,18 +228,71 @@ def test_results_of_a_batch_are_in_the_order_of_its_requests_and_add_up():
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "said"),
+    ("one", "other", "told_apart_by"),
     [
-        ({"type": "visual"}, {"type": "intent", "model": BGE.name}, "models"),
-        ({"type": "intent", "options": {"dimensions": 8}}, {"type": "intent"}, "dimensions"),
-        ({"type": "intent", "projectId": "p1"}, {"type": "intent", "projectId": "p2"}, "projects"),
+        ({"type": "visual"}, {"type": "intent", "model": BGE.name}, "model"),
+        ({"type": "intent", "options": {"dimensions": 8}}, {"type": "intent"}, "dim"),
+        ({"type": "intent", "projectId": "p1"}, {"type": "intent", "projectId": "p2"}, "caller"),
     ],
 )
-def test_a_batch_over_two_models_widths_or_projects_is_refused(one, other, said):
-    models = (BGE, VISUAL) if said == "models" else (BGE,)
+def test_a_batch_over_two_models_widths_or_projects_is_a_request_for_each(one, other, told_apart_by):
+    models = (BGE, VISUAL) if told_apart_by == "model" else (BGE,)
+    entries = [{"content": "a", **one}, {"content": "b", **other}, {"content": "c", **one}]
+    alone = [ask(GENERATE, models, **entry) for entry in entries]
 
-    with pytest.raises(Unsupported, match=said):
-        ask(BATCH, models, requests=[{"content": "a", **one}, {"content": "b", **other}])
+    assert ask(BATCH, models, requests=entries) == (replace(alone[0], items=(Text("a"), Text("c"))), alone[1])
+    assert getattr(alone[0], told_apart_by) != getattr(alone[1], told_apart_by)
+
+
+def test_a_picture_and_a_text_for_one_model_are_apart_since_their_costs_are():
+    picture = {"content": "a screenshot", "type": "visual", "options": {"imageBase64": DARK}}
+    text = {"content": "a red button", "type": "visual"}
+    requests = [picture, text]
+    answers = encoded([[1, 0]], tokens=196, spec=VISUAL), encoded([[0, 1]], tokens=4000, spec=VISUAL)
+
+    assert [len(one.items) for one in ask(BATCH, (BGE, VISUAL), requests=requests)] == [1, 1]
+    costs = [one["creditsCost"] for one in written(BATCH, answers, requests=requests)["data"]["results"]]
+    assert costs == pytest.approx([0.05, 0.04])
+
+
+def test_results_of_two_models_stand_in_the_order_of_their_requests():
+    code = {"content": ["b", "d"], "type": "code"}
+    requests = [{"content": "a", "type": "intent"}, code, {"content": "c", "type": "intent"}]
+    answers = encoded([[1, 0], [2, 0]], tokens=10), encoded([[0, 1], [0, 2]], tokens=7, spec=CODE)
+    data = written(BATCH, answers, requests=requests)["data"]
+
+    assert [one["embeddings"] for one in data["results"]] == [[[1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]], [[2.0, 0.0]]]
+    assert [one["model"] for one in data["results"]] == [BGE.name, "code", BGE.name]
+    assert [one["tokensUsed"] for one in data["results"]] == [5, 7, 5]
+    assert data["totals"]["tokensUsed"] == 17
+
+
+def test_requests_of_a_batch_take_their_time_one_after_another():
+    requests = [{"content": "a", "type": kind} for kind in ("intent", "error", "code")]
+    answers = encoded([[1, 0]]), encoded([[1, 0]]), encoded([[1, 0]], spec=CODE)
+
+    assert BATCH.in_turn
+    assert written(BATCH, answers, requests=requests)["data"]["totals"]["latencyMs"] == 36
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_each_request_of_a_batch_gets_the_vectors_of_its_own_texts(length):
+    for entries in product(product(["intent", "code"], ["p", "q"]), repeat=length):
+        requests = [
+            {"content": [f"{place} {number}" for number in range(place % 3 + 1)], "type": kind, "projectId": project}
+            for place, (kind, project) in enumerate(entries)
+        ]
+        said = [text for one in requests for text in one["content"]]
+        body = BATCH.read(json.dumps({"requests": requests}).encode())
+        request = BATCH.ask(body, Limits(max_items=1000, truncate="right"), (BGE,))
+        asked = request if isinstance(request, tuple) else (request,)
+        answers = tuple(encoded([[said.index(item.text)] for item in one.items]) for one in asked)
+        results = json.loads(BATCH.write(body, answers if len(asked) > 1 else answers[0]).body)["data"]["results"]
+
+        assert len(asked) == len(set(entries))
+        assert [row[0] for one in results for row in one["embeddings"]] == list(range(len(said)))
+        for number, one in enumerate(asked):
+            assert [said[place] for place in BATCH.places(body, number)] == [item.text for item in one.items]
 
 
 @pytest.mark.parametrize("requests", [None, [], "a", [{"content": "a"}], [{"content": "a", "type": "smell"}]])
@@ -353,7 +408,7 @@ def shown(page, state="ready", models=(BGE,), load=Load(), callers=None) -> tupl
 
 def test_stats_show_the_cache_the_models_and_each_callers_totals():
     load = Load(cache_hits=1, cache_misses=2, cache_entries=3, cache_bytes=4)
-    totals = {"p1": CallerTotals(requests=5, items=6, tokens=7, seconds=0.5)}
+    totals = {"p1": CallerTotals(requests=5, items=6, tokens=7, seconds=0.5, credits_cost=0.25)}
 
     assert shown(STATS, load=load, callers=totals)[1]["data"] == {
         "cache": {
@@ -366,7 +421,17 @@ def test_stats_show_the_cache_the_models_and_each_callers_totals():
             "bytes": 4,
         },
         "providers": {"available": ["BAAI/bge-m3"]},
-        "callers": {"p1": {"requests": 5, "failures": 0, "items": 6, "tokens": 7, "images": 0, "seconds": 0.5}},
+        "callers": {
+            "p1": {
+                "requests": 5,
+                "failures": 0,
+                "items": 6,
+                "tokens": 7,
+                "images": 0,
+                "seconds": 0.5,
+                "creditsCost": 0.25,
+            }
+        },
     }
 
 

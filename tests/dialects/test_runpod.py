@@ -94,12 +94,6 @@ def test_what_nobody_takes_is_refused_as_the_stacks_worker_did_with_all_that_is_
     assert "late_chunk_batch" in error
 
 
-def test_states_of_tokens_are_refused_with_what_is_missing():
-    reply = refused(action="embed_tokens", text="a")
-
-    assert (reply["code"], "states of tokens" in reply["error"]) == ("unsupported", True)
-
-
 def test_whether_texts_are_queries_must_be_said_where_it_changes_the_vectors():
     route, body = chosen_route(raw(action="embed_batch", texts=["a"]))
     prompted = replace(hash_spec(), prompts={"query": "query: ", "document": "passage: "})

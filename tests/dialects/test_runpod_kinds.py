@@ -25,6 +25,7 @@ KINDS = {
     "batch": {"action": "embed_batch", "texts": ["a"]},
     "late": {"action": "late_chunk", "paragraph_text": "a"},
     "lates": {"action": "late_chunk_batch"},
+    "tokens": {"action": "embed_tokens", "text": "a"},
     "health": {"action": "health_check"},
     "pictures": {"images": [DARK]},
     "items": {"items": []},

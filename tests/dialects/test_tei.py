@@ -22,7 +22,7 @@ from embedstack.errors import (
     Unsupported,
 )
 from embedstack.testing.fake import hash_spec, labels_spec
-from embedstack.types import Encode, Text, Tokens
+from embedstack.types import STATES, Encode, Text, Tokens
 
 
 def test_the_fields_of_embed_become_the_request():
@@ -54,7 +54,7 @@ def test_vectors_are_of_length_1_unless_asked_otherwise():
         ("left", {"truncation_direction": "right"}, "right"),
     ],
 )
-@pytest.mark.parametrize("path", ["/embed", "/embed_sparse", "/predict", "/rerank", "/similarity"])
+@pytest.mark.parametrize("path", ["/embed", "/embed_all", "/embed_sparse", "/predict", "/rerank", "/similarity"])
 def test_the_body_decides_on_truncation_and_where_it_is_silent_the_setting(path, setting, body, truncate):
     models = {"/predict": LABELS, "/rerank": RANKS}.get(path, SPARSE)
     bodies = {
@@ -114,11 +114,29 @@ def test_a_model_without_lexical_weights_is_of_the_wrong_kind(named):
     assert "SPLADE" in told("/embed_sparse", EMBEDS, inputs="a", **named)["error"]
 
 
-def test_hidden_states_are_refused_and_not_made_of_other_vectors():
-    models = (hash_spec(outputs=("dense", "multi")),)
+def test_states_of_tokens_are_lists_of_vectors_special_tokens_too():
+    rows = told("/embed_all", inputs=["one two three", "four"])
 
-    assert refused("/embed_all", models, inputs="a") == (424, "Backend")
-    assert "hidden states" in told("/embed_all", models, inputs="a")["error"]
+    assert [np.shape(states) for states in rows] == [(4, 32), (2, 32)]
+    assert rows[0][0] == rows[1][0] != rows[0][1]
+
+
+def test_states_are_asked_for_alone_with_the_prompt_and_the_cut_of_the_body():
+    request = asked("/embed_all", inputs="a", prompt_name="query", truncation_direction="left")
+
+    assert request == Encode(model="hash", items=(Text("a", "query"),), outputs=STATES, truncate="left")
+
+
+@pytest.mark.parametrize("more", [{"normalize": True}, {"dimensions": 8}])
+def test_what_the_original_has_no_field_for_changes_no_states(more):
+    assert asked("/embed_all", inputs="a", **more) == asked("/embed_all", inputs="a")
+
+
+def test_where_the_runtime_shows_no_states_the_route_says_so():
+    spec = replace(EMBEDS[0], architecture=replace(EMBEDS[0].architecture, family="reference:bert"))
+
+    assert refused("/embed_all", (spec,), inputs="a") == (424, "Backend")
+    assert "reference (sentence-transformers)" in told("/embed_all", (spec,), inputs="a")["error"]
 
 
 def test_similarities_are_the_cosines_with_the_source():

@@ -25,9 +25,9 @@ def status(state="ready", models=MODELS, **more):
         uptime_s=1.0,
         memory=Memory(1, 0),
         limits=Limits(max_items=64, truncate="refuse"),
-        load=Load(batch_tokens=1024, precisions={"hash": "bfloat16"}),
+        **{"load": Load(batch_tokens=1024, limit_tokens=1741, precisions={"hash": "bfloat16"}), **more},
         version="1.2.3",
-        **more,
+        threads=3,
     )
 
 
@@ -42,17 +42,21 @@ def test_the_first_model_that_embeds_is_described():
         "model_dtype": "bfloat16",
         "served_model_name": "hash",
         "model_type": {"embedding": {"pooling": "last_token"}},
-        "max_concurrent_requests": 0,
+        "max_concurrent_requests": 1741,
         "max_input_length": 256,
         "max_batch_tokens": 1024,
         "max_batch_requests": None,
         "max_client_batch_size": 64,
         "auto_truncate": False,
-        "tokenization_workers": 0,
+        "tokenization_workers": 3,
         "version": "1.2.3",
         "sha": None,
         "docker_label": None,
     }
+
+
+def test_a_client_that_sends_as_many_requests_as_it_is_told_sends_some_where_there_is_no_limit():
+    assert info(load=Load())["max_concurrent_requests"] == 2**31 - 1
 
 
 @pytest.mark.parametrize(

@@ -363,11 +363,6 @@ def test_only_texts_can_be_parts(engine: Engine, items: tuple[Text | Tokens | Im
         asyncio.run(engine.encode(Encode(model="bert-mean", items=items, late_chunking=True)))
 
 
-def test_nobody_can_ask_for_states(engine: Engine) -> None:
-    with pytest.raises(Unsupported, match="has no states output"):
-        asyncio.run(engine.encode(Encode(model="bert-mean", items=(Text("sun"),), outputs=STATES)))
-
-
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
 def test_the_second_graph_is_compiled_once_and_closes_with_the_model(runtime: str, folders: Folders) -> None:
     folder, spec = folders["bert-mean"]

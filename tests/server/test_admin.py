@@ -45,6 +45,17 @@ async def test_models_are_listed_with_what_they_need(serve, pool) -> None:
     assert (second["name"], second["task"]) == ("fast", "embed")
 
 
+async def test_the_aliases_of_a_model_are_names_that_requests_use(serve, pool, root) -> None:
+    async with serve(pool("fast=/bert-cls", "/bert-mean"), admin_key=ADMIN) as client:
+        models = (await client.get("/admin/models", headers=SENT)).json()["models"]
+        names = [(model["name"], alias) for model in models for alias in model["aliases"]]
+        replies = [await client.post("/v1/embeddings", json={"input": "a", "model": alias}) for _, alias in names]
+
+    assert ("bert-mean", f"{root}/bert-mean") in names
+    assert not any("=" in alias for _, alias in names)
+    assert [reply.headers["x-embedstack-model"] for reply in replies] == [name for name, _ in names]
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

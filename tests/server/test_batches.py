@@ -1,18 +1,15 @@
-"""What an encoder ran, as metrics; and that the dashboard asks for series that are there."""
+"""What an encoder ran, as metrics."""
 
-import json
-import re
-from pathlib import Path
+import random
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from embedstack.server.batches import Batches
+from embedstack.server.batches import WINDOW_S, Batches, Longest
 from embedstack.testing.fake import HashEncoder
 from embedstack.watching import BatchRun
 
 pytestmark = pytest.mark.anyio
-DASHBOARD = Path(__file__).parents[2] / "docs/grafana/embedstack.json"
 
 
 class Watched(HashEncoder):
@@ -54,8 +51,26 @@ def test_batches_are_counted_with_their_padding(lines):
     assert 'embedstack_padded_tokens_total{model="m"} 4.0' in seen
 
 
-def test_the_longest_batch_is_remembered(lines):
-    assert "embedstack_longest_batch_seconds 0.5" in lines(batch(run_s=0.5), batch(run_s=0.1))
+def test_the_longest_batch_is_remembered_by_priority(lines):
+    seen = lines(batch(run_s=0.5), batch(run_s=0.1), batch(run_s=0.2, priority="bulk"))
+
+    assert 'embedstack_longest_batch_seconds{priority="interactive"} 0.5' in seen
+    assert 'embedstack_longest_batch_seconds{priority="bulk"} 0.2' in seen
+
+
+def test_the_longest_batch_is_that_of_the_last_minute_however_often_it_is_read():
+    draw, now, ended = random.Random(0), 0.0, []
+    longest = Longest(lambda: now)
+    wrong = []
+    for _ in range(2000):
+        now += draw.expovariate(5 / WINDOW_S)
+        if draw.random() < 0.5:
+            ended.append((now, draw.random()))
+            longest.add(ended[-1][1])
+        expected = max((run_s for at, run_s in ended if at >= now - WINDOW_S), default=0.0)
+        wrong += [now for _ in range(2) if longest.seconds() != expected]
+
+    assert wrong == []
 
 
 def test_a_run_of_several_that_failed_was_divided_and_one_of_a_single_item_has_failed(lines):
@@ -87,19 +102,6 @@ async def test_each_model_has_one_state_among_all(serve):
 )
 def test_a_bulk_batch_of_several_items_over_the_limit_is_counted(lines, changes, count):
     assert f"embedstack_bulk_batches_over_limit_total {count}" in lines(batch(**changes))
-
-
-async def test_every_series_of_the_dashboard_is_there(serve):
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    wanted = set(re.findall(r"embedstack_\w+", json.dumps(panels)))
-    encoder = Watched()
-    async with serve(lambda: encoder, api_keys="a:a-key-of-some-length") as client:
-        await client.post("/v1/embeddings", json={"input": "a"}, headers={"x-api-key": "a-key-of-some-length"})
-        encoder.on_batch[0](batch())
-        there = set(re.findall(r"^(embedstack_\w+)", (await client.get("/metrics")).text, re.MULTILINE))
-
-    assert len(wanted) > 15
-    assert wanted <= there
 
 
 async def test_metrics_count_by_key_and_name_nobody_without_one(serve):

@@ -40,6 +40,15 @@ async def test_a_preflight_with_the_headers_of_clients_passes(serve):
     assert "Origin" in reply.headers["vary"]
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/ready"), ("POST", "/embed"), ("DELETE", "/admin/models/a")])
+async def test_every_method_that_a_route_has_passes_its_preflight(serve, method, path):
+    async with serve(cors_origins=PAGE) as client:
+        reply = await client.options(path, headers=preflight(method=method))
+
+    assert reply.status_code == 200
+    assert method in reply.headers["access-control-allow-methods"]
+
+
 async def test_a_preflight_passes_for_one_of_several_pages(serve):
     async with serve(cors_origins=f"https://first.example, {PAGE}") as client:
         reply = await client.options("/embed", headers=preflight())

@@ -5,7 +5,7 @@ import json
 import logging
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
@@ -18,6 +18,7 @@ from embedstack.server.served import AT_ONCE
 from embedstack.settings import Settings
 from embedstack.testing.fake import HashEncoder, hash_spec, overlap_spec
 from embedstack.types import Encode, Encoded
+from support.searched import SPEC, filled
 from support.served_collections import TEXTS, fill
 
 pytestmark = pytest.mark.anyio
@@ -122,6 +123,21 @@ async def test_a_reranker_orders_the_first_ones_anew(searching) -> None:
     assert reply.json()["hits"][0]["text"] == "four fish swim"
     assert reply.json()["hits"][0]["score"] == reply.json()["hits"][0]["scores"]["rerank"]
     assert reply.headers["x-embedstack-model"] == "first, overlap"
+
+
+async def test_a_vector_of_tokens_orders_the_first_ones_anew(serve, tmp_path) -> None:
+    with closing(open_database(str(tmp_path))) as database:
+        await asyncio.to_thread(filled, database, fields=("dense", "bm25", "late"))  # it has a loop of its own
+    async with serve(lambda: HashEncoder((SPEC,)), collections=f"{tmp_path}#docs") as client:
+        by_tokens, alone = [
+            (await asked(client, "panda river", limit=40, depth=40, **wish)).json()
+            for wish in ({"rerank": "late", "rerank_top": 40}, {"fields": ["late"]})
+        ]
+        refused = await asked(client, "panda", rerank="dense")
+
+    assert by_tokens["fields"] == ["dense", "bm25"]
+    assert [hit["score"] for hit in by_tokens["hits"]] == [hit["score"] for hit in alone["hits"]]
+    assert (refused.status_code, "only multi vectors rerank" in refused.text) == (400, True)
 
 
 async def test_words_that_are_counted_need_no_model(searching) -> None:

@@ -256,11 +256,12 @@ async def made(request: Request) -> Encoded | Scored | Classified:
             raise AssertionError
 
 
-@pytest.mark.parametrize("output", ["dense", "sparse", "multi"])
+@pytest.mark.parametrize("output", ["dense", "sparse", "multi", "states"])
 async def test_every_kind_of_vector_is_looked_at(output: str) -> None:
     answer = await made(Encode(model="hash", items=(Text("a b"), Text("c d")), outputs=frozenset({output})))
     check_finite([answer])
-    rows = {"dense": answer.dense, "multi": answer.multi, "sparse": [one.weights for one in answer.sparse or ()]}
+    rows = {"dense": answer.dense, "multi": answer.multi, "states": answer.states}
+    rows["sparse"] = [one.weights for one in answer.sparse or ()]
     rows[output][1][...] = np.nan
 
     with pytest.raises(Exception, match="not finite for item 1"):

@@ -43,23 +43,24 @@ def serve(model: tuple[str, ...], profile: str | None, upstream: str | None, **f
     if model and flags["models"]:
         raise BadRequest("models are given twice; name them as arguments or with --models")
     settings = settings_from({**flags, "models": ",".join(model) or flags["models"]}, profile)
+    is_guarded = profile is not None and PROFILES[profile].is_guarded
     if profile:
         click.echo(f"profile {profile}: {PROFILES[profile].note}", err=True)
     if upstream:
         if model or flags["models"]:
             raise BadRequest("--upstream and models exclude each other: a plan can name the provider 'local'")
-        sys.exit(_in_front(upstream, settings, flags))
+        sys.exit(_in_front(upstream, settings, flags, is_guarded=is_guarded))
     names = list(model) or model_names(settings)
-    sys.exit(run(settings, lambda: open_pool(settings, names)))
+    sys.exit(run(settings, lambda: open_pool(settings, names), is_guarded=is_guarded))
 
 
-def _in_front(upstream: str, settings: Settings, flags: dict[str, object]) -> int:
+def _in_front(upstream: str, settings: Settings, flags: dict[str, object], *, is_guarded: bool) -> int:
     from embedstack.client.environment import plan_upstream  # what serves models here does without a client
     from embedstack.client.plan import names_of
 
     plan = plan_upstream(upstream, variables(flags))
     named = replace(settings, models=names_of(plan))
-    return run(named, lambda: open_router(plan, settings, serving=True), _proof)
+    return run(named, lambda: open_router(plan, settings, serving=True), _proof, is_guarded=is_guarded)
 
 
 def _proof(encoder: Encoder) -> Proof:

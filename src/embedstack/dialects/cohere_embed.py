@@ -1,7 +1,8 @@
 """Cohere's embed bodies, v1 and v2, become requests, and vectors become their replies in the types that were asked for.
 
 Source: https://docs.cohere.com/reference/embed, https://docs.cohere.com/v1/reference/embed, and the types of
-cohere-python at bc495daa. An `input_type` may also be another role that the model has, and `model` may be left out.
+cohere-python at bc495daa. More than there: an `input_type` may be another role that the model has, `embedding_types`
+has float16, and `model` may be left out.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ MIXED = (
     "until a model that reads several together is served"
 )
 
-Types = Annotated[list[TypeName], msgspec.Meta(min_length=1, max_length=6)]
+Types = Annotated[list[TypeName], msgspec.Meta(min_length=1, max_length=7)]
 
 
 class ImageUrl(msgspec.Struct, forbid_unknown_fields=True):
@@ -91,6 +92,7 @@ class ByType(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     binary: list[list[int]] | msgspec.UnsetType = msgspec.UNSET
     ubinary: list[list[int]] | msgspec.UnsetType = msgspec.UNSET
     base64: list[str] | msgspec.UnsetType = msgspec.UNSET
+    float16: list[list[float]] | msgspec.UnsetType = msgspec.UNSET  # not of the original
 
 
 class EmbedReply(msgspec.Struct, forbid_unknown_fields=True):

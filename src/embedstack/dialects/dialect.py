@@ -38,6 +38,7 @@ Asked = TypeVar(
     Encode,
     Encode | tuple[Encode, ...],
     Encode | tuple[Encode, ...] | None,
+    tuple[Encode, Encode, Tokenize],
     Score,
     Classify,
     Tokenize,
@@ -49,6 +50,7 @@ Answer = TypeVar(
     Encoded,
     Encoded | tuple[Encoded, ...],
     Encoded | tuple[Encoded, ...] | None,
+    tuple[Encoded, Encoded, Tokenized],
     Scored,
     Classified,
     Tokenized,
@@ -127,6 +129,7 @@ class CallerTotals:
     tokens: int = 0
     images: int = 0
     seconds: float = 0.0  # of the device
+    credits_cost: float = 0.0  # by KripTik's price list
 
 
 DEFAULT_LIMITS = Limits(max_items=2048, truncate="right")
@@ -148,6 +151,7 @@ class Status:
     callers: Mapping[str, CallerTotals] = field(default_factory=dict)  # since the start, the most recent ones
     states: Mapping[str, Standing] = field(default_factory=dict)  # of the models by name; empty: as the server
     version: str = ""
+    threads: int = 1  # that the tokeniser works with
 
     def answers(self, name: str) -> bool:
         """Whether requests for a model are answered, perhaps after it was loaded: another may have failed."""
@@ -174,7 +178,7 @@ class Route(Generic[Body, Asked, Answer]):
 
     The server reads, asks and writes: bytes -> body -> request, answer -> wire. The client says and hears:
     request -> body, wire -> rows. A route that `ask`s None needs no model: its answer is None, and `write` reckons. One
-    that asks for several requests at once, for different models, gets their answers in the same order.
+    that asks for several requests at once, of several models or kinds, gets their answers in the same order.
 
     Where several routes stand at one path of the root, the first in order of precedence whose `read` takes the body
     answers; of several, one whose task has a model is preferred. Routes of one `shape` that lost then add what their
@@ -191,6 +195,7 @@ class Route(Generic[Body, Asked, Answer]):
     ask: Callable[[Body, Limits, Sequence[ModelSpec]], Asked]
     write: Callable[[Body, Answer], Wire]
     places: Callable[[Body, int], Sequence[int]] | None = None  # in the body, of the items of one of several requests
+    in_turn: bool = False  # whether several requests are answered one after another and not at once
     input: Input = "text"  # what its items are, where no text will do
     shape: str = ""  # of the reply; equal shapes differ only in the keys that `adds` gives, empty: like no other
     adds: Callable[[Answer], Mapping[str, object]] | None = None  # top-level keys for another's reply of this shape
@@ -202,7 +207,6 @@ class Route(Generic[Body, Asked, Answer]):
     fail: Callable[[EmbedstackError], Wire] | None = None  # errors here have another envelope than the dialect's
     failure: type[msgspec.Struct] | None = None  # the type of that envelope
     takes_query: bool = False  # whether `read` also takes a query string, for bodies that are empty
-    refuses: bool = False  # whether `ask` always raises Unsupported: no model of any kind can give this yet
     takes_none: bool = False  # whether an empty list of items is answered; then `ask` gives None
     keeps_order: bool = False  # scores stand in the order of the request, not the best first
     show: Callable[[Body, Sequence[ModelSpec]], Wire] | None = None  # a reply of the models alone; `ask` gives None

@@ -33,7 +33,7 @@ NO_TOKENS = "the tokens of multi-vectors are not shown here; leave return_tokeni
 OWN_WIDTH = "multi-vectors have the model's own width; leave dimensions out, or return_multivector"
 FLOATS_ONLY = "multi-vectors are given as floats; leave embedding_type out, or return_multivector"
 
-VectorName = Literal["float", "base64", "binary", "ubinary"]
+VectorName = Literal["float", "base64", "binary", "ubinary", "float16"]  # the last is not of the original
 
 
 class Doc(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -54,7 +54,7 @@ class EmbeddingsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, o
     task: Name | None = None
     input_type: Name | None = None  # a task's word at multi-vector models: query or document
     dimensions: Count | None = None
-    embedding_type: VectorName | Annotated[list[VectorName], msgspec.Meta(min_length=1, max_length=4)] | None = None
+    embedding_type: VectorName | Annotated[list[VectorName], msgspec.Meta(min_length=1, max_length=5)] | None = None
     encoding_format: VectorName | None = None  # OpenAI's word for embedding_type
     encoding_type: VectorName | None = None  # LlamaIndex' word for it
     late_chunking: bool | None = None
@@ -71,6 +71,7 @@ class ByType(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     base64: str | msgspec.UnsetType = msgspec.UNSET
     binary: list[int] | msgspec.UnsetType = msgspec.UNSET
     ubinary: list[int] | msgspec.UnsetType = msgspec.UNSET
+    float16: list[float] | msgspec.UnsetType = msgspec.UNSET
 
 
 class JinaRow(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

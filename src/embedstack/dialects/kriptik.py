@@ -8,8 +8,7 @@ list, and 0 for a model that it has no price for. `cached` is always false: an a
 
 Not as in the original: results of a batch keep the order of its requests, and one that fails is no empty result but
 fails the batch. Tokens are the model's own, not characters divided by four; within a batch the total is counted, and
-the requests' parts of it are shares by characters. A request holds one model, one width and one project, so a batch
-does too.
+the requests' parts of it are shares by characters. `/batch` is in kriptik_batch.py.
 """
 
 import time
@@ -22,6 +21,7 @@ import msgspec
 
 from embedstack.dialects.dialect import Info, Page, Route, Wire
 from embedstack.dialects.failure import failure
+from embedstack.dialects.kriptik_batch import ask_batch, batched, places_of
 from embedstack.dialects.kriptik_shapes import (
     BatchBody,
     BatchReply,
@@ -37,10 +37,8 @@ from embedstack.dialects.kriptik_similarity import ask_similarity, compared
 from embedstack.dialects.kriptik_status import KriptikHealth, StatsReply, show_health, show_stats
 from embedstack.dialects.kriptik_vectors import (
     CARRIES,
-    ask_batch,
     ask_estimate,
     ask_generate,
-    batched,
     estimated,
     generated,
     hear_generated,
@@ -53,7 +51,7 @@ from embedstack.types import Encoded, Tokenized
 AT = "/api/embeddings"
 
 Body = TypeVar("Body", bound=msgspec.Struct)
-Result = TypeVar("Result", Encoded, Tokenized, None)
+Result = TypeVar("Result", Encoded, Encoded | tuple[Encoded, ...], Tokenized, None)
 Json = dict[str, object]
 
 
@@ -142,6 +140,8 @@ class Kriptik:
                 read=lambda raw: decode(_BATCH, raw),
                 ask=ask_batch,
                 write=self._enveloped(batched),
+                places=places_of,
+                in_turn=True,
                 fail=self._failing(BATCH),
                 failure=KriptikFailure,
             ),

@@ -29,8 +29,8 @@ class StatsProviders(msgspec.Struct, forbid_unknown_fields=True):
     available: list[str]
 
 
-class StatsCaller(msgspec.Struct, forbid_unknown_fields=True):
-    """What one caller or project has used since the start; more than the original's page has."""
+class StatsCaller(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """What one caller or project has used since the start; the original counts a project's credits and shows none."""
 
     requests: int
     failures: int
@@ -38,6 +38,7 @@ class StatsCaller(msgspec.Struct, forbid_unknown_fields=True):
     tokens: int
     images: int
     seconds: float
+    credits_cost: float
 
 
 class StatsData(msgspec.Struct, forbid_unknown_fields=True):
@@ -138,4 +139,4 @@ def _rate(load: Load, none_yet: str) -> str:
 
 
 def _totals(totals: CallerTotals) -> dict[str, object]:
-    return {name: getattr(totals, name) for name in StatsCaller.__struct_fields__}
+    return {field.encode_name: getattr(totals, field.name) for field in msgspec.structs.fields(StatsCaller)}

@@ -1,16 +1,13 @@
-"""KripTik's requests for vectors, one or a batch, and for an estimate become ours, and the answers their data."""
+"""KripTik's requests for vectors and for an estimate become ours, and the answers their data."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import accumulate, chain, pairwise
 
 import msgspec
 import orjson
 
-from embedstack.dialects.credits import cost, shares
+from embedstack.dialects.credits import cost
 from embedstack.dialects.dialect import Field, Heard, Limits, Wire
 from embedstack.dialects.kriptik_shapes import (
-    BatchBody,
     EmbeddingType,
     EstimateBody,
     GenerateBody,
@@ -21,16 +18,14 @@ from embedstack.dialects.kriptik_shapes import (
 from embedstack.dialects.kriptik_status import PROVIDER
 from embedstack.dialects.pictures import pictures
 from embedstack.dialects.reply import must_carry, texts_of, understood, vectors
-from embedstack.dialects.wire import Misfit, TooManyItems, check_count, dump, milliseconds, model_for
+from embedstack.dialects.wire import Misfit, check_count, dump, milliseconds, model_for
 from embedstack.errors import Unsupported
 from embedstack.modelspec import ModelSpec
 from embedstack.quantize import quantized
 from embedstack.types import Encode, Encoded, Floats, Image, Link, Text, Tokenize, Tokenized, VectorType
 
-MAX_REQUESTS = 100  # in a batch; server/src/routes/embeddings.ts
 KINDS: Mapping[Quantization, VectorType] = {"float32": "float32", "int8": "int8", "binary": "ubinary"}
 """The original asks its provider for `ubinary` where `binary` is wanted; providers/voyage-code-provider.ts."""
-ONE_A_BATCH = {"model": "models", "dim": "dimensions", "caller": "projects"}
 CARRIES: frozenset[Field] = frozenset({"dim"})
 TYPES: Mapping[str, EmbeddingType] = {"intent": "intent", "code": "code", "error": "error", "reasoning": "reasoning"}
 """Of texts; each chooses a model there."""
@@ -53,37 +48,20 @@ def ask_generate(body: GenerateBody, limits: Limits, models: Sequence[ModelSpec]
     )
 
 
-def ask_batch(body: BatchBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
-    count = len(body.requests)
-    if count > MAX_REQUESTS:
-        raise TooManyItems(f"requests holds {count} requests, the limit is {MAX_REQUESTS}; send several batches")
-    asked = [ask_generate(one, limits, models) for one in body.requests]
-    items = tuple(chain.from_iterable(one.items for one in asked))
-    check_count(len(items), limits, "requests")
-    for name, plural in ONE_A_BATCH.items():
-        values = dict.fromkeys(getattr(one, name) for one in asked)
-        if len(values) > 1:
-            raise Unsupported(
-                f"a batch is for one of its {plural}, not for {', '.join(map(repr, values))}; send several"
-            )
-    return replace(asked[0], items=items)
-
-
 def _model(body: GenerateBody | EstimateBody, limits: Limits, models: Sequence[ModelSpec]) -> str:
     """The body's model, else one that is served under the type's name, else the only one that fits the type."""
-    spec = limits.spec_of(body.model or body.type, models)
-    named = spec.name if spec else body.model  # one name for all of a batch, however they call it
+    named = body.model or (body.type if limits.spec_of(body.type, models) else None)
     return model_for("embed", named, models, "image" if body.type == "visual" else "text")
 
 
 def _items(body: GenerateBody) -> tuple[Text | Image | Link, ...]:
     options = body.options or Options()
-    texts = _texts(body)
+    texts = contents_of(body)
     if options.text_for_visual is not None:
         raise Unsupported(
             "options.textForVisual is not served: no vector comes of it; send the text as a visual content"
         )
-    given = _pictures(body)
+    given = pictures_of(body)
     if not given:
         return tuple(Text(text) for text in texts)
     if body.type != "visual" or len(texts) > 1 or len(given) > 1:
@@ -93,11 +71,12 @@ def _items(body: GenerateBody) -> tuple[Text | Image | Link, ...]:
     return pictures(given, "options")
 
 
-def _texts(body: GenerateBody | EstimateBody) -> list[str]:
+def contents_of(body: GenerateBody | EstimateBody) -> list[str]:
+    """The content, one text or several."""
     return [body.content] if isinstance(body.content, str) else body.content
 
 
-def _pictures(body: GenerateBody) -> list[str]:
+def pictures_of(body: GenerateBody) -> list[str]:
     """As they were sent, without an empty one beside another, or beside texts that are no captions.
 
     Alone it is not left out of a visual, for then the caption would be taken for the picture.
@@ -110,30 +89,17 @@ def _pictures(body: GenerateBody) -> list[str]:
 
 def generated(body: GenerateBody, answer: Encoded) -> Json:
     assert answer.dense is not None
-    data = _result(body, answer, answer.dense, answer.usage.tokens)
+    data = result_of(body, answer, answer.dense, answer.usage.tokens)
     return {**data, "provider": PROVIDER, "latencyMs": milliseconds(answer.usage)}
 
 
-def batched(body: BatchBody, answer: Encoded) -> Json:
-    assert answer.dense is not None
-    sizes = [sum(map(len, _texts(one))) for one in body.requests]
-    tokens = shares(answer.usage.tokens, sizes)
-    counts = [len(_pictures(one)) or len(_texts(one)) for one in body.requests]
-    ends = accumulate(counts, initial=0)
-    results = [
-        _result(one, answer, answer.dense[start:stop], share)
-        for one, (start, stop), share in zip(body.requests, pairwise(ends), tokens, strict=True)
-    ]
-    totals = {
-        "tokensUsed": answer.usage.tokens,
-        "latencyMs": milliseconds(answer.usage),
-        "creditsCost": sum(_cost(one, answer, share) for one, share in zip(body.requests, tokens, strict=True)),
-        "requestsProcessed": len(results),
-    }
-    return {"results": results, "totals": totals}
+def result_of(body: GenerateBody, answer: Encoded, dense: Floats, tokens: int) -> Json:
+    """What a reply says of one request.
 
-
-def _result(body: GenerateBody, answer: Encoded, dense: Floats, tokens: int) -> Json:
+    Args:
+        dense: (items, width), its part of the answer.
+        tokens: its part of those that the model read.
+    """
     kind: Quantization = (body.options and body.options.quantization) or "float32"
     return {
         "embeddings": [orjson.Fragment(dump(row)) for row in quantized(dense, KINDS[kind])],
@@ -141,17 +107,18 @@ def _result(body: GenerateBody, answer: Encoded, dense: Floats, tokens: int) -> 
         "dimensions": dense.shape[1],
         "tokensUsed": tokens,
         "cached": False,
-        "creditsCost": _cost(body, answer, tokens),
+        "creditsCost": cost_of(body, answer, tokens),
     }
 
 
-def _cost(body: GenerateBody, answer: Encoded, tokens: int) -> float:
-    count = len(_pictures(body))
+def cost_of(body: GenerateBody, answer: Encoded, tokens: int) -> float:
+    """Credits; a picture has its price, whatever the model reads of it."""
+    count = len(pictures_of(body))
     return cost(answer.spec, 0 if count else tokens, count)
 
 
 def ask_estimate(body: EstimateBody, limits: Limits, models: Sequence[ModelSpec]) -> Tokenize:
-    texts = _texts(body)
+    texts = contents_of(body)
     check_count(len(texts), limits, "content")
     return Tokenize(
         model=_model(body, limits, models), items=tuple(Text(text) for text in texts), truncate=limits.truncate
@@ -164,7 +131,7 @@ def estimated(body: EstimateBody, answer: Tokenized) -> Json:
         "estimatedTokens": tokens,
         "estimatedCreditsCost": cost(answer.spec, tokens),
         "type": body.type,
-        "inputCount": len(_texts(body)),
+        "inputCount": len(contents_of(body)),
     }
 
 

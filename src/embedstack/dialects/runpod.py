@@ -24,6 +24,7 @@ from embedstack.dialects.runpod_pictures import picture_routes
 from embedstack.dialects.runpod_query import query_routes
 from embedstack.dialects.runpod_scores import score_routes
 from embedstack.dialects.runpod_shapes import Written
+from embedstack.dialects.runpod_tokens import token_routes
 from embedstack.dialects.runpod_vectors import vector_routes
 from embedstack.errors import BadRequest, EmbedstackError, UnknownModel
 
@@ -75,7 +76,6 @@ def chosen_route(raw: bytes) -> tuple[AnyRoute, msgspec.Struct]:
         raw: JSON of an object with `input`.
     Raises:
         Misfit: it is for none, or wrong; in the words of the worker that takes such inputs.
-        Unsupported: known, and nobody here can answer it.
     """
     route = _routes()[kind_of(raw)]
     return route, route.read(raw)
@@ -110,6 +110,7 @@ def _routes() -> Mapping[Kind, AnyRoute]:
         **score_routes(),
         **query_routes(),
         **late_routes(),
+        **token_routes(),
         **picture_routes(),
         **forward_routes(),
     }

@@ -12,11 +12,10 @@ from typing import Literal, TypeAlias, TypeVar, get_type_hints
 import msgspec
 
 from embedstack.dialects.wire import Misfit, OtherShape, decode
-from embedstack.errors import Unsupported
 
 Kind = Literal[
     "texts", "pictures", "items", "siglip", "vision", "infinity", "docs", "rank", "query", "batch", "late", "lates",
-    "health", "models", "forward",
+    "tokens", "health", "models", "forward",
 ]  # fmt: skip
 Body = TypeVar("Body", bound=msgspec.Struct)
 Fields: TypeAlias = Mapping[str, msgspec.Raw]
@@ -26,6 +25,7 @@ ACTIONS: Mapping[str, Kind] = {
     "embed_batch": "batch",
     "late_chunk": "late",
     "late_chunk_batch": "lates",
+    "embed_tokens": "tokens",
     "health_check": "health",
 }
 SEEING = ("auto", "image", "text", "similarity")  # types of KripTik's SigLIP worker; its VL-JEPA worker has others
@@ -37,10 +37,6 @@ NOTHING = (
     "(also: 'images', 'items', 'input', 'query' or 'queries' alone, 'query'+'docs', 'type', "
     "'openai_route'+'openai_input', or one of the actions {actions})"
 ).format(actions=", ".join(ACTIONS))
-TOKENS = (
-    "action 'embed_tokens' is not served: the states of tokens are no output of any model here; "
-    "send late_chunk with the sentences, which are pooled from these states"
-)
 TWO = (
     "the input has {} and {}, which are of two kinds of job; send one of them, or with action or type say which it is "
     "(texts alone for vectors, query and documents for scores)"
@@ -73,7 +69,6 @@ def kind_of(raw: bytes) -> Kind:
 
     Raises:
         Misfit: no JSON, no input, or none of these.
-        Unsupported: known, and nobody here can answer it.
     """
     return _kind_of(_said(raw))
 
@@ -139,8 +134,6 @@ def missing_options(given: type[msgspec.Struct]) -> tuple[str, ...]:
 
 
 def _of_action(action: str) -> Kind:
-    if action == "embed_tokens":
-        raise Unsupported(TOKENS)
     if action not in ACTIONS:
         raise JobRefused(f"Unknown action: {action if WORD.fullmatch(action) else ELSE}", "action")
     return ACTIONS[action]

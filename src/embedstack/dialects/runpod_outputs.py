@@ -102,6 +102,15 @@ class LateBatchOutput(MadeBy, forbid_unknown_fields=True, kw_only=True):
     encoding_format: Written | msgspec.UnsetType = msgspec.UNSET
 
 
+class TokensOutput(MadeBy, forbid_unknown_fields=True, kw_only=True):
+    """The state of each token, its first character and the one after its last, and the vector of the text."""
+
+    token_embeddings: list[Vector]
+    offset_mapping: list[tuple[int, int]]
+    pooled_embedding: Vector
+    encoding_format: Written | msgspec.UnsetType = msgspec.UNSET
+
+
 class HealthOutput(MadeBy, forbid_unknown_fields=True, kw_only=True):
     """A model that has just made a vector."""
 
@@ -158,6 +167,12 @@ class LateBatchReply(JobDone, forbid_unknown_fields=True, rename="camel"):
     """A job that is done."""
 
     output: LateBatchOutput
+
+
+class TokensReply(JobDone, forbid_unknown_fields=True, rename="camel"):
+    """A job that is done."""
+
+    output: TokensOutput
 
 
 class HealthReply(JobDone, forbid_unknown_fields=True, rename="camel"):

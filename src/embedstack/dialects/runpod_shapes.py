@@ -110,6 +110,15 @@ class LateBatchInput(msgspec.Struct, kw_only=True, omit_defaults=True):
     encoding_format: Written | None = None
 
 
+class TokensInput(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A text, of which every token is shown."""
+
+    action: Literal["embed_tokens"]
+    text: str | None = None
+    model: Name | None = None
+    encoding_format: Written | None = None
+
+
 class HealthInput(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Whether the model answers."""
 
@@ -182,6 +191,12 @@ class LateBatchJob(msgspec.Struct):
     """A job."""
 
     input: Annotated[LateBatchInput, told("lates", LateBatchInput)]
+
+
+class TokensJob(msgspec.Struct):
+    """A job."""
+
+    input: Annotated[TokensInput, told("tokens", TokensInput)]
 
 
 class HealthJob(msgspec.Struct):

@@ -15,6 +15,7 @@ OTHERS: Mapping[Kind, Sequence[str]] = {
     "batch": FRAME[:1],
     "late": FRAME[:1],
     "lates": FRAME[:1],
+    "tokens": FRAME[:1],
     "health": FRAME[:1],
     "query": FRAME[:1],
     "rank": (*BESIDE_QUERY, "docs"),

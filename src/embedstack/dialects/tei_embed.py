@@ -1,12 +1,12 @@
 """`/embed`, `/embed_sparse` and `/embed_all` of Text Embeddings Inference: vectors as bare arrays.
 
 Source: https://github.com/huggingface/text-embeddings-inference, router/src/http at 0d124dc. A text without
-`prompt_name` gets no prompt there. `/embed_all` gives the last hidden states of all tokens; no model here can give
-these, and ColBERT vectors, which some have, are something else, so it is refused.
+`prompt_name` gets no prompt there. `/embed_all` gives the last hidden states of all tokens that the model reads, those
+of a prompt and special ones too, neither pooled nor of length 1. ColBERT vectors, which some models have, are something
+else. The original has none of SPLADE models; here these have states, too.
 """
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 import msgspec
 
@@ -25,9 +25,9 @@ from embedstack.dialects.tei_terms import (
     spent,
     truncation,
 )
-from embedstack.dialects.wire import Count, as_floats, decode, dump
+from embedstack.dialects.wire import Count, as_floats, decode, dump, encoder_of
 from embedstack.modelspec import ModelSpec
-from embedstack.types import Encode, Encoded
+from embedstack.types import STATES, Encode, Encoded
 
 CARRIES: frozenset[Field] = frozenset({"role", "dim", "normalize", "truncate"})
 TWO = ["what is a cat?", "why does rain fall?"]
@@ -108,14 +108,13 @@ def all_route() -> AnyRoute:
     return Route(
         path="/embed_all",
         task="embed",
-        summary="Hidden states of all tokens; refused, because no model here gives them.",
+        summary="Last hidden states of all tokens of texts, as Text Embeddings Inference gives them.",
         body=EmbedAllBody,
         reply=list[list[list[float]]],
         example=EmbedAllBody(inputs=[*TWO]),
         read=lambda raw: decode(_ALL, raw),
-        ask=_refuse_all,
-        write=_write_embed,
-        refuses=True,
+        ask=_ask_all,
+        write=_write_all,
     )
 
 
@@ -156,12 +155,6 @@ def _hear(wire: Wire, request: Encode) -> Heard:
     return Heard(vectors(rows, len(request.items)), whole_number(wire.headers.get("x-compute-tokens")))
 
 
-def _refuse_all(body: EmbedAllBody, limits: Limits, models: Sequence[ModelSpec]) -> NoReturn:
-    items_from(body, limits)
-    model_of("embed", body.model, limits, models)
-    raise WrongKind("`embed_all` is not available: hidden states of tokens are no output of any model here; use /embed")
-
-
 # ------------------------------------------------------------------------------------------------ lexical weights
 
 
@@ -187,3 +180,24 @@ def _ask_any(body: EmbedBody, limits: Limits, models: Sequence[ModelSpec]) -> En
 
 def _write_any(body: EmbedBody, answer: Encoded) -> Wire:
     return _write_sparse(body, answer) if answer.dense is None else _write_embed(body, answer)
+
+
+# ------------------------------------------------------------------------------------------------ states of tokens
+
+
+def _ask_all(body: EmbedAllBody, limits: Limits, models: Sequence[ModelSpec]) -> Encode:
+    items = items_from(body, limits)
+    name = model_of("embed", body.model, limits, models)
+    spec = limits.spec_of(name, models)
+    if spec is not None and (other := encoder_of(spec)):
+        raise WrongKind(
+            f"`embed_all` is not available: {name!r} is run by the {other}, which shows no states of tokens; "
+            "use /embed, or serve a model of a family that needs no other runtime"
+        )
+    return Encode(model=name, items=items, outputs=STATES, truncate=truncation(body, limits))
+
+
+def _write_all(body: EmbedAllBody, answer: Encoded) -> Wire:
+    assert answer.states is not None
+    rows = [[as_floats(state) for state in states] for states in answer.states]
+    return Wire(200, dump(rows), spent(answer.usage, characters(body.inputs)))

@@ -1,8 +1,8 @@
 """`/info` and the health pages of Text Embeddings Inference, from the status.
 
 Source: https://github.com/huggingface/text-embeddings-inference, router/src/lib.rs, `Info`, at 0d124dc. It describes
-one model: here the first that embeds, else the first of all. There is no limit on requests at a time and no pool of
-tokenising threads here, so these are 0.
+one model: here the first that embeds, else the first of all. What is refused depends on tokens here and not on a number
+of requests, of which there can be no more than tokens. All threads of the tokeniser work on any request.
 """
 
 from typing import Annotated
@@ -14,6 +14,7 @@ from embedstack.dialects.reply import understood
 from embedstack.errors import NotReady
 from embedstack.modelspec import ModelSpec, Pooling
 
+NO_LIMIT = 2**31 - 1  # clients that send as many at a time as they are told need more than 0
 POOLING: dict[Pooling, str] = {"cls": "cls", "mean": "mean", "max": "max", "last": "last_token"}
 
 
@@ -108,13 +109,13 @@ def _described(spec: ModelSpec, status: Status) -> InfoReply:
         model_dtype=status.load.precisions.get(spec.name, "unknown"),  # until the model is in memory
         served_model_name=spec.name,
         model_type=_kind(spec),
-        max_concurrent_requests=0,
+        max_concurrent_requests=status.load.limit_tokens or NO_LIMIT,
         max_input_length=spec.max_tokens,
         max_batch_tokens=status.load.batch_tokens,
         max_batch_requests=None,
         max_client_batch_size=status.limits.max_items,
         auto_truncate=status.limits.truncate != "refuse",
-        tokenization_workers=0,
+        tokenization_workers=status.threads,
         version=status.version,
         sha=None,
         docker_label=None,

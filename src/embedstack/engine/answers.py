@@ -22,13 +22,14 @@ Given = TypeVar("Given")
 
 
 async def answers_of(
-    encoder: Encoder, requests: Sequence[Request], *, links: Links, find: Find, places: Places
+    encoder: Encoder, requests: Sequence[Request], *, links: Links, find: Find, places: Places, in_turn: bool = False
 ) -> tuple[Answer, ...]:
     """In the order of the requests; when one fails, the others are given up.
 
     Args:
         find: the model by a name or an alias, as the encoder has it.
         places: the number of a request -> where its items stand in the body, if that is known.
+        in_turn: one after another; many at once may be refused for their wait behind each other.
     Raises:
         EmbedstackError: of the request that failed first.
     """
@@ -36,7 +37,7 @@ async def answers_of(
         partial(_answered, encoder, one, links, find, places(number) if len(requests) > 1 else None)
         for number, one in enumerate(requests)
     ]
-    return await _all(works)
+    return tuple([await work() for work in works]) if in_turn else await _all(works)
 
 
 async def _all(works: Sequence[Callable[[], Coroutine[object, object, Answer]]]) -> tuple[Answer, ...]:
@@ -102,7 +103,7 @@ def size_of(answer: Answer) -> int:
         case Encoded():
             dense = () if answer.dense is None else (answer.dense,)
             sparse = (one.weights for one in answer.sparse or ())
-            return sum(array.nbytes for array in (*dense, *(answer.multi or ()), *sparse))
+            return sum(array.nbytes for array in (*dense, *(answer.multi or ()), *(answer.states or ()), *sparse))
         case Tokenized():
             return PIECE_BYTES * sum(len(pieces) for pieces in answer.items)
         case _:

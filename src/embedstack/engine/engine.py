@@ -16,6 +16,7 @@ from embedstack.engine.pictures import Pictures
 from embedstack.engine.reading import INLINE_NUMBERS, in_groups, off_loop, usage_of_pieces
 from embedstack.engine.rows import Rows
 from embedstack.engine.scheduler import Scheduler
+from embedstack.engine.states import States
 from embedstack.errors import BadRequest, Unsupported
 from embedstack.modelspec import Input, ModelSpec, Output, Task
 from embedstack.types import (
@@ -79,6 +80,7 @@ class Engine:
             limits_effort=limits is not None and limits.max_wait_s is not None,
         )
         self._late = Late(self._rows)
+        self._states = States(self._rows, self._late)
         weakref.finalize(self, self._scheduler.stop)  # an engine that nobody holds any more ends its lanes
 
     # ------------------------------------------------------------------ the door
@@ -88,7 +90,8 @@ class Engine:
 
         Raises:
             BadRequest: see `TextInput.encode` and `ImageInput.encode`; for late chunking see `inputs.late.join`.
-            Unsupported: an output, a width or a kind of item that the model does not have, or no late chunking.
+            Unsupported: an output, a width or a kind of item that the model does not have, or no late chunking; for the
+                states of tokens see `States.encode`.
             DeadlineExceeded, NotReady, RuntimeFailed.
         """
         loaded = self.find(request.model, "embed", kind_of(request.items))
@@ -96,6 +99,8 @@ class Engine:
         dim = finish.check_dim(request.dim, spec)
         if not request.outputs:
             raise BadRequest(f"no output is asked for; {spec.name!r} gives: {', '.join(spec.outputs)}")
+        if "states" in request.outputs:
+            return await self._states.encode(loaded, request)
         for output in request.outputs - set(spec.outputs):
             raise Unsupported(f"{spec.name!r} has no {output} output; it gives: {', '.join(spec.outputs)}")
         if request.late_chunking:

@@ -47,18 +47,22 @@ class Late:
         )  # fmt: skip
         is_long = sum(len(item.text) for item in texts) > INLINE_CHARS
         joined = await within(request.deadline, off_loop(is_long, work))
-        await within(request.deadline, self._ready(loaded.runtime))
+        await self.ready(loaded.runtime, request.deadline)
         pooled, usage = await self._pooled(loaded, request, joined, began)
         dense = finish.dense(pooled, dim, normalize=unit, cut_norm=spec.cut_norm)
         return make(usage=replace(usage, items=len(texts)), dense=dense, spans=joined.spans)
 
-    async def _ready(self, runtime: Runtime) -> None:
-        """The graph is there before the text stands in the line, where others would wait for it, too."""
+    async def ready(self, runtime: Runtime, deadline: float | None) -> None:
+        """The graph is there before the text stands in the line, where others would wait for it, too.
+
+        Raises:
+            DeadlineExceeded, NotReady, RuntimeFailed.
+        """
         try:
             work = self._thread.submit(runtime.ready, STATES)
         except RuntimeError as error:
             raise NotReady("the engine is stopping; send the request to another replica") from error
-        await asyncio.wrap_future(work)
+        await within(deadline, asyncio.wrap_future(work))
 
     async def _pooled(self, loaded: Loaded, request: Encode, joined: Joined, began: float) -> tuple[Floats, Usage]:
         """(parts, hidden), and what that cost; some windows at a time, whose states go before the next ones come."""

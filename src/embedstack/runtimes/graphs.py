@@ -17,7 +17,7 @@ from embedstack.types import DENSE, STATES, Batch, Floats, Vectors
 
 TRUNK = "hidden"  # what the trunk gives and every head reads
 IMAGE = "image"  # the graph of the second tower
-LATE = "states"  # the graph of late chunking, where there is no trunk that gives the same
+LATE = "states"  # the graph of all tokens, where there is no trunk that gives the same
 
 X = TypeVar("X", bound=Tensor)
 
@@ -97,7 +97,7 @@ class GraphRuntime:
                 self._graphs = {**graphs, LATE: self._compiled(_trunk(self._spec))}
             except (ConfigError, MemoryError) as error:
                 raise RuntimeFailed(
-                    f"the second graph of {self._spec.name!r}, which late chunking reads, could not be made: {error}"
+                    f"the second graph of {self._spec.name!r}, for the states of tokens, could not be made: {error}"
                 ) from error
 
     def run(self, batch: Batch, wanted: frozenset[Output]) -> Vectors:

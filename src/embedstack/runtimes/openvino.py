@@ -275,8 +275,8 @@ class Graph:
         self.pad, self.window = ops.pad, ops.window
         self._outputs = list(made)
         model = ov.Model(list(made.values()), list(ops.inputs.values()))
-        # every hint is explicit: left alone, OpenVINO picks bfloat16 by itself where the processor has it, and binds its
-        # threads to the first processors, so that two processes of one thread each would share one
+        # every hint is explicit: left alone, OpenVINO picks bfloat16 by itself where the processor has it, and binds
+        # its threads to the first processors, so that two processes of one thread each would share one
         config = {
             "INFERENCE_PRECISION_HINT": hint,
             "NUM_STREAMS": lanes,

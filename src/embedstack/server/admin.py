@@ -132,7 +132,7 @@ def listed(model: ModelState) -> dict[str, object]:
     """All that is known."""
     return {
         "name": model.name,
-        "aliases": list(model.aliases),
+        "aliases": _aliases(model),
         "task": model.task,
         **standing(model),
         "proof": model.proof,
@@ -143,3 +143,9 @@ def listed(model: ModelState) -> dict[str, object]:
         "in_flight": model.in_flight,
         "idle_s": None if model.idle_s is None else round(model.idle_s, 1),
     }
+
+
+def _aliases(model: ModelState) -> list[str]:
+    """Its other names. The `ALIAS=MODEL` that it was asked for by at the start is a wish, and no name."""
+    names = (model.name, *model.aliases)
+    return [alias for alias in model.aliases if not ("=" in alias and alias.partition("=")[0] in names)]

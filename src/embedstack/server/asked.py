@@ -8,6 +8,7 @@ from msgspec import Struct
 from starlette.types import Receive, Scope
 
 from embedstack.dialects.choosing import chosen, widened
+from embedstack.dialects.credits import cost
 from embedstack.dialects.dialect import Page, Wire
 from embedstack.dialects.places import Place
 from embedstack.dialects.wire import identities, identity
@@ -57,7 +58,8 @@ class Asked:
                 with_terms(one, turn.headers, peer, now, key_name=turn.key_name)
                 for one in (request if isinstance(request, tuple) else (request,))
             ]
-            turn.caller = asked[0].caller
+            turn.caller, *others = dict.fromkeys(one.caller for one in asked)
+            turn.others = tuple(others)
             for one in asked:
                 await door.look(one.model)
             work = answers_of(
@@ -66,9 +68,10 @@ class Asked:
                 links=front.links,
                 find=door.find,
                 places=lambda number: route.places(body, number) if route.places is not None else None,
+                in_turn=route.in_turn,
             )
             turn.answers = await unless_hung_up(work, receive)
-            self._book(turn.caller, asked, turn.answers, meter)
+            self._book(asked, turn.answers, meter)
             given = turn.answers if isinstance(request, tuple) else turn.answers[0]
         began = time.perf_counter()
         wire = await aside(sum(map(size_of, turn.answers)), lambda: route.reply_to(body, given, models))
@@ -76,7 +79,7 @@ class Asked:
         meter.write.add(time.perf_counter() - began)
         if given is None:
             return wire
-        told = identities(given) if isinstance(given, tuple) else identity(given)
+        told = identities(_by_identity(given)) if isinstance(given, tuple) else identity(given)
         return Wire(wire.status, wire.body, {**wire.headers, **told}, wire.media_type)
 
     async def _body(self, turn: Turn, scope: Scope, receive: Receive, door: Door) -> tuple[Struct, int]:
@@ -88,10 +91,35 @@ class Asked:
         turn.serving, body = await seen(lambda: aside(len(raw), lambda: chosen(servings, raw, models, door.find)))
         return body, len(raw)
 
-    def _book(self, caller: str, requests: Sequence[Request], answers: Sequence[Answer], meter: Meter) -> None:
-        """One request of the caller, however many it became."""
-        usage = total([answer.usage for answer in answers])
-        has_run = not any(isinstance(answer, Tokenized | Decoded) for answer in answers)
-        meter.count(usage, has_run=has_run)
-        usage = usage if has_run else replace(usage, tokens=0)
-        self._front.totals.answered(caller, usage, images=sum(map(images_in, requests)))
+    def _book(self, requests: Sequence[Request], answers: Sequence[Answer], meter: Meter) -> None:
+        """One request of each caller, however many it became."""
+        has_run = not all(isinstance(answer, Tokenized | Decoded) for answer in answers)
+        meter.count(total([answer.usage for answer in answers]), has_run=has_run)
+        parts: dict[str, list[tuple[Request, Answer]]] = {}
+        for request, answer in zip(requests, answers, strict=True):
+            parts.setdefault(request.caller, []).append((request, answer))
+        for caller, own in parts.items():
+            usage = total([answer.usage for _, answer in own])
+            self._front.totals.answered(
+                caller,
+                usage if has_run else replace(usage, tokens=0),
+                images=sum(images_in(request) for request, _ in own),
+                credits_cost=sum(_price(request, answer) for request, answer in own),
+            )
+
+
+def _price(request: Request, answer: Answer) -> float:
+    """In credits; of a request with pictures theirs alone, since nobody knows which tokens were of texts."""
+    if isinstance(answer, Tokenized | Decoded):
+        return 0.0
+    images = images_in(request)
+    return cost(answer.spec, 0 if images else answer.usage.tokens, images)
+
+
+def _by_identity(answers: Sequence[Answer]) -> list[Answer]:
+    """One answer for each model and fingerprint, with what all of its kind took: headers name it once."""
+    kinds: dict[tuple[str, str, str], list[Answer]] = {}
+    for one in answers:
+        fingerprint = "" if isinstance(one, Tokenized | Decoded) else one.fingerprint
+        kinds.setdefault((one.spec.name, one.spec.space, fingerprint), []).append(one)
+    return [replace(alike[0], usage=total([one.usage for one in alike])) for alike in kinds.values()]

@@ -165,7 +165,8 @@ def _fitting(request: Encode, standing: Standing) -> Encode:
             f"collection {standing.collection!r} holds {dim} numbers of each vector, and {request.dim} were asked for; "
             "leave the width out"
         )
-    return replace(request, dim=dim) if dim and dim != standing.spec.dim else request
+    is_cut = dim and dim != standing.spec.dim and "dense" in request.outputs
+    return replace(request, dim=dim) if is_cut else request
 
 
 def identity_of(collection: Collection) -> Identity:

@@ -9,6 +9,7 @@ Json = dict[str, object]
 
 TEXT: Json = {"type": "string"}
 COUNT: Json = {"type": "integer", "minimum": 0}
+COUNTS: Json = {"type": "string", "pattern": "^[0-9]+(, [0-9]+)*$"}  # of several answers in one reply, each one's
 ASK: Mapping[str, tuple[str, Json]] = {
     "x-request-id": ("an id for the log and the reply; one of up to 128 visible ASCII characters is kept", TEXT),
     "x-embedstack-timeout-s": (
@@ -35,8 +36,8 @@ HEADERS: Json = {
     "x-embedstack-model": {"description": "the model that answered", "schema": TEXT},
     "x-embedstack-space": {"description": "equal exactly where vectors may be compared", "schema": TEXT},
     "x-embedstack-fingerprint": {"description": "equal where vectors agree within the stated fidelity", "schema": TEXT},
-    "x-embedstack-truncated": {"description": "how many items lost tokens", "schema": COUNT},
-    "x-embedstack-dropped-tokens": {"description": "how many tokens were cut away", "schema": COUNT},
+    "x-embedstack-truncated": {"description": "how many items lost tokens", "schema": COUNTS},
+    "x-embedstack-dropped-tokens": {"description": "how many tokens were cut away", "schema": COUNTS},
     "server-timing": {"description": "milliseconds of each stage", "schema": {"type": "string"}},
     "retry-after": {"description": "seconds until it is worth trying again", "schema": COUNT},
     "www-authenticate": {"description": "how to send a key", "schema": TEXT, "required": True},

@@ -14,6 +14,7 @@ from embedstack.engine.pool import Pool
 from embedstack.errors import EmbedstackError, NotReady, RuntimeFailed
 from embedstack.modelspec import ModelSpec
 from embedstack.proof.startup import Proof
+from embedstack.runtimes.processor import usable_threads
 from embedstack.server.logs import log, quoted, trace
 from embedstack.server.readiness import readiness
 from embedstack.types import Encoder
@@ -62,6 +63,7 @@ class Opening:
         self.is_draining = False
         self._started = time.time()
         self._began = time.monotonic()
+        self._threads = usable_threads()  # as the tokenizers library counts them
         # A daemon, so that a download does not hold up the process's end.
         self._thread = threading.Thread(target=self._open, name="open-encoder", daemon=True)
 
@@ -171,6 +173,7 @@ class Opening:
             uptime_s=time.monotonic() - self._began,
             memory=memory(),
             load=self._encoder.load() if isinstance(self._encoder, ShowsLoad) else Load(),
+            threads=self._threads,
         )
 
     def _down(self) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
 """The server's own pages become their part of the OpenAPI description; what they answer is in pages.py."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from embedstack.dialects.wire import MAX_NAME_CHARS
 
@@ -39,11 +39,14 @@ OWN: Mapping[tuple[str, str], Own] = {
         ("application/json", "text/html"),
     ),
     ("get", "/docs"): Own("All paths, as a page.", media_types=("text/html",)),
-    ("get", "/livez"): Own("200 as long as the process answers."),
+    ("get", "/livez"): Own(
+        "200 as long as the process answers, also while it loads, drains or is overloaded.",
+        {200: "alive", 503: "the engine is dead, and only a restart helps"},
+    ),
     ("get", "/metrics"): METRICS,
     ("get", "/openapi.json"): Own("This description."),
     ("get", "/ready"): Own("200 when vectors can be had, else 503 with the reason.", {200: "ready", 503: "not ready"}),
-    ("get", "/tei/metrics"): METRICS,
+    ("get", "/tei/metrics"): replace(METRICS, summary=f"{METRICS.summary[:-1]}; with the names of TEI's series, too."),
     ("get", "/admin/models"): Own(
         "Every model: its state, what it needs, who uses it.", needs_key=True, is_admins=True
     ),

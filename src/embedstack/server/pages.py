@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -12,6 +13,7 @@ from embedstack.dialects.dialect import Status
 from embedstack.dialects.places import Place
 from embedstack.dialects.wire import retry_after
 from embedstack.errors import NotReady, Unauthorized
+from embedstack.server import tei_metrics
 from embedstack.server.admin import standing
 from embedstack.server.docs import DOCS_HEADERS, page
 from embedstack.server.front import Front
@@ -32,6 +34,9 @@ def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:
         return described[0]
 
     async def livez(_: Request) -> Response:
+        """Whoever asks here restarts the process for a 503, which helps a dead engine and nothing else."""
+        if opening.state == "dead" and not opening.is_draining:
+            return JSONResponse({"status": "dead", "reason": opening.reason}, 503)
         return JSONResponse({"status": "alive"})
 
     async def ready(request: Request) -> Response:
@@ -54,6 +59,8 @@ def own_pages(front: Front, table: Sequence[Place]) -> list[Route]:
         try:
             front.admitted_to_metrics(request.scope)
             wire = front.metrics.page()
+            if request.url.path.startswith(tei_metrics.PREFIX):
+                wire = replace(wire, body=wire.body + tei_metrics.page(front.metrics.registry.collect()))
         except Unauthorized as error:
             wire = front.failed(table[0].first, error, request.scope["embedstack.request_id"])
         return Response(wire.body, wire.status, dict(wire.headers), wire.media_type)

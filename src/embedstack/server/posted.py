@@ -25,6 +25,7 @@ class Turn:
         self.headers = headers
         self.key_name: str | None = None
         self.caller: str | None = None  # None: it was not let in
+        self.others: tuple[str, ...] = ()  # for whom it is as well, where a body names several
         self.answers: tuple[Answer, ...] = ()  # one for each request that its body became
         self.searched: Searched | None = None
 
@@ -72,7 +73,8 @@ class Posted:
         except Exception as caught:
             error = caught
         if turn.caller is not None:
-            self.front.totals.failed(turn.caller)
+            for caller in (turn.caller, *turn.others):
+                self.front.totals.failed(caller)
         try:
             return self.front.failed(turn.serving, error, scope["embedstack.request_id"])
         finally:

@@ -17,6 +17,7 @@ from embedstack.server.app import create_app
 from embedstack.server.connection import Connection
 from embedstack.server.logs import log, quoted, set_up_logs
 from embedstack.server.opening import Check, OpenEncoder, unproven
+from embedstack.server.strangers import warn_of_strangers
 from embedstack.server.tls import Tls, tls_of
 from embedstack.settings import Settings
 
@@ -28,11 +29,12 @@ READ_S = 0.2  # in which those let in last are read
 LINGER_S = 1.0  # clients that send a request a second or faster hear that they must close
 
 
-def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) -> int:
+def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven, *, is_guarded: bool = False) -> int:
     """Serve until SIGTERM or SIGINT, then let running requests end; 0 if all went well.
 
     Args:
         check: see Opening.
+        is_guarded: see warn_of_strangers.
     Raises:
         ConfigError: the address cannot be listened on, or the certificate does not do.
         EmbedstackError: the encoder could not be opened, or is not what it should be.
@@ -53,6 +55,7 @@ def run(settings: Settings, open_encoder: OpenEncoder, check: Check = unproven) 
     listener = listen(settings.host, settings.port)
     url = url_of(listener, settings.host, "https" if tls else "http")
     log.info("event=starting url=%s models=%s", url, quoted(settings.models))
+    warn_of_strangers(settings, listener.getsockname()[0], is_guarded=is_guarded)
     server = Server(_config(app, settings, tls), listener, app.state.drain)
     server.run(sockets=[listener])
     log.info("event=stopped")

@@ -11,7 +11,7 @@ from embedstack.databases.fields import own_name, shown_names
 from embedstack.dialects.wire import EmptyList, Misfit, Name, TooManyItems, decode, dump
 from embedstack.search.found import LIMIT, RERANKED, TEXT, Found, FoundPoint, Fusion, How, text_of
 from embedstack.search.fuse import MOST_K, MOST_WEIGHT, K
-from embedstack.search.legs import depth_of
+from embedstack.search.legs import depth_of, meant
 
 MOST_QUERIES = 100
 MOST_QUERY_CHARS = 32_768
@@ -49,7 +49,9 @@ class WhereBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class SearchBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is looked for. Without `collection` it is the only one; without `fields` all vectors that can be asked."""
+    """What is looked for. Without `collection` it is the only one; without `fields` all vectors that can be asked, but
+    those of which a point has several.
+    """
 
     query: Question | Annotated[list[Question], msgspec.Meta(max_length=MOST_QUERIES)]
     collection: Name | None = None
@@ -61,7 +63,7 @@ class SearchBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     weights: Annotated[dict[Name, Weight], msgspec.Meta(max_length=MOST_FIELDS)] = {}  # by field; of others 1
     least: Annotated[dict[Name, float], msgspec.Meta(max_length=MOST_FIELDS)] = {}  # by field, before fusion
     where: WhereBody = msgspec.field(default_factory=WhereBody)
-    rerank: Name | None = None  # a model that orders the first ones anew
+    rerank: Name | None = None  # a multi vector of the collection, else a model, that orders the first ones anew
     rerank_top: Annotated[int, msgspec.Meta(ge=1, le=MOST_LIMIT)] = RERANKED
     adaptive: bool = False  # the reranker is not asked where the first one is sure
     exact: bool = False  # every point is compared, whatever index there is
@@ -151,9 +153,10 @@ def asked_names(body: SearchBody, there: Collection) -> list[str]:
             if own_name(there, name) is None:
                 has = shown_names(there, there.fields)
                 raise Misfit(f"collection {there.name!r} has no field {name!r} for {param}; it has: {has}", param)
-    meant = {own_name(there, name) for name in body.fields or there.fields}
-    _check_total("depth", depth_of(how_of(body)), len(texts_of(body)), MOST_CANDIDATES, fields=len(meant))
-    return [name for name in there.fields if name in meant]
+    how = how_of(body)
+    asked = meant(there, how)
+    _check_total("depth", depth_of(how), len(texts_of(body)), MOST_CANDIDATES, fields=len(asked))
+    return asked
 
 
 def shown(found: Found, text_key: str, collection: str, model: str, space: str) -> dict[str, object]:

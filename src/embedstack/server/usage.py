@@ -21,11 +21,12 @@ class UsageTotals:
         self._most = most
         self._totals: OrderedDict[str, CallerTotals] = OrderedDict()
 
-    def answered(self, caller: str, usage: Usage, *, images: int = 0) -> None:
+    def answered(self, caller: str, usage: Usage, *, images: int = 0, credits_cost: float = 0.0) -> None:
         """Add a request that got its answer.
 
         Args:
             images: how many of its items were pictures.
+            credits_cost: what it costs by KripTik's price list.
         """
         so_far = self._of(caller)
         self._keep(
@@ -37,6 +38,7 @@ class UsageTotals:
                 tokens=so_far.tokens + usage.tokens,
                 images=so_far.images + images,
                 seconds=so_far.seconds + usage.run_s,
+                credits_cost=so_far.credits_cost + credits_cost,
             ),
         )
 

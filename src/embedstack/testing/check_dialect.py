@@ -144,11 +144,11 @@ def _route_faults(route: AnyRoute, limits: Limits) -> Iterator[str]:
     try:
         request = route.ask(body, limits, models)
     except Unsupported as error:
-        if not route.refuses:
-            yield f"the example is refused: {error.message}"
+        yield f"the example is refused: {error.message}"
         return
-    if route.refuses:
-        yield "the example is not refused, as the route says"
+    if isinstance(request, tuple):
+        yield from _several_faults(route, body, request, models)
+        return
     faults = list(_request_faults(route, request))
     yield from faults
     if not faults:
@@ -168,6 +168,19 @@ def _answer_faults(
     yield from _adds_faults(route, answer, wire)
     yield from _example_faults(route, request, answer)
     yield from _count_faults(route, request, limits, models)
+
+
+def _several_faults(
+    route: AnyRoute, body: msgspec.Struct, requests: tuple[Request, ...], models: Sequence[ModelSpec]
+) -> Iterator[str]:
+    """Of an example that becomes several requests; what the numbers in its reply are, its own tests say."""
+    if not isinstance(requests[0], KINDS[route.task]):
+        yield f"the task is {route.task!r} and the first request is {type(requests[0]).__name__}"
+    encoder = HashEncoder(models)
+    wire = route.reply_to(body, tuple(asyncio.run(answered(encoder, one)) for one in requests), models)
+    if wire.status != 200:
+        yield f"a good answer has status {wire.status}"
+    yield from _shape_faults("the reply", wire, route.reply)
 
 
 def _declared_faults(route: AnyRoute) -> Iterator[str]:

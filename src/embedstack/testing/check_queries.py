@@ -14,6 +14,7 @@ from embedstack.databases.database import (
     Index,
     Json,
     PointId,
+    Points,
     Query,
     Vector,
     Where,
@@ -307,8 +308,47 @@ def _scores_many_vectors(trial: Trial) -> Iterator[str]:
     yield from not_refused("a query with one vector where points have several", Mismatch, call)
 
 
+def _finds_those_named(trial: Trial) -> Iterator[str]:
+    """Of the points that are named those that are there, once each, with the scores that they have among all."""
+    alone = {"one": Field(dim=WIDE)}
+    fields = alone | {"many": Field(kind="multi", dim=WIDE)}
+    name = trial.make_if_taken(fields)
+    if name is None:
+        name, fields = trial.make(alone), alone
+    drawn = {point: rows(1 + place % 3, WIDE, seed=place) for place, point in enumerate(IDS)}
+    payloads: list[dict[str, Json]] = [{"is_even": place % 2 == 0} for place in range(len(IDS))]
+    first, many = np.stack([vectors[0] for vectors in drawn.values()]), [*drawn.values()]
+    columns: dict[str, Column] = {"one": first, "many": many}
+    trial.database.write(name, Points(ids=IDS, vectors={one: columns[one] for one in fields}, payloads=payloads))
+    some = [IDS[5], IDS[0], 10**9, IDS[5], IDS[2]]
+    queries: Mapping[str, Vector] = {"one": rows(1, WIDE, seed=60)[0], "many": rows(2, WIDE, seed=60)}
+    for field, kept in fields.items():
+        query = queries[field]
+        scores = {
+            one: _score(query, drawn[one] if field == "many" else drawn[one][0], kept) for one in {*some} & {*IDS}
+        }
+        even = {one: score for one, score in scores.items() if IDS.index(one) % 2 == 0}
+        for among, where, wanted in ((some, Where(), scores), (some, IS_EVEN, even), ([], Where(), {})):
+            for is_exact, limit in product((True, False), (2, 100)):
+                asked = Query(vector=query, field=field, limit=limit, where=where, among=among, is_exact=is_exact)
+                what = f"{len(among)} named points, vector {field!r}, exact {is_exact}"
+                yield from _asks(trial, name, asked, _wanted(wanted, limit), what)
+
+
+def _finds_those_named_by_terms(trial: Trial) -> Iterator[str]:
+    """How rare a term is says the whole collection."""
+    name, documents = trial.make_if_taken({"sparse": Field(kind="sparse", distance="dot", idf=True)}), _documents()
+    if name is None:
+        return
+    trial.database.write(name, points([*documents], {"sparse": [*documents.values()]}))
+    query, named = sparse({1: 1.0, 2: 1.0, 30: 1.0}), [*documents][2:8]
+    scores = _overlap(query, documents, idf=True)
+    asked = Query(vector=query, field="sparse", limit=100, among=named)
+    yield from _asks(trial, name, asked, _wanted({one: scores[one] for one in named}), "named points, by terms")
+
+
 PARTS: tuple[Part, ...] = (
     _scores, _scores_halves, _breaks_ties, _finds_changes, _gives_with_hits, _refuses, _looks_far,
     _scores_sparse, _forgets_terms,
-    _scores_many_vectors,
+    _scores_many_vectors, _finds_those_named, _finds_those_named_by_terms,
 )  # fmt: skip

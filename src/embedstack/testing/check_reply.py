@@ -42,12 +42,13 @@ def _another(answer: Answer) -> Answer:
 
     usage = replace(answer.usage, tokens=answer.usage.tokens + 1)
     match answer:
-        case Encoded(dense=dense, sparse=sparse, multi=multi):
+        case Encoded(dense=dense, sparse=sparse, multi=multi, states=states):
             return replace(
                 answer,
                 dense=None if dense is None else drawn(dense),
                 sparse=sparse and tuple(replace(one, weights=one.weights / np.float32(2)) for one in sparse),
                 multi=multi and tuple(drawn(one) for one in multi),
+                states=states and tuple(drawn(one) for one in states),
             )
         case Scored() | Classified():
             return replace(answer, scores=drawn(answer.scores))
@@ -62,7 +63,8 @@ def _another(answer: Answer) -> Answer:
 
 def _encoded_faults(reply: object, answer: Encoded, *, has_client: bool) -> Iterator[str]:
     """A reply that shows vectors shows all of them; some show what was reckoned from them, and no client hears it."""
-    groups = [*([] if answer.dense is None else [answer.dense]), *([np.vstack(answer.multi)] if answer.multi else [])]
+    of_tokens = [np.vstack(each) for each in (answer.multi, answer.states) if each]
+    groups = [*([] if answer.dense is None else [answer.dense]), *of_tokens]
     widths = {group.shape[1] for group in groups}
     found = [np.array(row, np.float32).tobytes() for row in _lists(reply) if len(row) in widths]
     if (found or has_client) and not _are_shown(groups, found):

@@ -17,6 +17,7 @@ from embedstack.modelspec import Architecture, Input, ModelSpec, Output, Task, T
 from embedstack.testing import hashes
 from embedstack.testing.hashes import VOCAB
 from embedstack.types import (
+    STATES,
     Classified,
     Classify,
     Decode,
@@ -121,7 +122,8 @@ class HashEncoder:
     """Deterministic unit vectors from the words and the role; a word is a token. Satisfies `Encoder`.
 
     Pictures have vectors where the spec's `inputs` hold image, and there are sparse and multi vectors where its
-    `outputs` do. The special token that `tokens` shows counts towards nothing.
+    `outputs` do. Words of any text have states, asked for alone, and so has the special token that `tokens` shows; it
+    counts towards nothing.
 
     Args:
         specs: one embedding model and one reranker, if there are none.
@@ -170,6 +172,7 @@ class HashEncoder:
             dense=dense.reshape(-1, dim) * length if "dense" in wanted else None,
             sparse=tuple(hashes.sparse(one.words) for one in read) if "sparse" in wanted else None,
             multi=tuple(hashes.multi(one.words, spec.dim) * length for one in read) if "multi" in wanted else None,
+            states=tuple(_states(one, spec) for one in read) if wanted == STATES else None,
         )
 
     async def score(self, request: Score) -> Scored:
@@ -290,8 +293,15 @@ class HashEncoder:
 def _check_wish(request: Encode, spec: ModelSpec) -> None:
     if request.late_chunking and not all(isinstance(item, Text) for item in request.items):
         raise Unsupported("late chunking reads the parts of one text; send texts alone")
+    if request.outputs == STATES:
+        return
     for output in sorted(request.outputs - set(spec.outputs)):
         raise Unsupported(f"model {spec.name!r} has no {output} vectors; ask for: {', '.join(spec.outputs)}")
+
+
+def _states(read: _Read, spec: ModelSpec) -> Floats:
+    """Of the special token and of each word."""
+    return np.asarray(hashes.multi((hashes.BEGIN, *read.words), spec.dim) * LENGTH, np.float32)
 
 
 def _spans(read: Sequence[_Read]) -> tuple[Span, ...]:

@@ -153,7 +153,8 @@ def _broken(answer: Answer) -> int | None:
     """The first item with a number that is not finite."""
     match answer:
         case Encoded():
-            rows: list[Sequence[Floats]] = [[one.weights for one in answer.sparse or ()], answer.multi or ()]
+            lexical = [one.weights for one in answer.sparse or ()]
+            rows: list[Sequence[Floats]] = [lexical, answer.multi or (), answer.states or ()]
             if answer.dense is not None:
                 rows.append([answer.dense] if np.isfinite(answer.dense).all() else list(answer.dense))
         case Scored() | Classified():
