@@ -3,6 +3,7 @@
 from load_verdict import Criterion
 
 Made = dict
+ENGLISH = "English"  # the name of the set
 ALONE_S = 60.0  # for all questions of XQuAD with the default model
 CLAIMS = (
     ("BGE-M3 finds more than Jina v3: 105 to 110 % of it", "MIRACL-ru: about 63 to 65 and about 70.0",
@@ -19,11 +20,18 @@ Source: table 4 of https://arxiv.org/abs/2509.25085 for MIRACL by language.
 
 
 def criteria(made: Made) -> list[Criterion]:
-    """What is aimed at."""
-    alone = made["alone"]
-    what = f"all {alone['queries']:,} English questions with {alone['model']}, {alone['samples']} of them timed alone"
-    reached, failed = alone["took_s"] <= ALONE_S, alone["took_s"] > 2 * ALONE_S
-    return [Criterion(what, f"{alone['took_s']} s", f"<= {ALONE_S:g} s", reached, failed, "twice the limit")]
+    """What is aimed at, by the figures that stand in the tables."""
+    row, system = _usual(made)
+    what = f"opening, {row['documents']:,} documents and {row['queries']:,} English questions with {made['default']}"
+    took_s = row["opened_s"] + system["documents_s"] + system["queries_s"]
+    reached, failed = took_s <= ALONE_S, took_s > 2 * ALONE_S
+    return [Criterion(what, f"{took_s:.1f} s", f"<= {ALONE_S:g} s", reached, failed, "twice the limit")]
+
+
+def _usual(made: Made) -> tuple[Made, Made]:
+    """The evaluation of the default model in English, and the model's own figures in it."""
+    row = next(row for row in made["rows"] if (row["set"], row["model"]) == (ENGLISH, made["default"]))
+    return row, row["systems"][made["default"]]
 
 
 def page(made: Made) -> str:
@@ -31,6 +39,7 @@ def page(made: Made) -> str:
     head = made["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items())
     names = dict.fromkeys(row["set"] for row in made["rows"])
+    alone = _usual(made)[1]
     parts = [
         "# XQuAD, in English and Russian",
         f"{head['processor']}, {head['threads']} threads, {head['date']}, commit {head['commit']}, Python "
@@ -43,10 +52,17 @@ def page(made: Made) -> str:
             ("criterion", "value", "limit", "reached"),
             [(one.what, one.value, one.limit, one.verdict) for one in criteria(made)],
         ),
+        f"Of one question alone the median is {alone['p50_ms']['value']:.1f} ms [{alone['p50_ms']['low']:.1f}, "
+        f"{alone['p50_ms']['high']:.1f}] with {made['default']}, of {alone['samples']} that were sent one by one.",
         _table(
-            ("evaluation", "systems and legs", "seconds, with opening"),
-            [(f"{row['set']}, {row['model']}", str(len(row["systems"])), f"{row['took_s']}") for row in made["rows"]],
+            ("evaluation", "systems and legs", "seconds to open", "seconds of all"),
+            [
+                (f"{row['set']}, {row['model']}", str(len(row["systems"])), f"{row['opened_s']}", f"{row['took_s']}")
+                for row in made["rows"]
+            ],
         ),
+        "## By which models",
+        _table(("model", "revision", "space", "fingerprint"), _identities(made)),
         "## Not measured",
         "\n".join(f"- {why}" for why in made["not_measured"].values()) or "Nothing was left out.",
         "## What source system D claims",
@@ -57,6 +73,14 @@ def page(made: Made) -> str:
         "`embedstack eval compare questions.csv jina-embeddings-v3@jina bge-m3 bge-m3:sparse bge-m3:multi`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _identities(made: Made) -> list[tuple[str, ...]]:
+    """Each once; whole digests stand in the JSON."""
+    every = (who for row in made["rows"] for found in row["systems"].values() for who in found["identities"])
+    return list(
+        dict.fromkeys((who["model"], who["revision"], who["space"][:12], who["fingerprint"][:12]) for who in every)
+    )
 
 
 def _set(name: str, rows: list[Made]) -> list[str]:

@@ -22,9 +22,17 @@ from embedstack.evals.sets.qrels import read_qrels
 from embedstack.evals.sets.rankings import read_run
 from embedstack.evals.statistics import interval, needed_queries, paired, quantile
 from embedstack.evals.thresholds import calibrate
+from embedstack.identifying.fitting import Tried, noise_of
+from embedstack.identifying.judging import judged
+from embedstack.identifying.numbers import Stored
+from embedstack.identifying.recipe import Reading, Recipe
+from embedstack.identifying.wording import Wording
 from embedstack.search import fuse, near
 from embedstack.search.analysis import terms
 from embedstack.search.bm25 import Bm25
+from embedstack.search.keeping import USUAL, Cluster, Item, settle
+from embedstack.search.rerank import merged
+from embedstack.testing.fake import hash_spec
 from embedstack.types import Floats
 from machine import spread
 from searching_points import around, passages
@@ -36,6 +44,8 @@ JUDGED = 10  # documents of each query
 QUESTIONS = 100  # of `retrieve`
 LISTED, LISTS = 1000, 2  # documents of a ranking that is fused, and rankings
 THRESHOLD = 0.9
+ALIKE = 10  # items of a cluster
+RECIPES = 8  # that vectors are compared with
 TEXTS = 2000  # different ones; they come again behind a number
 
 Run: TypeAlias = Callable[[], object]
@@ -180,6 +190,10 @@ def _of_vectors(dim: int) -> Iterator[Work]:
     yield Work("metrics.retrieve", asked, 100_000, partial(_retrieving, dim))
     alike = f"vectors of {dim}, of which each tenth is near to another"
     yield Work("near.clusters", alike, 16_384, partial(_clustering, dim), near.BLOCK, "quadratic")
+    yield Work("near.pairs", alike, 16_384, partial(_pairing_near, dim), near.BLOCK, "quadratic")
+    clustered = f"items with vectors of {dim}, in clusters of {ALIKE}"
+    yield Work("keeping.settle", clustered, 20_000, partial(_settling, dim), ALIKE)
+    yield Work("judging.judged", f"vectors, each tried by {RECIPES} recipes", MILLION, _judging_recipes)
 
 
 def _retrieving(dim: int, rows: int) -> Run:
@@ -189,9 +203,43 @@ def _retrieving(dim: int, rows: int) -> Run:
 
 
 def _clustering(dim: int, rows: int) -> Run:
+    vectors = _alike(dim, rows)
+    return lambda: near.clusters(vectors, THRESHOLD)
+
+
+def _pairing_near(dim: int, rows: int) -> Run:
+    vectors = _alike(dim, rows)
+    return lambda: sum(len(some.rows) for some in near.pairs(vectors, THRESHOLD))
+
+
+def _alike(dim: int, rows: int) -> Floats:
     vectors = around(_units(QUESTIONS, dim), rows)
     vectors[::10] = around(vectors[1::10][: len(vectors[::10])], len(vectors[::10]), least=0.95, most=0.99)
-    return lambda: near.clusters(vectors, THRESHOLD)
+    return vectors
+
+
+def _settling(dim: int, rows: int) -> Run:
+    """Clusters around their first ones, of which the usual rules keep some."""
+    near_one = np.repeat(_units(rows // ALIKE, dim), ALIKE, axis=0) + 0.3 * _units(rows, dim)
+    vectors = np.asarray(near_one / np.linalg.norm(near_one, axis=1, keepdims=True), np.float32)
+    items = [Item(name=f"{row}.png", pixels=row % 7, modified_s=row % 11) for row in range(rows)]
+    places = [range(first, first + ALIKE) for first in range(0, rows, ALIKE)]
+    clusters = [
+        Cluster(members=some, contents=some, nearest=some, nearest_similarity=[1.0] * ALIKE, vectors=vectors)
+        for some in places
+    ]
+    return lambda: [settle(cluster, items, USUAL, THRESHOLD) for cluster in clusters]
+
+
+def _judging_recipes(rows: int) -> Run:
+    """One fits, and the others are as far as a wrong prompt is."""
+    spec = hash_spec()
+    reading = Reading(wording=Wording("text"), prompt="", max_tokens=spec.max_tokens)
+    recipe, noise = Recipe(spec=spec, reading=reading, pooling=spec.pooling, dim=spec.dim), Stored("float32", 1e-16)
+    lengths = np.ones(rows)
+    off = [_values(rows, place) * (1e-2 if place else 1e-13) for place in range(RECIPES)]
+    tried = [Tried(recipe, one, one, lengths, lengths) for one in off]
+    return lambda: judged(tried, lengths, noise_of(noise, "float32"), keeps_length=True)
 
 
 def _units(rows: int, dim: int) -> Floats:
@@ -231,6 +279,15 @@ def _of_lists() -> Iterator[Work]:
     for name, fused in fusions.items():
         what = f"documents, {LISTS} lists of {LISTED:,} for each query"
         yield Work(name, what, 50 * LISTS * LISTED, partial(_fusing, fused), LISTS * LISTED)
+    what = f"documents in rankings of {LISTED:,}, of which {DEPTH} were scored"
+    yield Work("rerank.merged", what, 100 * LISTED, _merging, LISTED)
+
+
+def _merging(rows: int) -> Run:
+    """The same ranking again and again."""
+    first = list(enumerate(np.sort(_values(LISTED))[::-1].tolist()))
+    scored = list(enumerate(_values(DEPTH, 1).tolist()))
+    return lambda: [merged(first, scored, BEST) for _ in range(rows // LISTED)]
 
 
 def _fusing(fused: Callable[[list[fuse.Ranking[int]]], object], rows: int) -> Run:

@@ -165,6 +165,17 @@ def test_rankings_are_judged_without_texts_and_without_a_clock(qrels: str, machi
     assert [one.latency for one in report.outcomes] == [None, None]
 
 
+def test_each_half_of_the_queries_is_judged_alone(data: str) -> None:
+    halves = [said("eval", "run", data, "bm25", "--half", half, *FAST) for half in ("tune", "judge")]
+
+    whole = said("eval", "run", data, "bm25", *FAST)
+    queries = [set(report.outcomes[0].queries["ndcg@10"]) for report in halves]
+    assert queries[0] | queries[1] == set(whole.outcomes[0].queries["ndcg@10"])
+    assert not queries[0] & queries[1]
+    assert [report.documents for report in halves] == [6, 6]
+    assert "the half 'tune' of the queries: " in halves[0].notes[-1 - sum("samples" in one for one in halves[0].notes)]
+
+
 def test_judgements_are_completed_by_files_of_texts(qrels: str, machine: Path) -> None:
     Path("documents.tsv").write_text("d1\tPandas sleep.\nd2\tIt rains.\nd3\tBees fly.\n")
     Path("queries.tsv").write_text("q1\tpandas\nq2\tbees\n")
@@ -198,8 +209,8 @@ def test_a_collection_is_judged_with_the_model_that_it_is_signed_by(data: str, e
     report = said("eval", "run", data, "db#docs", embedder, *FAST)
 
     measures = [one.measures["ndcg@10"].value for one in report.outcomes]
-    assert [one.system for one in report.outcomes] == ["db#docs", "db#docs (exact)", embedder]
-    assert measures == [measures[0]] * 3
+    assert [one.system for one in report.outcomes] == ["db#docs", embedder]
+    assert measures == [measures[0]] * 2
 
 
 @pytest.mark.slow
@@ -280,7 +291,11 @@ def test_a_terminal_without_our_signs_gets_question_marks(data: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "kind", "says"),
     [
-        (("bm25", "--weights", "1,2"), BadRequest, "--weights would change nothing, as no system is fused (A+B)"),
+        (
+            ("bm25", "--weights", "1,2"),
+            BadRequest,
+            "--weights would change nothing, as no system is fused (A+B, or DATABASE#",
+        ),
         (("bm25", "--rerank-top", "9"), BadRequest, "--rerank-top would change nothing, as no system is reranked"),
         (("db#docs", "--language", "ru"), BadRequest, "--language would change nothing, as no system is bm25"),
         (("bm25", "--depth", "9"), BadRequest, "9 documents of each ranking are too few"),

@@ -88,6 +88,26 @@ def test_a_99th_percentile_has_a_thousand_samples(machine: Path) -> None:
     assert [one.latency.samples for one in report.outcomes if one.latency] == [1000, 1000]
 
 
+@pytest.mark.parametrize("line", ["q{} Q0 other{} 1 1.0 x\n", "other{} Q0 d{} 1 1.0 x\n"], ids=["documents", "queries"])
+@pytest.mark.parametrize("command", [("run",), ("gate",)])
+def test_a_file_of_another_set_is_bad_input_and_no_baseline(qrels: str, line: str, command: tuple[str]) -> None:
+    Path("wrong.run").write_text("".join(line.format(number, number) for number in range(QUERIES)))
+    others = ("wrong.run", rankings("new", 1)) if command == ("gate",) else ("wrong.run",)
+
+    result = run("eval", *command, qrels, *others)
+
+    assert isinstance(result.exception, BadRequest)
+    assert result.exception.exit_code == 2
+    assert "'wrong.run'" in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_a_baseline_that_finds_nothing_is_no_baseline(qrels: str) -> None:
+    result = run("eval", "gate", qrels, rankings("old", 0).replace("x 1", "d 1"), rankings("new", 1))
+
+    assert isinstance(result.exception, BadRequest)
+
+
 def test_a_candidate_of_rankings_has_no_time_to_keep(qrels: str) -> None:
     result = run("eval", "gate", qrels, rankings("old", 80), rankings("new", 50), "--preset", "d15")
 

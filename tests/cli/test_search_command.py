@@ -74,6 +74,23 @@ def test_the_passage_with_the_words_is_first_with_rank_score_document_and_text(i
     assert second == "   Green tea is brewed for two minutes."
 
 
+@pytest.mark.slow
+def test_candidates_are_put_in_order_by_the_vectors_of_their_tokens(machine: Path) -> None:
+    model = str(Path(__file__).parents[1] / "golden/bge_m3_tiny")
+    (machine / "docs").mkdir()
+    for name, text in PAGES.items():
+        (machine / "docs" / name).write_text(text)
+    good("index", "docs", "-m", model, "--multi")
+
+    by_tokens = json.loads(good("search", "bamboo", "-m", model, "--rerank", "multi", "--json").stdout)
+    alone = json.loads(good("search", "bamboo", "-m", model, "--fields", "multi", "--json").stdout)
+
+    assert by_tokens["fields"] == ["dense", "bm25"]
+    scores = {one["id"]: one["score"] for one in alone["results"]}
+    assert {one["id"]: one["scores"]["rerank"] for one in by_tokens["results"]} == pytest.approx(scores, rel=1e-6)
+    assert [one["id"] for one in by_tokens["results"]] == [one["id"] for one in alone["results"]]
+
+
 def test_all_vectors_are_asked_where_nothing_else_is_said(indexed: Path) -> None:
     made = json.loads(good("search", "bamboo", "--json").stdout)
 

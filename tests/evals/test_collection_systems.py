@@ -110,7 +110,7 @@ def test_as_many_points_are_asked_for_as_give_enough_documents(database):
 
 
 def test_too_few_documents_are_told_where_more_points_would_not_be_looked_at(database, monkeypatch):
-    monkeypatch.setattr("embedstack.evals.systems.collection.MOST_POINTS", 20)
+    monkeypatch.setattr("embedstack.evals.systems.pieces.MOST_POINTS", 20)
     filled(database, [(f"d{1 + number // 40}", f"word{number}") for number in range(80)])
     system = opened(database)
 
@@ -197,30 +197,10 @@ def test_an_index_that_is_still_being_made_is_told(tmp_path):
 # ------------------------------------------------------------------------------------------------ what is asked
 
 
-class Exacts(EmbeddedDatabase):
-    """Notes which questions were to be exact."""
-
-    asked: list[bool]
-
-    def query(self, name, query):
-        self.asked.append(query.is_exact)
-        return super().query(name, query)
-
-
-def test_its_leg_is_the_exact_search(tmp_path):
-    database = Exacts(tmp_path / "store")
-    database.asked = []
+def test_where_every_point_is_compared_anyway_there_is_no_exact_leg(database):
     filled(database, CHUNKS)
-    system = opened(database)
-    (leg,) = system.legs
-    database.asked.clear()
 
-    ranking(system, 3, QUERIES[:1])
-    ranking(leg, 3, QUERIES[:1])
-
-    assert (system.name, leg.name) == ("./store#docs", "./store#docs (exact)")
-    assert database.asked == [False, True]
-    database.close()
+    assert opened(database).legs == ()
 
 
 def test_the_model_is_the_one_that_is_signed_and_reads_queries_alone(database):

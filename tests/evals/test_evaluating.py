@@ -222,7 +222,7 @@ def test_what_takes_long_is_told() -> None:
 def test_second_system_is_judged_by_the_limits_against_the_first() -> None:
     how = replace(HOW, limits=(Margin("ndcg@10", 0.02),))
 
-    assert evaluate(SET, [Listed("a", NONE), Listed("b", BEST)], how).report.verdict == "PASS"
+    assert evaluate(SET, [Listed("a", {"q0": ["d0"]}), Listed("b", BEST)], how).report.verdict == "PASS"
     assert evaluate(SET, [Listed("a", WORSE), Listed("b", WORSE)], how).report.verdict == "INCONCLUSIVE"
     assert evaluate(SET, [Listed("a", BEST), Listed("b", NONE)], how).report.verdict == "FAIL"
 

@@ -211,6 +211,7 @@ def test_verdicts_leave_with_codes_that_no_error_has():
         ([Margin("map", 0.1)], {"map": []}, {"map": []}, "no values"),
         ([Margin("map", 0.1)], {"map": [1]}, {"map": [math.nan]}, "value 0 is nan"),
         ([Share("map", 0.9)], {"map": [0, 0]}, {"map": [1, 1]}, "map of 'old' is 0 for all 2 queries"),
+        ([Margin("map", 0.1)], {"map": [0, 0]}, {"map": [1, 1]}, "map of 'old' is 0 for all 2 queries"),
         ([Ceiling("p99", 500)], {}, {}, "of 'new' no latency was measured, so p99 cannot be held against 500 ms"),
     ],
 )

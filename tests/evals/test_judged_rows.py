@@ -109,3 +109,24 @@ def test_what_cannot_be_right_is_refused_with_file_and_line(tmp_path, text, said
     with pytest.raises(ConfigError) as refused:
         opened(tmp_path, text)
     assert said.format(tmp_path / "judged.csv") in refused.value.message
+
+
+@pytest.mark.parametrize("grades", [("", "", ""), (",grade", ",2", ",0")], ids=["plain", "graded"])
+def test_questions_with_the_documents_that_answer_them_need_no_texts(tmp_path, grades):
+    head, first, second = grades
+    labelled = opened(tmp_path, f"query,document_id{head}\nwhere is it?,a.md{first}\nwhere is it?,b/c.md{second}\n")
+
+    ((query, judged),) = labelled.qrels.items()
+    assert (labelled.documents, labelled.queries) == ({}, {query: "where is it?"})
+    assert judged == ({"a.md": 2, "b/c.md": 0} if head else {"a.md": 1, "b/c.md": 1})
+
+
+def test_ids_with_grades_are_judgements_alone(tmp_path):
+    labelled = opened(tmp_path, "query,doc_id,grade\nq1,a,1\nq2,b,1\n")
+
+    assert (labelled.queries, labelled.qrels) == ({}, {"q1": {"a": 1}, "q2": {"b": 1}})
+
+
+def test_a_question_without_its_document_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"line 3 of '.*' names no document"):
+        opened(tmp_path, "query,document_id\nwhere?,a.md\nwhat?,\n")

@@ -90,6 +90,22 @@ def test_the_same_rankings_are_the_same_bytes_when_packed(tmp_path):
     assert (tmp_path / "a.run.gz").read_bytes()[3:8] == bytes(5)  # neither a name nor a time, see RFC 1952
 
 
+def test_a_query_for_which_nothing_was_found_is_told_from_one_that_was_not_asked(tmp_path):
+    write_run(tmp_path / "a.run", {"q1": [], "q2": [Ranked("a", 1.0)]}, "mine")
+
+    assert (tmp_path / "a.run").read_text() == "q1 Q0 (nothing) 1 0 mine\nq2 Q0 a 1 1.0 mine\n"
+    assert read_run(tmp_path / "a.run") == {"q1": [], "q2": [Ranked("a", 1.0)]}
+
+
+def test_others_judge_a_query_for_which_nothing_was_found_as_0(tmp_path):
+    write_run(tmp_path / "a.run", {"q1": []}, "mine")
+    (found,) = ir_measures.iter_calc(
+        [ir_measures.nDCG @ 10], {"q1": {"d1": 1}}, list(ir_measures.read_trec_run(str(tmp_path / "a.run")))
+    )
+
+    assert (found.query_id, found.value) == ("q1", 0.0)
+
+
 def test_the_name_of_a_system_stays_one_column(tmp_path):
     write_run(tmp_path / "a.run", {"q": [Ranked("a", 1.0)]}, "BM25 + dense\n")
 
@@ -102,6 +118,7 @@ def test_the_name_of_a_system_stays_one_column(tmp_path):
         ([Ranked("a b", 1.0)], "the document id 'a b' is empty or has white space"),
         ([Ranked("", 1.0)], "the document id '' is empty"),
         ([Ranked("a", 1.0), Ranked("a", 0.5)], "document 'a' is ranked twice for query 'q'"),
+        ([Ranked("(nothing)", 1.0)], "document id '(nothing)' means in a run that nothing was found"),
         ([Ranked("a", float("nan"))], "a score for query 'q' is nan"),
         ([Ranked("a", float("-inf"))], "a score for query 'q' is -inf"),
     ],

@@ -1,43 +1,24 @@
 """A folder is kept in every kind of database."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from embedstack.databases.database import Database
-from embedstack.databases.opening import open_database
 from embedstack.indexing.wish import Tenant
 from support.indexed import Shelf, points_in, words
-
-SERVERS = ("qdrant-facade", "pgvector")  # these take half a minute
-KINDS = ["embedded", "qdrant-local", *(pytest.param(server, marks=pytest.mark.faults) for server in SERVERS)]
+from support.kinds import KINDS, Opener, opening
 
 
 @pytest.fixture(params=KINDS)
-def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Database]]:
-    """A function: another handle on the same data."""
-    match request.param:
-        case "qdrant-facade":
-            from support.qdrant_server import qdrant_server
-
-            with qdrant_server(tmp_path / "qdrant", "key") as server:
-                yield lambda: open_database(server.url, api_key="key")
-        case "pgvector":
-            from support.postgres import running
-
-            postgres = running()
-            with postgres.database() as name:
-                yield lambda: open_database(postgres.url(name))
-        case "qdrant-local":
-            yield lambda: open_database(f"qdrant-local:{tmp_path}/store")
-        case _:
-            yield lambda: open_database(f"{tmp_path}/store")
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    with opening(request.param, tmp_path) as opener:
+        yield opener
 
 
 @pytest.mark.slow
-def test_documents_and_tenants_are_kept_as_they_are_now(opener: Callable[[], Database], tmp_path: Path) -> None:
+def test_documents_and_tenants_are_kept_as_they_are_now(opener: Opener, tmp_path: Path) -> None:
     shelf = Shelf(tmp_path / "shelf", {"a.txt": words(300), "b.txt": words(30), "nul.txt": "a\0b", "gone.txt": "gone"})
     with closing(opener()) as database:
         shelf.index(database=database)

@@ -10,7 +10,7 @@ from embedstack.databases.database import Collection, Points
 from embedstack.documents.document import Document
 from embedstack.errors import BadRequest, Mismatch
 from embedstack.indexing.held import Chunk, Held, held
-from embedstack.indexing.lexical import bm25_field, bm25_for, bm25_in, lexical_of
+from embedstack.indexing.lexical import Letters, bm25_field, bm25_for, bm25_in, lexical_of, unread
 from embedstack.indexing.naming import source_of
 from embedstack.indexing.points import doc_digest, id_of, rules_digest
 from embedstack.indexing.wish import IndexWish, Tenant
@@ -143,6 +143,46 @@ def test_a_language_that_was_wished_is_taken_and_not_talked_about() -> None:
     bm25, note = bm25_for([RUSSIAN], IndexWish(chunking=CHUNKING, language="none"))
 
     assert (bm25.language, note) == ("none", "")
+
+
+@pytest.mark.parametrize(
+    ("there", "texts", "is_told"),
+    [
+        ("en", [RUSSIAN], True),
+        ("en", [ENGLISH, RUSSIAN], True),
+        ("en", [RUSSIAN, *[ENGLISH] * 9], False),
+        ("en", ["12 345"], False),
+        ("ru", [RUSSIAN], False),
+        ("none", [RUSSIAN], False),
+    ],
+)
+def test_words_that_the_rules_of_a_collection_do_not_read_are_told(there: str, texts: list[str], is_told: bool) -> None:
+    note = unread(Letters().add(texts), Bm25(there), "docs")  # type: ignore[arg-type] # one of the languages
+
+    assert bool(note) is is_told
+
+
+def test_russian_documents_in_an_english_collection_are_told_with_the_way_out(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, {"a.txt": ENGLISH})
+    shelf.index()
+    shelf.put({"b.txt": RUSSIAN})
+
+    shelf.index()
+    (note,) = shelf.told.notes
+    shelf.put({"c.txt": RUSSIAN})
+    shelf.index(language="en")
+
+    assert note.startswith(
+        "100% of the letters that were written are Cyrillic, and collection 'documents' counts words by"
+    )
+    assert "a new --collection with --language ru" in note
+    assert shelf.told.notes == []
+
+
+def test_of_an_english_collection_it_is_said_how_to_have_a_russian_one() -> None:
+    _, note = bm25_for([ENGLISH], WISH)
+
+    assert "for Russian begin a new collection with --language ru, for any other language with --language none" in note
 
 
 def test_the_mean_length_is_that_of_the_chunks_that_have_terms() -> None:

@@ -32,7 +32,7 @@ from support.wrong_databases import Fuses
 
 ASKED = "panda river number7"
 TWO = ("dense", "bm25")
-PLAIN, ALL = How(fields=TWO), How()
+PLAIN, ALL, EVERY = How(fields=TWO), How(), How(fields=(*KINDS,))
 EVEN = Where(all=(Condition(key="tenant", values=("even",)),))
 
 
@@ -94,7 +94,9 @@ def test_two_fields_are_fused_by_rank_and_keep_their_own_scores(store: EmbeddedD
 
 
 def test_all_kinds_of_vectors_are_fused_together(store: EmbeddedDatabase) -> None:
-    assert pairs(search(store, ASKED, ALL)) == rrf([ranking(store, field) for field in KINDS], limit=10)
+    found = search(store, ASKED, EVERY)
+
+    assert pairs(found) == rrf([ranking(store, field) for field in KINDS], limit=10)
 
 
 def test_k_weights_and_depth_are_the_callers(store: EmbeddedDatabase) -> None:
@@ -148,7 +150,7 @@ def test_a_collection_without_points_gives_nothing(store: EmbeddedDatabase) -> N
 def test_a_model_reads_the_question_once_for_all_its_fields(store: EmbeddedDatabase) -> None:
     by = Watched()
 
-    search(store, ASKED, ALL, by=by)
+    search(store, ASKED, EVERY, by=by)
 
     (request,) = by.asked
     assert request.outputs == {"dense", "sparse", "multi"}

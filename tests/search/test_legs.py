@@ -35,6 +35,7 @@ def of_others(**identity: object) -> Origin:
 NOBODYS = Field(dim=8)
 LATER = replace(SIGNED["bm25"], origin=of_others(revision="99 k1=1.5"))
 GONE, GONE_WORDS = (replace(SIGNED[name], origin=of_others(model="gone", dim=8)) for name in ("dense", "sparse"))
+EVERY = How(fields=(*KINDS,))
 ALL, TWO = collection(*KINDS), collection("dense", "bm25")
 OLD = collection("dense", "bm25", old=NOBODYS)
 
@@ -48,10 +49,23 @@ def asked(plan: Plan) -> Mapping[str, str]:
 
 
 def test_all_that_can_be_asked_is_in_the_collections_order() -> None:
-    plan = plan_of(ALL, How(), SPECS)
+    plan = plan_of(ALL, EVERY, SPECS)
 
     assert asked(plan) == {"dense": "hash", "bm25": "", "sparse": "hash", "late": "hash"}
     assert plan.notes == ()
+
+
+def test_several_vectors_of_a_point_are_not_asked_by_themselves_if_there_are_others() -> None:
+    assert [*asked(plan_of(ALL, How(), SPECS))] == ["dense", "bm25", "sparse"]
+    assert [*asked(plan_of(collection("late"), How(), SPECS))] == ["late"]
+
+
+def test_a_field_that_reranks_is_no_leg() -> None:
+    plan = plan_of(ALL, How(fields=("bm25",), reranker="late"), SPECS)
+
+    assert [*asked(plan)] == ["bm25"]
+    assert plan.reranking is not None
+    assert (plan.reranking.name, plan.reranking.model) == ("late", "hash")
 
 
 def test_who_names_fields_gets_these_alone() -> None:
@@ -72,7 +86,7 @@ def test_of_two_models_of_one_space_the_one_that_was_signed_is_asked() -> None:
 
 
 def test_an_encoder_that_knows_no_model_yet_is_asked_by_the_name_that_is_signed() -> None:
-    assert asked(plan_of(ALL, How(), ())) == {"dense": "hash", "bm25": "", "sparse": "hash", "late": "hash"}
+    assert asked(plan_of(ALL, EVERY, ())) == {"dense": "hash", "bm25": "", "sparse": "hash", "late": "hash"}
 
 
 def test_only_dense_vectors_that_were_cut_have_a_width() -> None:
@@ -120,6 +134,7 @@ def test_models_are_told_before_they_are_open() -> None:
     assert models_of(ALL, How()) == ("hash",)
     assert models_of(ALL, How(reranker="overlap")) == ("hash", "overlap")
     assert models_of(ALL, How(fields=("bm25",))) == ()
+    assert models_of(ALL, How(fields=("bm25",), reranker="late")) == ("hash",)
     assert models_of(OLD, How(fields=("bm25",), reranker="overlap")) == ("overlap",)
 
 
@@ -142,9 +157,9 @@ def test_models_are_told_before_they_are_open() -> None:
             "sparse vectors alone, since no model is open that reads questions for vector 'x', which is of 'gone'",
         ),
         (
-            collection("bm25", "late", x=GONE_WORDS),
-            ["bm25", "late"],
-            "vectors 'bm25' and 'late' alone, since no model is open that reads questions for vector 'x'",
+            collection("bm25", "sparse", x=GONE_WORDS),
+            ["bm25", "sparse"],
+            "vectors 'bm25' and 'sparse' alone, since no model is open that reads questions for vector 'x'",
         ),
     ],
 )  # fmt: skip
@@ -159,12 +174,12 @@ def test_what_cannot_be_asked_is_left_out_and_that_is_said(there: Collection, le
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        (replace(SPEC, outputs=("dense",)), "gives no multi vectors as it is open"),
+        (replace(SPEC, outputs=("dense",)), "gives no sparse vectors as it is open"),
         (replace(SPEC, inputs=("image",)), "reads no texts"),
     ],
 )
 def test_a_model_that_cannot_answer_leaves_its_field_out(changed: object, words: str) -> None:
-    plan = plan_of(collection("bm25", "late"), How(), (changed,))  # type: ignore[arg-type]
+    plan = plan_of(collection("bm25", "sparse"), How(), (changed,))  # type: ignore[arg-type]
 
     assert [*asked(plan)] == ["bm25"]
     assert words in plan.notes[0]

@@ -11,6 +11,7 @@ import click
 from embedstack.cli.flags import MODEL
 from embedstack.evals.evaluating import EvaluateHow
 from embedstack.evals.measures import DEFAULT
+from embedstack.evals.sets.halves import Half
 from embedstack.evals.systems.fused import Fusion
 from embedstack.evals.systems.indexes import Similarity
 from embedstack.evals.systems.opening import SystemHow
@@ -45,6 +46,7 @@ class Wish:
     """What is judged and how; the models have flags of their own."""
 
     split: str
+    half: Half | None  # None: all queries
     documents: Path | None
     queries: Path | None
     systems: SystemHow
@@ -65,9 +67,13 @@ def weights_of(context: click.Context, param: click.Parameter, given: str | None
 
 DATA = (
     click.option("--split", default="", help="of a BEIR folder [default: test, or the only one]"),
+    click.option(
+        "--half", type=click.Choice(get_args(Half)),
+        help="only half of the queries, by --seed: choose by one, and judge by the other",
+    ),
     click.option("--documents", type=PATH, metavar="FILE", help="the texts that a file of judgements names by id"),
     click.option("--queries", type=PATH, metavar="FILE", help="the queries, likewise"),
-)
+)  # fmt: skip
 SYSTEMS = (
     click.option(
         "--fusion", type=click.Choice(get_args(Fusion)), default=SystemHow().fusion, show_default=True,
@@ -153,7 +159,7 @@ def evaluation_options(command: Command) -> Command:
 
     @wraps(command)
     def called(
-        *, split: str, documents: Path | None, queries: Path | None, fusion: Fusion, rrf_k: int,
+        *, split: str, half: Half | None, documents: Path | None, queries: Path | None, fusion: Fusion, rrf_k: int,
         weights: tuple[float, ...], rerank_top: int, skip_settled: bool, language: Language, dim: int | None,
         similarity: Similarity, query_role: str, document_role: str, measures: tuple[str, ...], depth: int,
         samples: int | None, drawing: Drawing, said: Said, **rest: object,
@@ -164,8 +170,8 @@ def evaluation_options(command: Command) -> Command:
             document_role=document_role, language=language,
         )  # fmt: skip
         wish = Wish(
-            split=split, documents=documents, queries=queries, systems=systems, measures=measures, depth=depth,
-            samples=samples, drawing=drawing, said=said,
+            split=split, half=half, documents=documents, queries=queries, systems=systems, measures=measures,
+            depth=depth, samples=samples, drawing=drawing, said=said,
         )  # fmt: skip
         command(wish=wish, **rest)
 

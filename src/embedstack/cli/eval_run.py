@@ -22,11 +22,12 @@ def run(data: Path, system: tuple[str, ...], wish: Wish, **flags: object) -> Non
     embedstack eval run questions.csv                             the default model
     embedstack eval run ./scifact bm25 bge-m3 bm25+bge-m3         a BEIR folder; lexical, dense, both fused
     embedstack eval run xquad.ru.json bm25:ru+bge-m3~bge-reranker-v2-m3
-    embedstack eval run questions.csv http://localhost:6333#docs --out report
+    embedstack eval run questions.csv './.embedstack#documents/*' --out report      as `embedstack search` asks it
     embedstack eval run qrels.txt theirs.run                      rankings that somebody else made
 
     DATA: a CSV with the columns query and text, a BEIR folder, a SQuAD JSON, or judgements (qrels).
-    SYSTEM: bm25[:ru]; MODEL, MODEL:sparse, MODEL:multi, each also @URL; DATABASE#COLLECTION; FILE.run; A+B; A~RERANKER.
+    SYSTEM: bm25[:ru]; MODEL, MODEL:sparse, MODEL:multi, each also @URL; DATABASE#COLLECTION[/VECTOR], one vector of it;
+    DATABASE#COLLECTION/*, all that search asks, fused as it fuses; FILE.run; A+B; A~RERANKER.
     Exit codes: 0 done, 2 bad input, 3 another space, 5 an endpoint or a database is away, 130 Ctrl-C.
     """
     evaluated(data, system or model_names(settings_from(flags))[:1], wish, flags)

@@ -1,5 +1,6 @@
 """What the command line asks for -> an evaluation, shown and saved."""
 
+import asyncio
 import platform
 import signal
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 
@@ -18,14 +20,24 @@ from embedstack.cli.eval_openers import EvalOpeners, parts
 from embedstack.cli.eval_saving import files_of, save, show
 from embedstack.cli.flags import settings_from
 from embedstack.cli.via import is_given, variables
+from embedstack.engine.background import wait
 from embedstack.errors import BadRequest
 from embedstack.evals.evaluating import EvaluateHow, evaluate
 from embedstack.evals.limits import Ceiling, Limit
 from embedstack.evals.outcome import Report
 from embedstack.evals.reports.reporting import to_json, to_text
+from embedstack.evals.sets.halves import half_of
 from embedstack.evals.sets.labelled import Labelled
 from embedstack.evals.sets.opening import open_labelled
-from embedstack.evals.systems.naming import FusedName, LexicalName, RankingName, RerankedName, SystemName, parse_systems
+from embedstack.evals.systems.naming import (
+    FusedName,
+    LexicalName,
+    RankingName,
+    RerankedName,
+    SearchedName,
+    SystemName,
+    parse_systems,
+)
 from embedstack.evals.systems.opening import open_systems
 from embedstack.evals.timing import P99_SAMPLES
 from embedstack.loading.stopping import Stop, Stopped, heard
@@ -34,14 +46,16 @@ from embedstack.runtimes.processor import usable_threads
 from embedstack.settings import Settings
 
 SAMPLES = 200  # enough for the median; a 99th percentile takes P99_SAMPLES
-FUSED, RERANKED = (FusedName, "is fused (A+B)"), (RerankedName, "is reranked (A~B)")
-IDLE: Mapping[str, tuple[type[SystemName], str]] = {
+Kinds: TypeAlias = tuple[type[SystemName], ...]
+FUSED: tuple[Kinds, str] = (FusedName, SearchedName), "is fused (A+B, or DATABASE#COLLECTION/*)"
+RERANKED: tuple[Kinds, str] = (RerankedName,), "is reranked (A~B)"
+IDLE: Mapping[str, tuple[Kinds, str]] = {
     "fusion": FUSED,
     "rrf_k": FUSED,
     "weights": FUSED,
     "rerank_top": RERANKED,
     "skip_settled": RERANKED,
-    "language": (LexicalName, "is bm25"),
+    "language": ((LexicalName,), "is bm25"),
 }
 """Flags that change nothing unless a system has such a part."""
 
@@ -63,6 +77,8 @@ def evaluated(
     with stoppable() as stop:
         with EvalBoard(is_quiet=wish.said.is_quiet) as board:
             labelled = open_labelled(data, split=wish.split, documents=wish.documents, queries=wish.queries)
+            if wish.half is not None:
+                labelled = half_of(labelled, wish.half, wish.drawing.seed)
             how = how_of(wish, limits, names, labelled)
             with EvalOpeners(names, settings, variables(flags), board.say) as openers, ExitStack() as opened:
                 ready = open_systems(systems, openers, wish.systems)
@@ -113,8 +129,8 @@ def _ranking_in(name: SystemName) -> str:
 
 def _refuse_idle(there: Sequence[SystemName]) -> None:
     """A flag that changes nothing would be taken for one that did."""
-    for flag, (kind, what) in IDLE.items():
-        if is_given(flag) and not any(isinstance(part, kind) for part in there):
+    for flag, (kinds, what) in IDLE.items():
+        if is_given(flag) and not any(isinstance(part, kinds) for part in there):
             raise BadRequest(f"--{flag.replace('_', '-')} would change nothing, as no system {what}; leave it out")
 
 
@@ -127,6 +143,7 @@ def machine(settings: Settings) -> str:
 @contextmanager
 def stoppable() -> Iterator[Stop]:
     """Within it Ctrl-C and SIGTERM are the end, with the exit code that shells give them."""
+    wait(asyncio.sleep(0))  # a loop that is half made when a signal comes says so when Python lets go of it
     stop = Stop()
     try:
         with heard(stop):

@@ -26,7 +26,8 @@ from embedstack.documents.source import open_source
 from embedstack.errors import EmbedstackError
 from embedstack.indexing.indexing import Ends, Hands, Model
 from embedstack.indexing.indexing import index as index_documents
-from embedstack.indexing.wish import DENSE, IndexWish, Lexical, Summary, Tenant
+from embedstack.indexing.target import dense_in
+from embedstack.indexing.wish import IndexWish, Lexical, Summary, Tenant
 from embedstack.jobs.opened import Opened
 from embedstack.jobs.opening import open_here
 from embedstack.jobs.plan import Wish
@@ -58,6 +59,11 @@ INDEX = (
         "--sparse", "lexical", type=click.Choice(get_args(Lexical)),
         help="beside dense vectors: BM25's, the model's own (bge-m3), or none [default: as the collection has it, else "
         "bm25]",
+    ),
+    click.option(
+        "--multi", is_flag=True,
+        help="beside them a vector for each token (bge-m3), for search --rerank multi; each takes half the space of a "
+        "dense one. A collection that began with them keeps to it",
     ),
     click.option(
         "--language", type=click.Choice(get_args(Language)),
@@ -115,10 +121,10 @@ def index_options(command: Command) -> Command:
 @setting_flags(*JOB_MODEL)
 def index(
     sources: tuple[str, ...], database: str, collection: str, model: str | None, dim: int | None,
-    lexical: Lexical | None, language: Language | None, late_chunking: bool, form: Form | None, text_field: str,
-    id_field: str, chunker: Strategy, chunk_tokens: int | None, overlap: int | None, parent_tokens: int,
-    skip_index: bool, max_document_mb: int, tenant: Tenant | None, is_pruned: bool, claim: bool, dry_run: bool,
-    is_json: bool, **flags: object,
+    lexical: Lexical | None, multi: bool, language: Language | None, late_chunking: bool, form: Form | None,
+    text_field: str, id_field: str, chunker: Strategy, chunk_tokens: int | None, overlap: int | None,
+    parent_tokens: int, skip_index: bool, max_document_mb: int, tenant: Tenant | None, is_pruned: bool, claim: bool,
+    dry_run: bool, is_json: bool, **flags: object,
 ) -> None:  # fmt: skip
     """Make SOURCEs searchable: folders and files of Markdown, text, HTML, JSON lines, CSV; once more after a change.
 
@@ -126,6 +132,7 @@ def index(
     embedstack index ./docs
     embedstack search how do I make a backup
     embedstack index ./docs ./notes --model bge-m3 --sparse model
+    embedstack index ./docs --model bge-m3 --multi -c tokens
     embedstack index articles.jsonl --text-field body --id-field url -d http://localhost:6333 -c articles
     embedstack index ./acme -d ./store --tenant org=acme
 
@@ -141,7 +148,7 @@ def index(
     reading = Reading(form=form, text_field=text_field, id_field=id_field, max_document_bytes=max_document_mb << 20)
     wish = IndexWish(
         chunking=USUAL.chunking, reading=reading, dim=dim, late_chunking=late_chunking, lexical=lexical,
-        language=language, tenant=tenant, keep_gone=not is_pruned, claim=claim, dry_run=dry_run,
+        multi=multi, language=language, tenant=tenant, keep_gone=not is_pruned, claim=claim, dry_run=dry_run,
     )  # fmt: skip
     call = Call(
         sources=sources, database=database, collection=collection, model=model, cut=cut, wish=wish,
@@ -186,7 +193,7 @@ class Call:
             source = open_source(self.sources, self.wish.reading)
             next(source.entries(), None)
             found = retry(partial(database.describe, self.collection))
-            name, spec = model_for(self.model, signed_by(found, DENSE), self.settings, board.note)
+            name, spec = model_for(self.model, signed_by(found, dense_in(found)), self.settings, board.note)
             wish = replace(self.wish, chunking=self.cut.for_model(spec.max_tokens))
 
             def opened(encoding: Wish) -> AbstractAsyncContextManager[Opened]:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,7 @@ from embedstack.errors import BadRequest, ConfigError
 from embedstack.model import SMALL_RERANKER
 from embedstack.search.found import LIMIT, RERANKED, TEXT, Found, Fusion, How
 from embedstack.search.hybrid import Searcher, models_of
+from embedstack.search.legs import reranking_field
 from embedstack.settings import Settings
 
 SEARCH_MODEL = tuple(name for name in MODEL if name not in ("truncate", "max_text_chars"))
@@ -75,7 +77,7 @@ SEARCH = (
     click.option("--limit", "-n", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="passages"),
     click.option(
         "--fields", multiple=True, callback=names_of, metavar="FIELD",
-        help="vectors that are asked: dense, bm25, ...; may be repeated [default: all that can be]",
+        help="vectors that are asked: dense, bm25, ...; may be repeated [default: all that can be, but multi vectors]",
     ),
     click.option(
         "--fusion", type=click.Choice(get_args(Fusion)), default="rrf", show_default=True,
@@ -98,9 +100,10 @@ SEARCH = (
         help="only these points; may be repeated: other keys must hold too, of one key one of its values",
     ),
     click.option(
-        "--rerank", "reranker", is_flag=False, flag_value=SMALL_RERANKER, default="", metavar="[MODEL]",
+        "--rerank", "reranker", is_flag=False, flag_value=SMALL_RERANKER, default="", metavar="[MODEL|FIELD]",
         help="a model reads the first passages beside the question, and orders them anew; without a name "
-        f"{SMALL_RERANKER}, which reads English. It stands behind the question",
+        f"{SMALL_RERANKER}, which reads English. Or a multi vector of the collection, which compares tokens. It stands "
+        "behind the question",
     ),
     click.option(
         "--rerank-top", type=click.IntRange(min=1), default=RERANKED, show_default=True, help="passages that it reads"
@@ -136,11 +139,13 @@ def search(
     \b
     embedstack search how do I make a backup
     embedstack search "restore a backup" -n 3 --rerank
+    embedstack search "restore a backup" --rerank multi
     embedstack search "error 0x80070057" --fields bm25
     embedstack search backup --where org=acme --where metadata.author=Lind
     embedstack search backup -d http://localhost:6333 -c articles --json
 
-    Every vector of a collection is asked that can be, and the rankings are fused; what is not asked is said on stderr.
+    Every vector of a collection is asked that can be, but those of tokens, and the rankings are fused; what cannot be
+    asked is said on stderr.
     Scores of several vectors only say the order. Exit codes: 0, also where nothing is found; 2 no such collection or a
     bad setting; 3 no vector can be asked; 5 the database is away.
     """
@@ -202,11 +207,12 @@ def opened_names(there: Collection, how: How, given: str | None, settings: Setti
     """
     origins = [field.origin for field in there.fields.values() if field.origin is not None]
     signed = {origin.identity.model: origin.identity for origin in origins}
-    needed = [name for name in models_of(there, how) if name != how.reranker]
+    reranker = how.reranker if reranking_field(there, how) is None else ""
+    needed = models_of(there, replace(how, reranker="" if reranker else how.reranker))
     if given and len(needed) > 1:
         raise BadRequest(f"--model stands for one model, and {len(needed)} are asked; name one of them with --fields")
     made = [model_for(given, signed[name], settings, _silent)[0] for name in needed]
-    return [*made, *([how.reranker] if how.reranker else [])]
+    return [*made, *([reranker] if reranker else [])]
 
 
 def _silent(line: str) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-import msgspec
-
 from embedstack.databases.checks import unknown
 from embedstack.databases.database import (
     Collection,
@@ -23,7 +21,7 @@ from embedstack.databases.database import (
     pages,
 )
 from embedstack.errors import Mismatch, Unsupported
-from embedstack.origin import Basis, Identity, Origin, check_space
+from embedstack.origin import Identity, Origin, as_stated, check_space
 from embedstack.types import Encoded
 
 RECHECK_S = 5.0  # so long at most goes something into a collection that meanwhile became another's
@@ -66,6 +64,7 @@ class Bound:
         Args:
             wanted: its fields get the origins, its name is not read.
             claim: points whose vectors nobody has signed are of these origins: only said so, and written down as such.
+                Where an origin is only stated, so is from then on what was signed before.
         Raises:
             Mismatch: what is there is of another space or width, has other fields, or nobody has signed it.
         """
@@ -191,23 +190,32 @@ class Bound:
                 continue
             signed = there.fields[field].origin
             if signed is None:
-                self._basis(there, field, origin, claim=claim)
+                self._signature(there, field, origin, claim=claim)
             else:
                 check_space(signed, origin, self._place(field))
 
     def _sign(self, there: Collection, *, claim: bool) -> None:
-        """What nobody has signed. Of several that sign at once one does; the others find out when they look again."""
-        for field, origin in self._origins.items():
-            if field in there.fields and there.fields[field].origin is None:
-                signed = msgspec.structs.replace(origin, basis=self._basis(there, field, origin, claim=claim))
-                self.database.sign(self.name, field, signed, over=None)
+        """What nobody has signed. Of several that sign at once one does; the others find out when they look again.
 
-    def _basis(self, there: Collection, field: str, origin: Origin, *, claim: bool) -> Basis:
-        """How it is known whose vectors a field holds that nobody has signed."""
+        Vectors that are only said to be of a space may come beside others: no more is known of all of them then.
+        """
+        for field, origin in self._origins.items():
+            if field not in there.fields:
+                continue
+            standing = there.fields[field].origin
+            if standing is None:
+                mine = self._signature(there, field, origin, claim=claim)
+                standing = self.database.sign(self.name, field, mine, over=None)
+            if origin.basis == "stated" and standing.basis != "stated":
+                check_space(standing, origin, self._place(field))
+                self.database.sign(self.name, field, as_stated(standing), over=standing)
+
+    def _signature(self, there: Collection, field: str, origin: Origin, *, claim: bool) -> Origin:
+        """Of a field that nobody has signed: what is known of its vectors from then on."""
         if not self._holds(there, field):
-            return origin.basis
+            return origin
         if claim:
-            return "stated"
+            return as_stated(origin)
         raise Mismatch(
             f"{self._place(field)} holds {there.points} points whose vectors nobody has signed; say that they are of "
             f"{origin.name} with --claim, or use another collection"

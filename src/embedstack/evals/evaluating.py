@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from embedstack.errors import BadRequest
 from embedstack.evals.asking import answers
+from embedstack.evals.belonging import check_file, check_found
 from embedstack.evals.contenders import Contender, contenders, duels, prepared
 from embedstack.evals.gate import judge, judged_note
 from embedstack.evals.limits import Ceiling, Limit
@@ -16,6 +17,7 @@ from embedstack.evals.noticing import caps, oddities
 from embedstack.evals.outcome import Check, Comparison, Latency, Outcome, Report, Verdict
 from embedstack.evals.sets.labelled import Labelled
 from embedstack.evals.statistics import interval, paired
+from embedstack.evals.systems.ranking_file import RankingFile
 from embedstack.evals.systems.system import Asked, Progress, Ranked, System
 from embedstack.evals.timing import few_note, timed
 
@@ -77,7 +79,8 @@ def evaluate(
         now: for the report's date.
         version, machine: of this package, and for people; they stand in the report.
     Raises:
-        BadRequest: what is wished for cannot be had, and nothing was begun; or a system's ranking is none.
+        BadRequest: what is wished for cannot be had, and nothing was begun; or a system's ranking is none, or of
+            documents that are all unknown, see `belonging`.
         What a system raises, which names it.
     """
     began = clock()
@@ -86,6 +89,8 @@ def evaluate(
     queries = [Asked(query, labelled.queries.get(query, "")) for query in labelled.qrels]
     prepare_s = prepared(whole, labelled.documents, progress, clock)
     searched = {one.system.name: _searched(one.system, queries, how.depth, progress, clock) for one in whole}
+    for name, one in searched.items():
+        check_found(f"system {name!r}", one.by_query, labelled)
     latencies = _latencies(systems, queries, how, progress, clock)
     outcomes = {
         name: _outcome(one, searched[name], labelled.qrels, how, prepare_s=prepare_s[name], latency=latencies.get(name))
@@ -141,6 +146,9 @@ def _check(labelled: Labelled, systems: Sequence[System], how: EvaluateHow) -> N
             raise BadRequest(f"a limit of {limit.quantile} needs samples of latency; ask for 1,000 or more")
         if not isinstance(limit, Ceiling) and limit.measure not in measures:
             raise BadRequest(f"a limit of {limit.measure} needs that measure; measure it, too")
+    for one in contenders(systems):
+        if isinstance(one.system, RankingFile):
+            check_file(one.system.name, one.system.run, labelled, is_of_gate=bool(how.limits))
     interval([0.0], confidence=how.confidence, resamples=how.resamples, seed=how.seed)  # raises what it would later
 
 

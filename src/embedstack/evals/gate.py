@@ -47,7 +47,7 @@ def judge(
         trials, ICH E9 3.3.2.
     Raises:
         BadRequest: no limit, a measure or latency that an outcome lacks, other queries on one side than on the other,
-            or a share of a baseline that is 0.
+            or a measure that is 0 for all queries of the baseline.
     """
     if not limits:
         raise BadRequest(f"there is no limit; give one such as ndcg@10=0.90, or a list: {', '.join(PRESETS)}")
@@ -65,10 +65,10 @@ def _quality(
     limit: Share | Margin, baseline: Outcome, candidate: Outcome, *, confidence: float, resamples: int, seed: int
 ) -> Check:
     before, after = _values(limit.measure, baseline, candidate)
-    if isinstance(limit, Share) and not before.any():
+    if len(before) and not before.any():
         raise BadRequest(
-            f"{limit.measure} of {baseline.system!r} is 0 for all {len(before)} queries, of which no share says "
-            "anything; check that its documents have the ids of the judgements"
+            f"{limit.measure} of {baseline.system!r} is 0 for all {len(before)} queries, and nothing is worse than "
+            "that; check that its documents have the ids of the judgements, or name a baseline that finds something"
         )
     share, bound, rule = _asked(limit)
     differences, span = after - share * before, (-share, 1.0)

@@ -3,18 +3,18 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from embedstack.indexing.cutting import Group
+from embedstack.indexing.document_encoder import DocumentEncoder, Encoded
 from embedstack.indexing.held import Held
+from embedstack.indexing.lexical import Letters
 from embedstack.indexing.points import Made, points_of
 from embedstack.indexing.survey import Absent
 from embedstack.indexing.wish import LeftOut, Progress, Summary, Tenant
 from embedstack.indexing.writing import Writing
-from embedstack.jobs.encoding import ShardEncoder
 from embedstack.jobs.pipeline import Threads
-from embedstack.jobs.shard_work import Made as Encoded
 from embedstack.search.bm25 import Bm25
 from embedstack.types import Sparse
 
@@ -25,7 +25,7 @@ AHEAD = 2  # groups that are encoded while another one is cut or written, so tha
 class Embedding:
     """What every group needs, and where it is counted."""
 
-    encoder: ShardEncoder
+    encoder: DocumentEncoder
     writing: Writing
     threads: Threads
     bm25: Bm25 | None
@@ -34,6 +34,7 @@ class Embedding:
     absent: Absent
     progress: Progress
     done: Summary
+    letters: Letters = field(default_factory=Letters)  # of what BM25 counts
 
     async def run(self, groups: Iterator[Group]) -> None:
         """All of them.
@@ -57,7 +58,7 @@ class Embedding:
 
     async def _write(self, group: Group, encoding: "asyncio.Task[Encoded]") -> None:
         encoded = await encoding
-        for work, code, message in encoded.dead:
+        for work, code, message in encoded.made.dead:
             self.absent.add(LeftOut(work.doc_id, work.source, code, message))
         made, refused = await self.threads.write(partial(self._written, group, encoded))
         for one in refused:
@@ -71,15 +72,19 @@ class Embedding:
     def _points(self, group: Group, encoded: Encoded) -> Iterator[Made]:
         """Of the documents that have vectors."""
         cuts = {cut.work.doc_id: cut for cut in group.cuts}
-        first = 0
-        for work in encoded.works:
+        sparse, multi, first = encoded.made.sparse, encoded.multi, 0
+        for work in encoded.made.works:
             rows = slice(first, first + len(work.texts))
             first = rows.stop
-            lexical = self._lexical(work.texts, encoded.sparse[rows] if encoded.sparse is not None else None)
-            yield points_of(cuts[work.doc_id], encoded.dense[rows], lexical, self.tenant)
+            lexical = self._lexical(work.texts, sparse[rows] if sparse is not None else None)
+            tokens = multi[rows] if multi is not None else None
+            yield points_of(cuts[work.doc_id], encoded.made.dense[rows], lexical, tokens, self.tenant)
 
     def _lexical(self, texts: Sequence[str], own: Sequence[Sparse] | None) -> Sequence[Sparse] | None:
-        return own if self.bm25 is None else [self.bm25.document(text) for text in texts]
+        if self.bm25 is None:
+            return own
+        self.letters.add(texts)
+        return [self.bm25.document(text) for text in texts]
 
     def _count(self, made: Sequence[Made], refused: set[str]) -> None:
         there = [one for one in made if one.doc_id not in refused]

@@ -12,15 +12,15 @@ from embedstack.databases.database import Database
 from embedstack.documents.source import Source
 from embedstack.errors import BadRequest
 from embedstack.indexing.cutting import Cutting
+from embedstack.indexing.document_encoder import DocumentEncoder
 from embedstack.indexing.embedding import Embedding
 from embedstack.indexing.held import Held, Retry, held
-from embedstack.indexing.lexical import bm25_for
+from embedstack.indexing.lexical import bm25_for, unread
 from embedstack.indexing.reading import Documents
 from embedstack.indexing.survey import Survey, Surveying
 from embedstack.indexing.target import Target, prepared, target
 from embedstack.indexing.wish import IndexWish, Progress, Summary
 from embedstack.indexing.writing import Writing, delete
-from embedstack.jobs.encoding import Asking, ShardEncoder
 from embedstack.jobs.opened import Opened
 from embedstack.jobs.patience import Patience, liveness_of
 from embedstack.jobs.pipeline import Threads
@@ -130,15 +130,24 @@ class _Index:
         async with self.model.open(where.encoding) as opened:
             began_s = hands.clock()
             where = await self.threads.read(partial(self._with_bm25, where, survey, there, opened))
-            origin = Origin(identity=opened.identity, role=where.encoding.role, probes=opened.probes)
+            origin = Origin(
+                identity=opened.identity,
+                role=where.encoding.role,
+                probes=opened.probes,
+                late_chunking=where.encoding.late_chunking,
+            )
             ready = partial(prepared, self.ends.database, where, origin, self.wish)
             bound = await self.threads.write(partial(hands.retry, ready))
             await self.threads.write(partial(self._take_mark, where))
-            writing = Writing(bound, there, hands.retry, field=where.field, is_replacing=where.is_replacing)
+            writing = Writing(
+                bound, there, hands.retry, dense=where.dense, field=where.field, is_replacing=where.is_replacing
+            )
             patience = hands.patience or Patience(is_alive=liveness_of(opened.encoder))
+            if where.multi_dim:
+                hands.progress.note(where.size_note())
             hands.progress.begins(len(survey.places) - survey.unchanged)
             embedding = Embedding(
-                encoder=ShardEncoder(opened, where.encoding, patience, Asking()),
+                encoder=DocumentEncoder(opened, where.encoding, patience, has_multi=where.multi_dim > 0),
                 writing=writing,
                 threads=self.threads,
                 bm25=where.bm25,
@@ -149,7 +158,13 @@ class _Index:
                 done=done,
             )
             await embedding.run(self._cutting(where, survey, there, opened).groups())
+            self._tell_unread(where, embedding)
             done.deleted, done.embed_s = writing.deleted, hands.clock() - began_s
+
+    def _tell_unread(self, where: Target, embedding: Embedding) -> None:
+        note = unread(embedding.letters, where.bm25, where.name) if where.bm25 and not self.wish.language else ""
+        if note:
+            self.hands.progress.note(note)
 
     def _cutting(self, where: Target, survey: Survey, there: Mapping[str, Held], opened: Opened) -> Cutting:
         rules = where.rules(self.model.spec)

@@ -1,7 +1,8 @@
 """A collection, a wish and some texts -> the BM25 whose vectors stand beside the dense ones, and in which language."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from embedstack.databases.database import Collection, Field
 from embedstack.errors import BadRequest, Mismatch, Unsupported
@@ -12,7 +13,27 @@ from embedstack.search.analysis import Language, terms
 from embedstack.search.bm25 import Bm25, known
 
 RUSSIAN_FROM = 0.2  # share of Cyrillic letters; Russian rules stem English words, too, and not the other way round
-LETTERS, CYRILLIC = re.compile(r"[^\W\d_]"), re.compile("[\u0400-\u04ff]")
+LETTERS, CYRILLIC = re.compile(r"[^\W\d_]+"), re.compile("[\u0400-\u04ff]+")
+
+
+@dataclass(slots=True)
+class Letters:
+    """Of texts that were seen."""
+
+    all: int = 0
+    cyrillic: int = 0
+
+    def add(self, texts: Iterable[str]) -> "Letters":
+        """Some more texts; the same letters."""
+        for text in texts:
+            self.all += sum(map(len, LETTERS.findall(text)))
+            self.cyrillic += 0 if text.isascii() else sum(map(len, CYRILLIC.findall(text)))
+        return self
+
+    @property
+    def cyrillic_share(self) -> float:
+        """0 where there are no letters."""
+        return self.cyrillic / self.all if self.all else 0.0
 
 
 def lexical_of(found: Collection | None, wish: IndexWish, spec: ModelSpec) -> Lexical:
@@ -55,7 +76,7 @@ def bm25_for(texts: Sequence[str], wish: IndexWish) -> tuple[Bm25, str]:
     Args:
         texts: of some chunks of all that is indexed. Equal ones give an equal BM25.
     """
-    share = _cyrillic(texts)
+    share = Letters().add(texts).cyrillic_share
     language: Language = wish.language or ("ru" if share >= RUSSIAN_FROM else "en")
     lengths = [len(terms(text, language)) for text in texts]
     made = Bm25.of(language, lengths) if any(lengths) else Bm25(language)
@@ -67,13 +88,23 @@ def bm25_field(bm25: Bm25) -> Field:
     return Field(kind="sparse", distance="dot", idf=True, origin=Origin(identity=bm25.identity))
 
 
-def _cyrillic(texts: Sequence[str]) -> float:
-    letters = sum(len(LETTERS.findall(text)) for text in texts)
-    return sum(len(CYRILLIC.findall(text)) for text in texts) / letters if letters else 0.0
+def unread(letters: Letters, bm25: Bm25, collection: str) -> str:
+    """That words of what was written are not read by its rules, for people; "" where they are."""
+    if bm25.language != "en" or letters.cyrillic_share < RUSSIAN_FROM:
+        return ""
+    share = letters.cyrillic_share
+    return (
+        f"{share:.0%} of the letters that were written are Cyrillic, and collection {collection!r} counts "
+        "words by English rules, so that of a Russian word only the very same form is found; index them into a new "
+        "--collection with --language ru, which reads English words, too"
+    )
 
 
 def _told(language: Language, share: float) -> str:
     if language == "ru":
         why = f"by Russian and English rules, as {share:.0%} of the letters are Cyrillic"
         return f"BM25 counts words {why}; if that is wrong, begin a new collection with --language en or none"
-    return "BM25 counts words by English rules; for another language begin a new collection with --language none"
+    return (
+        "BM25 counts words by English rules; for Russian begin a new collection with --language ru, for any other "
+        "language with --language none"
+    )

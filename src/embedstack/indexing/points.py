@@ -37,6 +37,7 @@ class Made:
     payloads: Sequence[Mapping[str, Json]]
     dense: Floats  # (chunks, dim)
     lexical: Sequence[Sparse] | None  # None: there is no such field
+    multi: Sequence[Floats] | None  # of each (vectors, dim); None: there is no such field
     tokens: int
 
 
@@ -67,7 +68,9 @@ def id_of(chunk_id: str, tenant: Tenant | None) -> PointId:
     return str(uuid5(TENANTS, f"{tenant.key}\0{tenant.value}\0{chunk_id}"))
 
 
-def points_of(cut: Cut, dense: Floats, lexical: Sequence[Sparse] | None, tenant: Tenant | None) -> Made:
+def points_of(
+    cut: Cut, dense: Floats, lexical: Sequence[Sparse] | None, multi: Sequence[Floats] | None, tenant: Tenant | None
+) -> Made:
     """All points of one document."""
     work = cut.work
     return Made(
@@ -77,6 +80,7 @@ def points_of(cut: Cut, dense: Floats, lexical: Sequence[Sparse] | None, tenant:
         payloads=_payloads(cut, tenant),
         dense=dense,
         lexical=lexical,
+        multi=multi,
         tokens=sum(work.tokens),
     )
 

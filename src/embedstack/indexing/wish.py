@@ -11,6 +11,7 @@ from embedstack.errors import BadRequest
 from embedstack.search.analysis import Language
 
 DENSE, BM25, SPARSE = "", "bm25", "sparse"  # the names of fields; the first and the last as those of a load
+MULTI, DENSE_BESIDE = "multi", "dense"  # vectors of tokens, and what dense ones beside them are called: Qdrant wants it
 Lexical = Literal["bm25", "model", "none"]
 """Beside dense vectors: BM25's, the model's own sparse ones, or none."""
 
@@ -46,6 +47,7 @@ class IndexWish:
     dim: int | None = None  # None: all that the model has
     late_chunking: bool = False
     lexical: Lexical | None = None  # None: as the collection has it, BM25 in a new one
+    multi: bool = False  # beside them one for each token; a collection that began with these keeps to it
     language: Language | None = None  # of BM25; None: as the collection has it, by the letters in a new one
     tenant: Tenant | None = None
     keep_gone: bool = False  # what is gone stays in the collection

@@ -11,7 +11,7 @@ from embedstack.databases.database import Column, Database, Json, PointId, Point
 from embedstack.errors import BadRequest
 from embedstack.indexing.held import Chunk, Held, Retry
 from embedstack.indexing.points import Made
-from embedstack.indexing.wish import DENSE, LeftOut
+from embedstack.indexing.wish import MULTI, LeftOut
 from embedstack.types import Floats, Sparse
 
 BATCH = 128  # points that are written by one call, as a load does
@@ -26,6 +26,7 @@ class _Row:
     payload: Mapping[str, Json]
     dense: Floats  # (dim,)
     lexical: Sparse | None  # None: there is no such field, or the text has no term
+    multi: Floats | None  # (vectors, dim); None: there is no such field
 
 
 class Writing:
@@ -36,14 +37,22 @@ class Writing:
 
     Args:
         held: what there is.
-        field: the name of that for sparse vectors; "" where there is none.
+        dense: the name of the field for dense vectors.
+        field: that for sparse ones; "" where there is none.
         is_replacing: points may have vectors in other fields, of what their documents were before.
     """
 
     def __init__(
-        self, bound: Bound, held: Mapping[str, Held], retry: Retry, *, field: str, is_replacing: bool = False
+        self,
+        bound: Bound,
+        held: Mapping[str, Held],
+        retry: Retry,
+        *,
+        dense: str,
+        field: str,
+        is_replacing: bool = False,
     ) -> None:
-        self._bound, self._held, self._retry, self._field = bound, held, retry, field
+        self._bound, self._held, self._retry, self._dense, self._field = bound, held, retry, dense, field
         self._is_replacing = is_replacing
         self.deleted = 0  # points
 
@@ -75,9 +84,11 @@ class Writing:
     def _put(self, rows: Sequence[_Row], *, with_field: bool) -> None:
         for first in range(0, len(rows), BATCH):
             few = rows[first : first + BATCH]
-            vectors: dict[str, Column] = {DENSE: np.stack([row.dense for row in few])}
+            vectors: dict[str, Column] = {self._dense: np.stack([row.dense for row in few])}
             if with_field:
                 vectors[self._field] = [row.lexical for row in few if row.lexical is not None]
+            if multi := [row.multi for row in few if row.multi is not None]:
+                vectors[MULTI] = multi
             points = Points(ids=[row.id for row in few], vectors=vectors, payloads=[row.payload for row in few])
             if self._is_replacing or (self._field and not with_field):  # a field that is not given would stay as it is
                 self._retry(partial(self._bound.database.delete, self._bound.name, points.ids))
@@ -106,4 +117,5 @@ def _rows(made: Made) -> list[_Row]:
     lexical = (
         [None] * len(made.ids) if made.lexical is None else [one if len(one.ids) else None for one in made.lexical]
     )
-    return [_Row(*row) for row in zip(made.ids, made.payloads, made.dense, lexical, strict=True)]
+    multi: Sequence[Floats | None] = made.multi or [None] * len(made.ids)
+    return [_Row(*row) for row in zip(made.ids, made.payloads, made.dense, lexical, multi, strict=True)]

@@ -16,14 +16,14 @@ class How:
     """What a caller wants."""
 
     limit: int = LIMIT
-    fields: tuple[str, ...] | None = None  # the vectors that are asked; None: all that can be
+    fields: tuple[str, ...] | None = None  # the vectors that are asked; None: all that can be but multi
     depth: int | None = None  # candidates of each field; None: three times as many as are wanted, at least 30
     fusion: Fusion = "rrf"
     rrf_k: int = 60  # as in the paper; see `search.fuse.qdrant_k`
     weights: Mapping[str, float] = field(default_factory=dict)  # field -> weight; 1 where none is given
     least: Mapping[str, float] = field(default_factory=dict)  # field -> a score of at least so much, before fusion
     where: Where = field(default_factory=Where)
-    reranker: str = ""  # a model that orders the first of them anew; "" is none
+    reranker: str = ""  # a multi vector of the collection, else a model, that orders the first of them anew; "": none
     rerank_top: int = RERANKED
     is_adaptive: bool = False  # the reranker is not asked where the first one is sure, see `search.rerank`
     is_exact: bool = False  # every point is compared, whatever index there is

@@ -10,8 +10,9 @@ from embedstack.errors import BadRequest
 from embedstack.inputs.checks import check_text
 from embedstack.search.found import Found, FoundPoint, How
 from embedstack.search.gathering import gather
+from embedstack.search.late_reranking import reranked_late
 from embedstack.search.legs import Asked, models_of, plan_of
-from embedstack.search.questions import questions_of
+from embedstack.search.questions import Question, questions_of
 from embedstack.search.reranking import Reranked, is_sure, reranked
 from embedstack.types import Encoder
 
@@ -58,11 +59,13 @@ class Searcher:
         there = await asyncio.to_thread(self._bound.recent)
         plan = plan_of(there, how, self._encoder.models())
         began = self._clock()
-        questions = await questions_of(text, plan.fields, self._encoder)
+        late = () if plan.reranking is None else (plan.reranking,)
+        questions = await questions_of(text, (*plan.fields, *late), self._encoder)
         took_s = {"embed": self._clock() - began}
-        found = await asyncio.to_thread(gather, self._bound, questions.each, how, clock=self._clock)
+        asked, last = questions.each[: len(plan.fields)], next(iter(questions.each[len(plan.fields) :]), None)
+        found = await asyncio.to_thread(gather, self._bound, asked, how, clock=self._clock)
         began = self._clock()
-        ranked = await self._reranked(text, found.points, plan.fields, how)
+        ranked = await self._reranked(text, found.points, plan.fields, how, last)
         took_s |= {**found.took_s, **({"rerank": self._clock() - began} if how.reranker else {})}
         return Found(
             points=tuple(ranked.points[: how.limit]),
@@ -71,13 +74,22 @@ class Searcher:
             took_s=took_s,
         )
 
-    async def _reranked(self, text: str, points: Sequence[FoundPoint], fields: Sequence[Asked], how: How) -> Reranked:
+    async def _reranked(
+        self, text: str, points: Sequence[FoundPoint], fields: Sequence[Asked], how: How, late: Question | None
+    ) -> Reranked:
+        """
+        Args:
+            late: of the field that reranks; None where a model does.
+        """
         if not how.reranker:
             return Reranked(points)
         is_settled = is_sure(points, fields) if how.is_adaptive else False
         if is_settled:
             return Reranked(points, (f"{how.reranker!r} was not asked, since the first ranking is sure",))
-        made = await reranked(text, points, how, encoder=self._encoder)
+        if late is None:
+            made = await reranked(text, points, how, encoder=self._encoder)
+        else:
+            made = await asyncio.to_thread(reranked_late, self._bound, late, points, how)
         if is_settled is None:
             note = "no dense vector with cosines is asked, so nothing says whether the first ranking is sure"
             return Reranked(made.points, (note, *made.notes))

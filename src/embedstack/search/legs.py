@@ -44,21 +44,22 @@ class Plan:
 
     fields: tuple[Asked, ...]
     notes: tuple[str, ...]
+    reranking: Asked | None = None  # the one whose vectors put the first points in order
 
 
 def plan_of(there: Collection, how: How, specs: Sequence[ModelSpec]) -> Plan:
-    """Every field that can be asked, or those that `how` names, in the collection's order.
+    """Every field that can be asked but those of several vectors a point, or those that `how` names, in order.
 
     Args:
         specs: of the encoder's models; an encoder that knows none yet is asked by the names that are signed.
     Raises:
-        Mismatch: none can be asked, or one that `how` names cannot. BadRequest: a weight or a least score for a field
-            that is not asked, or `how` is out of range.
+        Mismatch: none can be asked, or one that `how` names cannot, also for reranking. BadRequest: a weight or a least
+            score for a field that is not asked, or `how` is out of range, or reranks by a field of another kind.
     """
     weights, least = _by_own_name(there, how.weights), _by_own_name(there, how.least)
     fields: list[Asked] = []
     reasons: dict[str, str] = {}
-    for name in _meant(there, how):
+    for name in meant(there, how):
         try:
             fields.append(_asked(there, name, specs, weight=weights.get(name, 1.0), least=least.get(name)))
         except Mismatch as error:
@@ -69,18 +70,20 @@ def plan_of(there: Collection, how: How, specs: Sequence[ModelSpec]) -> Plan:
     _check(how, fields)
     for what, given in (("weight", weights), ("least score", least)):
         _check_asked(what, given, fields, reasons)
-    return Plan(tuple(fields), tuple(_noted(there, fields, reasons)))
+    return Plan(tuple(fields), tuple(_noted(there, fields, reasons)), _reranking(there, how, specs))
 
 
 def models_of(collection: Collection, how: How) -> tuple[str, ...]:
     """Names of the models that an Encoder must have for all that is asked, each once, the reranker last.
 
     Raises:
-        Mismatch: `how` names a field that is not there.
+        Mismatch: `how` names a field that is not there. BadRequest: as `reranking_field`.
     """
-    origins = (collection.fields[name].origin for name in _meant(collection, how))
+    own = reranking_field(collection, how)
+    asked = [*meant(collection, how), *([] if own is None else [own])]
+    origins = (collection.fields[name].origin for name in asked)
     names = [one.identity.model for one in origins if one is not None and not _is_counted(one.identity)]
-    return tuple(dict.fromkeys([*names, *([how.reranker] if how.reranker else [])]))
+    return tuple(dict.fromkeys([*names, *([how.reranker] if how.reranker and own is None else [])]))
 
 
 def wanted_of(how: How) -> int:
@@ -96,14 +99,39 @@ def depth_of(how: How) -> int:
 # ------------------------------------------------------------------------------------------------ names
 
 
-def _meant(there: Collection, how: How) -> list[str]:
-    """Whether they can be asked or not."""
+def meant(there: Collection, how: How) -> list[str]:
+    """The fields that `how` is about, whether they can be asked or not; by themselves the usual ones.
+
+    Those of several vectors a point are not asked by themselves, unless there are no others: that compares all tokens
+    of all points, and their place is behind the others, see `reranking_field`.
+
+    Raises:
+        Mismatch: one is not there. BadRequest: none is named.
+    """
     if how.fields is None:
-        return [*there.fields]
+        return [name for name, field in there.fields.items() if field.kind != "multi"] or [*there.fields]
     if not how.fields:
         raise BadRequest("no vector is named that is to be asked; name one, or leave `fields` out for all")
     wanted = {_own_name(there, name) for name in how.fields}
     return [name for name in there.fields if name in wanted]
+
+
+def reranking_field(there: Collection, how: How) -> str | None:
+    """The field whose vectors rerank; None where a model does, or nothing.
+
+    What is a field's name means the field, also where a model is called so: a model has other names, too.
+
+    Raises:
+        BadRequest: it has not several vectors for each point.
+    """
+    own = own_name(there, how.reranker) if how.reranker else None
+    if own is not None and there.fields[own].kind != "multi":
+        several = [name for name, field in there.fields.items() if field.kind == "multi"]
+        raise BadRequest(
+            f"vector {how.reranker!r} of collection {there.name!r} is {there.fields[own].kind}, and only multi vectors "
+            f"rerank; name a model, or one of these: {shown_names(there, several)}"
+        )
+    return own
 
 
 def _own_name(there: Collection, name: str) -> str:
@@ -143,6 +171,16 @@ def _asked(there: Collection, name: str, specs: Sequence[ModelSpec], *, weight: 
         weight=weight,
         least=least,
     )
+
+
+def _reranking(there: Collection, how: How, specs: Sequence[ModelSpec]) -> Asked | None:
+    own = reranking_field(there, how)
+    if own is None:
+        return None
+    try:
+        return _asked(there, own, specs, weight=1.0, least=None)
+    except Mismatch as error:
+        raise Mismatch(f"collection {there.name!r} cannot be reranked so: {error.message}") from error
 
 
 def _is_counted(identity: Identity) -> bool:

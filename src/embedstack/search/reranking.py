@@ -1,8 +1,9 @@
 """Candidates and a model that reads them with the question -> the first of them in its order, unless they are sure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from embedstack.databases.database import PointId
 from embedstack.search.found import FoundPoint, How, text_of
 from embedstack.search.legs import Asked
 from embedstack.search.rerank import is_settled, merged
@@ -37,9 +38,18 @@ async def reranked(text: str, points: Sequence[FoundPoint], how: How, *, encoder
     pairs = tuple(Pair(text, document) for document in texts.values())
     scored = await encoder.score(Score(model=how.reranker, items=pairs))
     scores = dict(zip(texts, map(float, scored.scores), strict=True))
+    return Reranked(in_order_of(points, scores), notes)
+
+
+def in_order_of(points: Sequence[FoundPoint], scores: Mapping[PointId, float]) -> list[FoundPoint]:
+    """Those that have a score of the reranker by these, behind them the others in the order they had.
+
+    Raises:
+        BadRequest: a score is not finite.
+    """
     by_id = {one.id: one for one in points}
-    ranked = merged([(one.id, one.score) for one in points], [*scores.items()], len(points))
-    return Reranked([_with(by_id[one], score, scores.get(one)) for one, score in ranked], notes)
+    ranked = merged([(one.id, one.score) for one in points], [*scores.items()], max(1, len(points)))
+    return [_with(by_id[one], score, scores.get(one)) for one, score in ranked]
 
 
 def _with(point: FoundPoint, score: float, own: float | None) -> FoundPoint:

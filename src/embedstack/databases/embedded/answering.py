@@ -7,8 +7,8 @@ import numpy as np
 
 from embedstack.databases.database import Field, Hit, Query
 from embedstack.databases.embedded.catalogue import Kept, tables
-from embedstack.databases.embedded.matrix import Matrix, read_matrix
-from embedstack.databases.embedded.points import chosen, one
+from embedstack.databases.embedded.matrix import Matrix, read_matrix, read_some
+from embedstack.databases.embedded.points import chosen, numbers_of, one
 from embedstack.databases.embedded.scoring import Nearest, nearest, question
 from embedstack.databases.embedded.sparse import Inverted, nearest_sparse
 from embedstack.types import Sparse
@@ -33,6 +33,17 @@ class Matrices:
             for table in self._kept.keys() - tables(connection) | {found.fields[name]}:
                 self._kept.pop(table, None)
             matrix = self._kept[found.fields[name]] = read_matrix(connection, found, name)
+        return matrix
+
+    def fitting(self, connection: sqlite3.Connection, found: Kept, query: Query) -> Matrix | None:
+        """As `known`, or as much from the file as the query is about; None where that is all of it.
+
+        Where points are named only these are read, and not kept; how rare a term is, all of them say.
+        """
+        matrix = self.known(found, query.field)
+        if matrix is None and query.among is not None and not isinstance(query.vector, Sparse):
+            order = np.array(numbers_of(connection, found, query.among), np.int64)
+            return read_some(connection, found, query.field, order)
         return matrix
 
     def lock(self, collection: str, field: str) -> threading.Lock:
@@ -60,6 +71,9 @@ def _nearest(connection: sqlite3.Connection, found: Kept, matrix: Matrix, field:
     places = None
     if query.where.all or query.where.none:
         places = matrix.places_of(np.array(chosen(connection, found, query.where), np.int64))
+    if query.among is not None:
+        named = matrix.places_of(np.array(numbers_of(connection, found, query.among), np.int64))
+        places = named if places is None else np.intersect1d(places, named)
     body, limit, least = matrix.body, query.limit, query.least
     if isinstance(body, Inverted):
         assert isinstance(query.vector, Sparse)

@@ -15,7 +15,9 @@ def key_of(given: PointId) -> bytes:
         BadRequest: it is no id.
     """
     found = point_id(given)
-    return NUMBER + found.to_bytes(8, "big") if isinstance(found, int) else UUID_ + UUID(found).bytes
+    if isinstance(found, int):
+        return NUMBER + found.to_bytes(8, "big")
+    return UUID_ + bytes.fromhex(found.replace("-", ""))
 
 
 def id_of(key: bytes) -> PointId:

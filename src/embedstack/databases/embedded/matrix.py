@@ -1,5 +1,6 @@
 """The rows of a field become all its vectors in memory, in the order of their points' ids."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from embedstack.databases.embedded.sparse import Inverted, inverted
 READ = 1024  # rows at a time
 ORDER = "SELECT number FROM points# ORDER BY id"  # from the index alone
 ROWS = "SELECT point, vector FROM vectors# ORDER BY point"  # as they lie in the file
+SOME = "SELECT point, vector FROM vectors# WHERE point IN (SELECT value FROM json_each(?)) ORDER BY point"
 
 Chunk: TypeAlias = "tuple[Places, list[bytes]]"
 """Places among all points of the collection, and what the field has of them."""
@@ -45,6 +47,20 @@ def read_matrix(connection: sqlite3.Connection, found: Kept, name: str) -> Matri
     field = found.collection.fields[name]
     order = np.array(connection.execute(numbered(ORDER, found.number)).fetchall(), np.int64).reshape(-1)
     chunks = _chunks(connection.execute(numbered(ROWS, found.fields[name])), order)
+    has, body = _dense(field, chunks, len(order)) if field.kind == "dense" else _other(field, chunks)
+    return Matrix(found.versions[name], order[has], body)
+
+
+def read_some(connection: sqlite3.Connection, found: Kept, name: str, order: Places) -> Matrix:
+    """Of a dense or multi field, and of some points alone: several vectors of each of many are too much for memory.
+
+    Args:
+        order: numbers of their rows, in the order of ids.
+    Raises:
+        ConfigError: as `read_matrix`.
+    """
+    field = found.collection.fields[name]
+    chunks = _chunks(connection.execute(numbered(SOME, found.fields[name]), (json.dumps(order.tolist()),)), order)
     has, body = _dense(field, chunks, len(order)) if field.kind == "dense" else _other(field, chunks)
     return Matrix(found.versions[name], order[has], body)
 

@@ -116,6 +116,16 @@ def chosen(connection: sqlite3.Connection, found: Kept, where: Where) -> list[in
     return [number for (number,) in rows]
 
 
+def numbers_of(connection: sqlite3.Connection, found: Kept, ids: Sequence[PointId]) -> list[int]:
+    """Of the rows of those that are there, each once, in the order of ids.
+
+    Raises:
+        BadRequest: one is no id.
+    """
+    keys = sorted({key_of(given): given for given in ids}.items())
+    return [number for _, given in keys if (number := _find(connection, found, given)) is not None]
+
+
 def _find(connection: sqlite3.Connection, found: Kept, given: PointId) -> int | None:
     row = connection.execute(numbered(FIND, found.number), (key_of(given),)).fetchone()
     return row[0] if row else None

@@ -39,7 +39,7 @@ def ask(connection: Connection, table: Table, query: Query) -> list[Hit]:
     part = _distance(connection, table, column, query)
     if part is None:
         return []
-    if column.is_indexed and not query.is_exact:
+    if column.is_indexed and not query.is_exact and query.among is None:
         _read_on(connection, table, query.limit + MORE)
         hits = _hits(connection, table, query, part, query.limit + MORE)
         if len(hits) >= query.limit:
@@ -77,7 +77,7 @@ def _hits(
     has_any: list[Part] = [(sql.SQL("{} IS NOT NULL").format(column), ())]
     if isinstance(query.vector, Sparse):
         has_any = [(sql.SQL("({}) <> 0").format(piece), data)]
-    where, values = behind_where([*has_any, *conditions(table, query.where)])
+    where, values = behind_where([*has_any, *_among(table, query), *conditions(table, query.where)])
     order = sql.SQL("{}, {}").format(DISTANCE, table.ids.order) if in_order else DISTANCE
     statement = sql.SQL("SELECT {}, {} AS {} {} {} ORDER BY {} LIMIT %s").format(
         selected(table, query.with_vectors, payload=query.with_payload),
@@ -89,6 +89,13 @@ def _hits(
     )
     rows = connection.execute(statement, [*data, *values, limit], binary=True)
     return [_hit(table, query, row) for row in rows]
+
+
+def _among(table: Table, query: Query) -> list[Part]:
+    if query.among is None:
+        return []
+    named = sql.SQL("{} = ANY (%s::{}[])").format(Name("t", table.ids.column), table.ids.type)
+    return [(named, (table.ids.keys(query.among),))]
 
 
 def _hit(table: Table, query: Query, row: tuple[object, ...]) -> Hit:

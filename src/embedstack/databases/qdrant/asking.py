@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from qdrant_client import models
 
-from embedstack.databases.database import Collection, Distance, Fused, Hit, Leg, Query, order_of
+from embedstack.databases.database import Collection, Distance, Fused, Hit, Leg, Query, order_of, point_id
 from embedstack.databases.qdrant.points import hit_of, wire_of
 from embedstack.databases.qdrant.where import filter_of
 from embedstack.errors import Unsupported
@@ -38,6 +38,19 @@ def best_of(found: Sequence[models.ScoredPoint], query: Query, distance: Distanc
 def in_order(hits: Sequence[Hit]) -> list[Hit]:
     """Best first, of equal scores the lower id."""
     return sorted(hits, key=lambda hit: (-hit.score, order_of(hit.id)))
+
+
+def meant_by(query: Query) -> models.Filter | None:
+    """None where every point is meant. Of few points that are named no index is asked.
+
+    Raises:
+        BadRequest: as `filter_of`; what is named is no point.
+    """
+    meant = filter_of(query.where)
+    if query.among is None:
+        return meant
+    named = models.HasIdCondition(has_id=[point_id(one) for one in query.among])
+    return models.Filter(must=[named, *([meant] if meant else [])])
 
 
 def is_empty(query: Query | Leg) -> bool:

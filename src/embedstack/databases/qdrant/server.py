@@ -38,6 +38,7 @@ from embedstack.databases.qdrant.asking import (
     in_order,
     is_cut_among_equals,
     is_empty,
+    meant_by,
     params_of,
     prefetches_of,
     weighs,
@@ -225,7 +226,7 @@ class QdrantDatabase:
         field = check_query(there, query)
         if is_empty(query):
             return []
-        meant, wire = filter_of(query.where), wire_of(query.vector)
+        meant, wire = meant_by(query), wire_of(query.vector)
         with self._about(name) as client:
             answer = client.query_points(
                 name,

@@ -15,7 +15,7 @@ from embedstack.evals.sets.texts import read_documents, read_queries
 
 LABELLED = (
     "a BEIR folder (corpus.jsonl, queries.jsonl, qrels/test.tsv), a SQuAD JSON, a CSV with the columns query and text, "
-    "or a qrels file (query, iteration, document, grade)"
+    "or query and document_id, or a qrels file (query, iteration, document, grade)"
 )
 PAIRS = "a CSV with the columns sentence1, sentence2 and score, or of rows text, text, number"
 

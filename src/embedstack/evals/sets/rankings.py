@@ -1,6 +1,8 @@
 """TREC's run files <-> rankings: of each line query, Q0, document, rank, score and the system's name.
 
-Rankings are in the order in which trec_eval judges them, see `metrics`: the column of ranks says nothing.
+Rankings are in the order in which trec_eval judges them, see `metrics`: the column of ranks says nothing. A query for
+which nothing was found has a line with a document that is none, `(nothing)`: without a line nobody could tell it from a
+query that was never asked.
 """
 
 import gzip
@@ -18,6 +20,7 @@ from embedstack.evals.sets.text_lines import filled
 from embedstack.evals.systems.system import Ranked
 
 COLUMNS = "query Q0 document rank score tag"
+NOTHING = "(nothing)"  # in the place of a document; others take it for one that nobody judged, which counts the same
 LARGEST = 1e38  # of what is written: below it there is room for a million lower ones
 SMALLEST = np.finfo(np.float32).tiny  # what is nearer to 0 is 0 to processors that are told to flush it
 
@@ -33,6 +36,8 @@ def read_run(path: Path) -> dict[str, list[Ranked]]:
     for number, line in filled(path):
         query, document, score = _hit(line, number, path)
         scores = run.setdefault(query, {})
+        if document == NOTHING:
+            continue
         if document in scores:
             raise ConfigError(
                 f"line {number} of {str(path)!r} ranks document {document!r} for query {query!r} again; keep one"
@@ -97,6 +102,8 @@ def _ranked(scores: Mapping[str, float]) -> list[Ranked]:
 
 def _lines(query: str, ranked: Sequence[Ranked], tag: str) -> Iterator[bytes]:
     _check_id(query, "query")
+    if not ranked:
+        yield f"{query} Q0 {NOTHING} 1 0 {tag}\n".encode()
     seen: set[str] = set()
     scores = _falling([hit.score for hit in ranked], query)
     for rank, (hit, score) in enumerate(zip(ranked, scores, strict=True), 1):
@@ -104,6 +111,8 @@ def _lines(query: str, ranked: Sequence[Ranked], tag: str) -> Iterator[bytes]:
         if hit.document in seen:
             raise BadRequest(f"document {hit.document!r} is ranked twice for query {query!r}; keep the better one")
         seen.add(hit.document)
+        if hit.document == NOTHING:
+            raise BadRequest(f"document id {NOTHING!r} means in a run that nothing was found; take another id")
         yield f"{query} Q0 {hit.document} {rank} {score!s} {tag}\n".encode()
 
 

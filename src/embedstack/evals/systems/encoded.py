@@ -55,7 +55,7 @@ class Shared:
         self.spec = spec
         self.place = place
         self.dim = dim
-        self._encoder = encoder
+        self.encoder = encoder
         self._kinds = kinds
         self._query_role, self._document_role = roles
         self._again = again or Again()
@@ -113,7 +113,7 @@ class Shared:
         return Read(gathered.columns(), identity, len(texts), truncated, tuple(self._again.noted(self.place)))
 
     def _answered(self, request: Encode) -> Encoded:
-        return wait(self._encoder.encode(request))
+        return wait(self.encoder.encode(request))
 
     def _identity(self, made: Encoded, before: Identity | None) -> Identity:
         """Who answered, which is who answered before."""

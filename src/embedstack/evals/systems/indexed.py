@@ -50,7 +50,7 @@ class IndexedSystem:
         if not documents:
             raise BadRequest(
                 f"system {self.name!r} embeds documents, and there are none: the labelled set has judgements alone; "
-                "give its texts, or name rankings"
+                "give its texts, or name a collection or rankings"
             )
         made = self.reader.documents(documents, self.kind, progress)
         self._index = index_of(self.kind, made.columns[self.kind], self._similarity, idf=self._idf)

@@ -4,7 +4,8 @@
     FUSED     = ONE ("+" ONE)*             several rankings become one
     ONE       = "bm25" [":" LANGUAGE]
               | MODEL [":sparse" | ":multi"] ["@" WHERE]
-              | DATABASE "#" COLLECTION ["/" FIELD]
+              | DATABASE "#" COLLECTION ["/" FIELD]     one of its vectors
+              | DATABASE "#" COLLECTION "/*"            all that a search of it asks, fused as it fuses
               | FILE ".run" | FILE ".trec"  also with .gz or .zst behind it
     RERANKER  = MODEL ["@" WHERE]
     WHERE     = URL | PROVIDER | PROVIDER "=" URL
@@ -32,6 +33,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 ENGLISH: Language = "en"
 EXAMPLES = "all-MiniLM-L6-v2, bm25+bge-m3, http://localhost:6333#docs"
+
+ALL = "*"  # in the place of a vector's name
 
 PIECE = re.compile(r"\s*(?:\{([^{}]*)\}|((?:~(?=[/\\]))?[^+~{}]*))\s*", re.DOTALL)
 RANKING = re.compile(r".+\.(run|trec)(\.gz|\.zst)?", re.DOTALL | re.IGNORECASE)
@@ -80,7 +83,7 @@ class LexicalName:
 
 @dataclass(frozen=True, slots=True)
 class CollectionName:
-    """A collection of a database, as it is searched there."""
+    """One vector of a collection, as its database searches it."""
 
     database: str = field(repr=False)  # as `open_database` takes it, with what may be secret
     collection: str
@@ -89,6 +92,18 @@ class CollectionName:
     @property
     def name(self) -> str:
         return _braced(f"{_open_url(self.database)}#{self.collection}{f'/{self.field}' if self.field else ''}")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedName:
+    """A collection of a database, as `embedstack search` and the server's `/search` ask it."""
+
+    database: str = field(repr=False)  # as of a CollectionName
+    collection: str
+
+    @property
+    def name(self) -> str:
+        return CollectionName(self.database, self.collection, ALL).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +117,7 @@ class RankingName:
         return _braced(self.path)
 
 
-OneName: TypeAlias = ModelName | LexicalName | CollectionName | RankingName
+OneName: TypeAlias = ModelName | LexicalName | CollectionName | SearchedName | RankingName
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +192,7 @@ def models_of(name: SystemName) -> Iterator[ModelName]:
                 yield from models_of(leg)
         case RerankedName():
             yield from models_of(name.first)
-        case LexicalName() | CollectionName() | RankingName():
+        case LexicalName() | CollectionName() | SearchedName() | RankingName():
             return
 
 
@@ -245,10 +260,12 @@ def _language(text: str, given: str) -> Language:
     raise _misread(text, f"bm25 reads no {given!r}, it reads: {', '.join(LANGUAGES)}")
 
 
-def _collection(text: str) -> CollectionName:
+def _collection(text: str) -> CollectionName | SearchedName:
     found = parse_address(text)
     if found is None:
-        raise _misread(text, f"a collection is written {FORM}, as ./store#docs")
+        raise _misread(text, f"a collection is written {FORM}, as ./store#docs, or ./store#docs/*")
+    if found.vector == ALL:
+        return SearchedName(found.database, found.collection)
     return CollectionName(found.database, found.collection, found.vector)
 
 

@@ -1,19 +1,22 @@
 """Systems as a user writes them, and who opens models and databases -> the systems; what they share is opened once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from embedstack.databases.bound import Bound
 from embedstack.databases.checks import unknown
-from embedstack.databases.database import Database
-from embedstack.databases.fields import one_field
+from embedstack.databases.database import Collection, Database
+from embedstack.databases.embedded.folder import EmbeddedDatabase
+from embedstack.databases.fields import one_field, shown_name
 from embedstack.errors import BadRequest, Mismatch
 from embedstack.evals.systems.collection import CollectionSystem, Stored
+from embedstack.evals.systems.encoded import Shared
 from embedstack.evals.systems.fused import FusedSystem, Fusion
 from embedstack.evals.systems.indexed import IndexedSystem
 from embedstack.evals.systems.indexes import Similarity
+from embedstack.evals.systems.joined import Joined
 from embedstack.evals.systems.naming import (
     ENGLISH,
     CollectionName,
@@ -22,16 +25,21 @@ from embedstack.evals.systems.naming import (
     ModelName,
     RankingName,
     RerankedName,
+    SearchedName,
     SystemName,
     parse_systems,
 )
 from embedstack.evals.systems.ranking_file import RankingFile
 from embedstack.evals.systems.readers import ModelOpeners, Readers, spec_of
 from embedstack.evals.systems.reranked import RerankedSystem, Reranker
+from embedstack.evals.systems.searched import SearchedSystem
 from embedstack.evals.systems.system import System
 from embedstack.evals.systems.words import Words
 from embedstack.search.analysis import Language
+from embedstack.search.found import How
 from embedstack.search.fuse import K
+from embedstack.search.legs import models_of, plan_of
+from embedstack.search.questions import ROLE
 
 
 class Openers(ModelOpeners, Protocol):
@@ -88,6 +96,7 @@ class _Opening:
         self._depth = max(how.depth, how.rerank_top) if is_reranked else how.depth
         self._readers = Readers(openers, names, dim=how.dim, roles=(how.query_role, how.document_role))
         self._systems: dict[str, System] = {}
+        self._known = set(_known(names))
 
     def system(self, name: SystemName) -> System:
         """The one of that name."""
@@ -104,6 +113,8 @@ class _Opening:
                 return IndexedSystem(name.name, Words(name.name, name.language), "sparse", idf=True)
             case CollectionName():
                 return self._collection(name)
+            case SearchedName():
+                return self._searched(name)
             case RankingName():
                 return RankingFile(name.name, Path(name.path))
             case FusedName():
@@ -129,9 +140,7 @@ class _Opening:
 
     def _collection(self, name: CollectionName) -> System:
         database = self._openers.database(name.database)
-        there = database.describe(name.collection)
-        if there is None:
-            raise unknown(name.collection, database.names())
+        there = _described(database, name.collection)
         field = one_field(there, name.field)
         signed = there.fields[field].origin
         place = f"vector {field!r} of {name.name!r}" if field else f"collection {name.name!r}"
@@ -142,6 +151,75 @@ class _Opening:
             )
         kind = there.fields[field].kind
         reader, dim = self._readers.for_origin(signed, kind, place)
-        return CollectionSystem(
-            name.name, Stored(Bound(database, name.collection, {}), field, kind, signed), reader, dim=dim
-        )
+        stored = Stored(
+            Bound(database, name.collection, {}), field, kind, signed,
+            is_always_exact=kind == "sparse" or isinstance(database, EmbeddedDatabase), note=self._alone(name, there),
+        )  # fmt: skip
+        return CollectionSystem(name.name, stored, reader, dim=dim)
+
+    def _alone(self, name: CollectionName, there: Collection) -> str:
+        """For who named a collection, and may not know that it has more vectors than the one that is asked."""
+        if name.field or len(there.fields) < 2 or (name.database, name.collection) in self._known:
+            return ""
+        asked, every = shown_name(there, ""), SearchedName(name.database, name.collection).name
+        return f"of {len(there.fields)} vectors only {asked!r} is asked; {every} asks all as search does"
+
+    def _searched(self, name: SearchedName) -> System:
+        if self._how.query_role != ROLE:
+            raise BadRequest(
+                f"system {name.name!r} reads questions in the role {ROLE!r}, as search does, and not as "
+                f"{self._how.query_role!r}; leave the role out, or name one of its vectors"
+            )
+        database = self._openers.database(name.database)
+        there = _described(database, name.collection)
+        encoder = Joined((one.spec, one.encoder) for one in self._models_of(name, there))
+        asked = plan_of(there, How(), encoder.models()).fields
+        how = self._search(name, [one.shown for one in asked])
+        plan_of(there, how, encoder.models())  # says now what it would say of every query
+        legs = [self.system(CollectionName(name.database, name.collection, _field(there, one.name))) for one in asked]
+        return SearchedSystem(name.name, legs, database, name.collection, encoder, how)
+
+    def _search(self, name: SearchedName, fields: Sequence[str]) -> How:
+        weights = self._how.weights
+        if weights and len(weights) != len(fields):
+            raise BadRequest(
+                f"system {name.name!r} asks {len(fields)} vectors, {', '.join(fields)}, and {len(weights)} weights are "
+                "given; give one for each of them"
+            )
+        given = dict(zip(fields, weights, strict=True)) if weights else {}
+        return How(fusion=self._how.fusion, rrf_k=self._how.rrf_k, weights=given)
+
+    def _models_of(self, name: SearchedName, there: Collection) -> Iterator[Shared]:
+        """Whose vectors a search asks."""
+        wanted = models_of(there, How())
+        for own, field in there.fields.items():
+            if field.origin is not None and field.origin.identity.model in wanted:
+                yield self._readers.model_for(field.origin, f"vector {shown_name(there, own)!r} of {name.name!r}")
+
+
+def _described(database: Database, collection: str) -> Collection:
+    there = database.describe(collection)
+    if there is None:
+        raise unknown(collection, database.names())
+    return there
+
+
+def _field(there: Collection, own: str) -> str:
+    """As short as a user can write it."""
+    return "" if not own or len(there.fields) == 1 else shown_name(there, own)
+
+
+def _known(names: Iterable[SystemName]) -> Iterator[tuple[str, str]]:
+    """Collections of which a user names one vector, or all."""
+    for name in names:
+        match name:
+            case SearchedName(database, collection):
+                yield database, collection
+            case CollectionName(database, collection, field) if field:
+                yield database, collection
+            case FusedName(legs):
+                yield from _known(legs)
+            case RerankedName(first):
+                yield from _known([first])
+            case CollectionName() | ModelName() | LexicalName() | RankingName():
+                pass

@@ -25,7 +25,7 @@ class RankingFile:
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self.notes: tuple[str, ...] = ()
-        self._run: Mapping[str, Sequence[Ranked]] = {query: _falling(hits) for query, hits in read_run(path).items()}
+        self.run: Mapping[str, Sequence[Ranked]] = {query: _falling(hits) for query, hits in read_run(path).items()}
         self._lacking: dict[str, None] = {}  # queries that it was asked, in order
 
     def prepare(self, documents: Mapping[str, str], progress: Progress) -> None:
@@ -33,10 +33,10 @@ class RankingFile:
 
     def search(self, queries: Sequence[Asked], limit: int) -> Rankings:
         """Of a query that is not there nothing."""
-        self._lacking |= {query.id: None for query in queries if query.id not in self._run}
+        self._lacking |= {query.id: None for query in queries if query.id not in self.run}
         if self._lacking:
             self.notes = (f"{len(self._lacking)} queries are not in the file, such as {next(iter(self._lacking))!r}",)
-        return Rankings([self._run.get(query.id, ())[:limit] for query in queries])
+        return Rankings([self.run.get(query.id, ())[:limit] for query in queries])
 
     def close(self) -> None:
         """It holds only what was read."""

@@ -80,6 +80,16 @@ class Readers:
         if kind == "sparse" and there.model.startswith(BM25):
             bm25 = known(there)
             return Words(there.model, bm25.language, bm25), None
+        reader = self.model_for(signed, place)
+        return reader, None if kind != "dense" or reader.spec.dim in (0, there.dim) else there.dim
+
+    def model_for(self, signed: Origin, place: str) -> Shared:
+        """The model that is signed; as `for_origin`.
+
+        Raises:
+            As `for_origin`.
+        """
+        there = signed.identity
         named, why = self._of_name(there.model)
         fitting = [one for one in (named, *self._opened.values()) if one is not None and one.spec.space == there.space]
         if not fitting:
@@ -89,8 +99,7 @@ class Readers:
                 f"{place} holds vectors of {signed.name}, and no such model is found: {why}; name its folder or its "
                 "endpoint as a system, too"
             )
-        reader = fitting[0]
-        return reader, None if kind != "dense" or reader.spec.dim in (0, there.dim) else there.dim
+        return fitting[0]
 
     def _of_name(self, name: str) -> tuple[Shared | None, str]:
         """And why there is none."""
