@@ -41,11 +41,25 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     role: str = "document"  # as which texts were read
     probes: tuple[Probe, ...] = ()
     basis: Basis = "made"
+    late_chunking: bool = False  # each text was read with its document around it, so alone it gives another vector
+
+    @property
+    def evidence(self) -> tuple[Probe, ...]:
+        """Probes that tell of the vectors beside them; of what is only stated none, whatever stands there."""
+        return () if self.basis == "stated" else self.probes
 
     @property
     def name(self) -> str:
         """For messages: the model and the first digits of its space."""
         return f"{self.identity.model!r} (space {self.identity.space[:12]}…)"
+
+
+LATE = "they were made with late chunking: each text was read with its document around it, and gives another alone"
+
+
+def as_stated(origin: Origin) -> Origin:
+    """The same as somebody only says it: without probes, which would be of that model whoever made the vectors."""
+    return msgspec.structs.replace(origin, basis="stated", probes=())
 
 
 def check_space(there: Origin, wanted: Origin, place: str) -> None:

@@ -53,6 +53,7 @@ def test_for_machines_there_is_one_object(docs: str, embedder: str) -> None:
     assert (models["text"]["model"], len(models["text"]["space"])) == ("bert-mean", 32)
     assert made == {
         "threshold": 0.999,
+        "exact": False,
         "items": {"text": 3},
         "groups": [
             {
@@ -258,6 +259,45 @@ def test_a_model_that_reads_no_pictures_is_refused(docs: str, embedder: str) -> 
 
     assert isinstance(result.exception, Unsupported)
     assert "bert-mean' cannot make vectors of pictures; add --model with one that can" in str(result.exception)
+
+
+# ------------------------------------------------------------------------------------------------ only what is equal
+
+
+@pytest.fixture
+def photos(machine: Path) -> str:
+    files(machine / "photos", a__png=png(), b__png=png(), c__png=png(31))
+    return "photos"
+
+
+def test_equal_files_are_found_where_no_model_is(photos: str) -> None:
+    said = good("dedupe", photos, "--exact", "--keep", "name", "--offline")
+
+    assert said.stdout.startswith("photos/a.png\n  photos/b.png: same bytes as photos/a.png;")
+    assert "3 pictures: 1 is a duplicate of 1 other" in said.stdout
+    assert said.stderr == ""
+
+
+def test_where_no_model_is_the_error_says_what_is_found_without(photos: str) -> None:
+    result = run("dedupe", photos, "--offline")
+
+    assert result.exception.exit_code == 2
+    assert "'clip-vit-base-patch32' is not here and offline mode forbids to fetch it" in str(result.exception)
+    assert str(result.exception).endswith("; without a model --exact finds pictures that are equal")
+
+
+def test_machines_hear_that_nothing_else_was_compared(photos: str) -> None:
+    made = json.loads(good("dedupe", photos, "--exact", "--json").stdout)
+
+    assert (made["threshold"], made["exact"], made["models"]) == (None, True, {})
+
+
+@pytest.mark.parametrize("words", [["-t", "0.9"], ["-m", "clip-vit-base-patch32"], ["--chained"]])
+def test_what_says_how_near_things_are_does_not_go_with_it(photos: str, words: list[str]) -> None:
+    result = run("dedupe", photos, "--exact", *words)
+
+    assert isinstance(result.exception, BadRequest)
+    assert "would change nothing; leave it out" in str(result.exception)
 
 
 # ------------------------------------------------------------------------------------------------ beside, refusals

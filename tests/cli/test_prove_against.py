@@ -6,15 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 
+from embedstack.api import open_engine
 from embedstack.errors import BadRequest, Mismatch
 from embedstack.origin import Identity, Origin
+from embedstack.settings import read_settings
 from embedstack.testing.fake import HashEncoder, hash_spec
 from embedstack.types import Encode, Text
 from support.commands import good, run
 from support.kept_vectors import collection, lines
 from support.serving import serving
 from support.tables import job
+from support.tiny import HIDDEN
 
 pytestmark = [pytest.mark.usefixtures("machine"), pytest.mark.slow]
 SPEC = hash_spec()
@@ -90,6 +94,56 @@ def test_what_a_server_says_of_itself_is_held_against_the_signature(tmp_path: Pa
         done = run("models", "prove", "--url", f"{url}/v1", "--served-as", "hash", "--against", place.named)
 
     assert f"it says that it is of the space {SPEC.space}" in str(done.exception)
+
+
+# ------------------------------------------------------------------------------------------------ what is only stated
+
+
+def random_rows(key: str) -> str:
+    """A file of 40 vectors that no model made, with texts under this key."""
+    vectors = np.random.default_rng(0).normal(size=(40, HIDDEN)).tolist()
+    rows = [{"id": number, key: "sun of the moon", "vector": row} for number, row in enumerate(vectors)]
+    Path("random.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return "random.jsonl"
+
+
+def prove(embedder: str, *more: str) -> Result:
+    """By a server of the model that the vectors are said to be of."""
+    with serving(lambda: open_engine(read_settings(env_file=None), [embedder])) as url:
+        return run("models", "prove", "--url", f"{url}/v1", "--against", "store#docs", *more)
+
+
+def test_vectors_that_are_only_said_to_be_of_the_endpoints_model_prove_nothing(embedder: str) -> None:
+    loaded = good("load", random_rows("blurb"), "store", "-c", "docs", "--model", embedder)
+
+    done = prove(embedder)
+
+    assert "that the vectors are of 'bert-mean' is only what you say" in loaded.stderr
+    assert isinstance(done.exception, Mismatch), done.output
+    assert "), which is only stated)\n32 texts (rows)" in done.stdout
+    assert "0 of 32 fit\n\nnot proven: not of their space" in done.stdout
+
+
+def test_rows_that_were_there_before_a_claim_are_looked_at(embedder: str) -> None:
+    good("embed", "one sun", "-m", embedder, "--output", "fresh.jsonl")
+    collection("store", TEXTS, np.random.default_rng(0).normal(size=(len(TEXTS), HIDDEN)).astype(np.float32))
+    good("load", "fresh.jsonl", "store", "-c", "docs", "--model", embedder, "--claim")
+
+    said = prove(embedder, "--json")
+
+    assert isinstance(said.exception, Mismatch), said.output
+    made = json.loads(said.stdout)
+    assert (made["signature"], made["basis"], made["fits"], made["proven"]) == ("stated", "rows", 0, False)
+
+
+def test_texts_under_another_usual_key_are_compared_before_anything_is_loaded(embedder: str) -> None:
+    done = run("load", random_rows("content"), "store", "-c", "docs", "--model", embedder)
+
+    assert isinstance(done.exception, Mismatch), done.output
+    assert "makes of its text under 'content'" in str(done.exception)
+
+
+# ------------------------------------------------------------------------------------------------ refused
 
 
 @pytest.mark.parametrize(

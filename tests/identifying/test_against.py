@@ -8,10 +8,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from embedstack.errors import BadRequest, Mismatch, Unsupported
+from embedstack.errors import Mismatch, Unsupported
 from embedstack.identifying.against import Against, prove_against
 from embedstack.identifying.held import Held, held
-from embedstack.identifying.opening import Place
 from embedstack.modelspec import Precision
 from embedstack.origin import Identity, Origin, Probe, packed
 from embedstack.testing.fake import HashEncoder, hash_spec
@@ -179,6 +178,27 @@ def test_the_role_that_is_signed_is_asked_for(tmp_path: Path) -> None:
     assert proven(held(place)).is_proven
 
 
-def test_rows_without_texts_prove_nothing(tmp_path: Path) -> None:
-    with pytest.raises(BadRequest, match="has a text beside its vector"):
-        held(Place(named=lines(tmp_path, [" "] * 12, vectors_of(TEXTS)).named))
+@pytest.mark.parametrize("signed", [None, msgspec.structs.replace(origin("document"), basis="stated")])
+def test_rows_without_texts_and_without_probes_prove_nothing(signed: Origin | None, tmp_path: Path) -> None:
+    place = collection(f"{tmp_path}/store", [" "] * 12, vectors_of(TEXTS), signed, about="")
+
+    with pytest.raises(Mismatch, match="nothing can be proven against collection 'docs'") as caught:
+        held(place)
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_probes_of_a_signature_that_is_only_stated_are_no_evidence(is_right: bool, tmp_path: Path) -> None:
+    """Whoever said it had them made by the model that they named, whatever made the vectors."""
+    signed = msgspec.structs.replace(origin("document"), basis="stated")
+    vectors = vectors_of(TEXTS) if is_right else np.random.default_rng(0).normal(size=(12, SPEC.dim)).astype(np.float32)
+
+    there = held(collection(f"{tmp_path}/store", TEXTS, vectors, signed))
+
+    assert (there.basis, proven(there).is_proven) == ("rows", is_right)
+
+
+def test_probes_of_a_signature_that_was_proven_are_evidence(tmp_path: Path) -> None:
+    signed = msgspec.structs.replace(origin("document"), basis="proven")
+
+    assert held(collection(f"{tmp_path}/store", TEXTS, vectors_of(TEXTS), signed)).basis == "probes"

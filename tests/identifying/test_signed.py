@@ -18,7 +18,9 @@ CLS = replace(OWN, pooling="cls")
 QUERY = replace(OWN, reading=replace(READING, prompt="query: "))
 
 
-def origin(space: str = SPEC.space, role: str = "document", encoder: str = "") -> Origin:
+def origin(
+    space: str = SPEC.space, role: str = "document", encoder: str = "", *, late_chunking: bool = False
+) -> Origin:
     identity = Identity(
         model=SPEC.name,
         revision=SPEC.revision,
@@ -28,7 +30,7 @@ def origin(space: str = SPEC.space, role: str = "document", encoder: str = "") -
         max_tokens=1,
         encoder=encoder,
     )
-    return Origin(identity=identity, role=role)
+    return Origin(identity=identity, role=role, late_chunking=late_chunking)
 
 
 def finding(verdict: str, *recipes: Recipe) -> Finding:
@@ -55,10 +57,14 @@ NAMED, NONE = finding("named", OWN), finding("none")
         (origin(), NONE, [SPEC.space], "contradicts"),
         (origin("5" * 32), NONE, [SPEC.space], "not tried"),
         (origin(), finding("mixed", OWN, CLS), [SPEC.space], "contradicts"),
+        (origin(late_chunking=True), NONE, [SPEC.space], "late"),
+        (origin("5" * 32, late_chunking=True), NONE, [SPEC.space], "not tried"),
+        (origin(late_chunking=True), finding("named", CLS), [SPEC.space], "contradicts"),
     ],
     ids=[
         "unsigned", "agrees", "agrees with one that ties", "another pooling", "another role", "the role that is said",
         "another model", "not a graph of ours", "none", "not tried", "a mix",
+        "late chunking", "late chunking of another model", "late chunking, and yet another recipe",
     ],
 )  # fmt: skip
 def test_the_signature_beside_the_finding(signed: Origin | None, found: Finding, tried: list[str], state: str) -> None:

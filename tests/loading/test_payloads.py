@@ -3,7 +3,7 @@
 import pytest
 
 from embedstack.errors import BadRequest
-from embedstack.loading.payloads import OWN, check_text_key, job_payloads, notes_of, payload_of, text_in
+from embedstack.loading.payloads import OWN, check_text_key, job_payloads, notes_of, payload_of, texts_in
 from embedstack.loading.source import How
 from support.tables import rows_of
 
@@ -81,20 +81,26 @@ def test_rows_of_a_job_have_all_that_the_table_has() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "text"),
+    ("row", "found"),
     [
-        ({"text": "a"}, "a"),
-        ({"content": "b"}, "b"),
-        ({"text": "a", "content": "b"}, "a"),
-        ({"text": " \n"}, None),
-        ({"text": ""}, None),
-        ({"text": 3}, None),
-        ({"text": None}, None),
-        ({}, None),
+        ({"text": "a"}, ["text"]),
+        ({"summary": "b"}, ["summary"]),
+        ({"text": "a", "summary": "b", "content": "c"}, ["text", "summary"]),
+        ({"text": " \n"}, []),
+        ({"text": ""}, []),
+        ({"text": 3}, []),
+        ({"text": None}, []),
+        ({}, []),
     ],
 )
-def test_the_text_of_a_row_is_found(row: dict[str, object], text: str | None) -> None:
-    assert text_in(row, How(text_key="content")) == text
+def test_the_texts_of_a_row_are_found(row: dict[str, object], found: list[str]) -> None:
+    assert texts_in(row, How(text_key="summary")) == {key: row[key] for key in found}
+
+
+def test_where_no_key_was_named_the_usual_ones_are_looked_under() -> None:
+    row = {"text": "a", "content": "b", "summary": "c"}
+
+    assert texts_in(row, How()) == {"text": "a", "content": "b"}
 
 
 def test_that_keys_may_be_lost_is_said() -> None:

@@ -50,12 +50,12 @@ KEEPS: Mapping[str, Keep] = {"lines": lines, "parquet": parquet, "embedded": emb
 
 def collection(
     url: str, texts: Sequence[str], vectors: np.ndarray, origin: Origin | None = None, field: Field | None = None,
-    name: str = "docs",
+    name: str = "docs", about: str = "a.md",
 ) -> Place:  # fmt: skip
     made = field or Field(dim=vectors.shape[1], origin=origin)
     with closing(open_database(url)) as database:
         database.create(Collection(name=name, fields={"": made}))
-        payloads = [{"page_content": text, "metadata": {"source": "a.md"}} for text in texts]
+        payloads = [{"page_content": text, "metadata": {"source": about}} for text in texts]
         database.write(name, Points(ids=list(range(len(texts))), vectors={"": vectors}, payloads=payloads))
     return Place(named=f"{url}#{name}")
 

@@ -81,8 +81,9 @@ class Drawn:
         self.is_closed = False
         self._ids = [ids(first + number) for number in range(rows)]
         self._lists, self._bad, self._away, self._each = lists, bad, list(away), each
-        draw = np.random.default_rng(seed)
-        self._vectors = draw.standard_normal((rows, DIM)).astype(np.float32)
+        drawn = np.random.default_rng(seed).standard_normal((rows, DIM))
+        # of length 1, which a server leaves as they are: then what is there can be compared to the bit
+        self._vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
     def batches(self, start: int, size: int) -> Iterator[Points]:
         for first in range(start, self.rows, size):

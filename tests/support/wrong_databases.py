@@ -304,6 +304,13 @@ class FiltersLast(EmbeddedDatabase):
         return [hit for hit in super().query(name, replace(query, where=Where())) if hit.id in meant]
 
 
+class ForgetsNames(EmbeddedDatabase):
+    """Of the points that a question is about."""
+
+    def query(self, name: str, query: Query) -> list[Hit]:
+        return super().query(name, replace(query, among=None))
+
+
 class CutsWide(EmbeddedDatabase):
     def query(self, name: str, query: Query) -> list[Hit]:
         there, vector = self.describe(name), query.vector

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import NoReturn, get_args
 
 import click
+from click.core import ParameterSource
 from tqdm import tqdm
 
 from embedstack.catalog.network import to_stderr
@@ -20,6 +21,8 @@ from embedstack.search.keeping import USUAL, Rule
 
 # texts of any length are read whole, so none is cut
 SETTINGS = (*(name for name in MODEL if name != "truncate"), "max_image_mb", "max_image_pixels")
+
+LIKENESS = {"threshold": "--threshold", "models": "--model", "chained": "--chained"}  # flags that say what is near
 
 
 class Bars(AbstractContextManager["Bars"]):
@@ -70,6 +73,7 @@ class Bars(AbstractContextManager["Bars"]):
     "--keep", "rules", multiple=True, type=click.Choice(get_args(Rule)),
     help=f"which one of a group; may be repeated, the next one decides where one cannot [then: {', '.join(USUAL)}]",
 )  # fmt: skip
+@click.option("--exact", is_flag=True, help="only what is equal is a duplicate: no model is opened")
 @click.option("--chained", is_flag=True, help="keep one of each group, also of those that are near only through others")
 @click.option("--lines", is_flag=True, help="each line of a .txt is an item, in place of the file")
 @click.option("--text-field", default="text", show_default=True, help="where the text is, in rows and payloads")
@@ -80,9 +84,9 @@ class Bars(AbstractContextManager["Bars"]):
 @click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="where to write; else to stdout")
 @setting_flags(*SETTINGS)
 def dedupe(
-    sources: tuple[str, ...], threshold: float, models: tuple[str, ...], rules: tuple[Rule, ...], chained: bool,
-    lines: bool, text_field: str, vector: str, is_json: bool, is_list: bool, is_null: bool, out: Path | None,
-    **flags: object,
+    sources: tuple[str, ...], threshold: float, models: tuple[str, ...], rules: tuple[Rule, ...], exact: bool,
+    chained: bool, lines: bool, text_field: str, vector: str, is_json: bool, is_list: bool, is_null: bool,
+    out: Path | None, **flags: object,
 ) -> None:  # fmt: skip
     """Find what is in SOURCEs more than once, or nearly so. Nothing is changed: what is deleted is your choice.
 
@@ -92,18 +96,21 @@ def dedupe(
     embedstack dedupe faq.csv --text-field question           each row of .csv and .jsonl, with --lines of .txt
     embedstack dedupe ./vectors                               the vectors of a job, of .parquet or of .jsonl
     embedstack dedupe ./database#docs                         those of a collection: DATABASE#COLLECTION
+    embedstack dedupe ./photos --exact                        the same bytes or text alone: no model is opened
     embedstack dedupe ./photos --list -0 | xargs -0 rm --     deletes them
 
     What cannot be read is named on stderr, and is no duplicate of anything but of a file with the same bytes.
     """
     how_to_write = _writing(is_json=is_json, is_list=is_list, is_null=is_null)
     _check_place(out)
+    if exact:
+        _refuse_likeness()
     settings = settings_from(flags)
     how = How(
         text_field=text_field, is_by_line=lines, vector=vector, api_key=settings.qdrant_api_key,
         max_image_bytes=settings.max_image_mb * 2**20, max_image_pixels=settings.max_image_pixels,
     )  # fmt: skip
-    wish = Wish(threshold=threshold, rules=rules, is_chained=chained, how=how)
+    wish = Wish(threshold=threshold, rules=rules, is_chained=chained, is_exact=exact, how=how)
     with Models(models, settings, to_stderr) as opened, Bars() as bars:
         report = find_duplicates(sources, wish, opened.of, bars)
         unused = opened.unused()
@@ -122,6 +129,16 @@ def _writing(*, is_json: bool, is_list: bool, is_null: bool) -> Callable[[Report
     if is_list:
         return lambda report: as_list(report, is_null=is_null)
     return as_json if is_json else lambda report: as_text(report).encode()
+
+
+def _refuse_likeness() -> None:
+    """A flag that changes nothing would be taken for one that did."""
+    context = click.get_current_context()
+    given = [name for name in LIKENESS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        raise BadRequest(
+            f"--exact compares nothing but what is equal, so {LIKENESS[given[0]]} would change nothing; leave it out"
+        )
 
 
 def _check_place(out: Path | None) -> None:

@@ -22,7 +22,8 @@ def as_text(report: Report) -> str:
 def as_json(report: Report) -> bytes:
     """One object; a name that is no UTF-8 has its bytes as surrogates, as Python names files."""
     made = {
-        "threshold": report.threshold,
+        "threshold": None if report.is_exact else report.threshold,
+        "exact": report.is_exact,
         "items": dict(report.items),
         "models": {
             kind: {"model": made.model, "space": made.space, "fingerprint": made.fingerprint}

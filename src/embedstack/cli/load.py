@@ -60,7 +60,10 @@ LOAD = (
         "--storing", type=click.Choice(get_args(Storing)), default="float32", show_default=True,
         help="what the database keeps of each number",
     ),
-    click.option("--text-key", default="text", show_default=True, metavar="KEY", help="of the text in the payload"),
+    click.option(
+        "--text-key", default="text", show_default=True, metavar="KEY",
+        help="of the text in the payload, and of the one that is embedded again with --model",
+    ),
     click.option("--flat", is_flag=True, help="the keys of the metadata stand at the top of the payload"),
     click.option(
         "--quantize", "quantization", type=click.Choice(get_args(Quantization)), default="none", show_default=True,

@@ -55,7 +55,8 @@ def prove_stored(place: Place, text_key: str, asked: Asked, *, is_json: bool) ->
 
 
 def _text(where: str, there: Held, found: Against) -> str:
-    signed = f"signed as of {there.origin.name}" if there.origin else "not signed"
+    stated = ", which is only stated" if there.origin and there.origin.basis == "stated" else ""
+    signed = f"signed as of {there.origin.name}{stated}" if there.origin else "not signed"
     verdict = "proven: its vectors may lie beside these" if found.is_proven else "not proven: not of their space"
     return "\n".join([
         f"{where} against {there.label} ({signed})",
@@ -72,6 +73,7 @@ def _fields(where: str, there: Held, found: Against) -> dict[str, object]:
         "where": where,
         "against": there.label,
         "signed": there.origin.identity.space if there.origin else None,
+        "signature": there.origin.basis if there.origin else None,
         "basis": there.basis,
         "texts": found.texts,
         "dim": there.dim,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from embedstack.databases.addresses import parse_address
 from embedstack.deduping.encoding import Encoder
+from embedstack.deduping.equal import Blind, by_content
 from embedstack.deduping.files import File, walk
 from embedstack.deduping.pile import Pile
 from embedstack.deduping.reading import shown, things_of
@@ -31,6 +32,7 @@ class Wish:
     threshold: float
     rules: tuple[Rule, ...] = ()
     is_chained: bool = False  # of each cluster one alone is kept
+    is_exact: bool = False  # only what is equal is a duplicate, whatever the threshold; no encoder is asked
     how: How
 
 
@@ -88,7 +90,7 @@ def _of_files(sources: Sequence[str], wish: Wish, encoders: Callable[[Input], En
     made: dict[Type, Encoder] = {}
 
     def encoder(kind: Input) -> Encoder:
-        return made.setdefault(kind, encoders(kind))
+        return made.setdefault(kind, Blind() if wish.is_exact else encoders(kind))
 
     piles: dict[Type, Pile] = {"image": Pile(lambda: encoder("image")), "text": Pile(lambda: encoder("text"))}
     for file in met.files:
@@ -131,7 +133,8 @@ def _of_stored(opened: Mapping[str, Stored], wish: Wish, watching: Watching) -> 
         shown_as = one.label if "://" in source else source  # a URL as it was given may hold a password
         for thing in one.things:
             item = thing.item if len(opened) == 1 else replace(thing.item, name=f"{shown_as}#{thing.item.name}")
-            pile.add(replace(thing, item=item))
+            named = replace(thing, item=item)
+            pile.add(by_content(named) if wish.is_exact else named)
             watching.read()
     piles: dict[Type, Pile] = {"vectors": pile}
     groups = _compared(piles, wish, watching)
@@ -162,7 +165,7 @@ def _no_encoder() -> Encoder:
 
 def _compared(piles: Mapping[Type, Pile], wish: Wish, watching: Watching) -> list[Found]:
     matrices = {kind: pile.matrix() for kind, pile in piles.items()}
-    total = sum(comparisons(len(matrix)) for matrix in matrices.values())
+    total = 0 if wish.is_exact else sum(comparisons(len(matrix)) for matrix in matrices.values())
     if total > MANY:
         watching.note(f"{total:,} comparisons will take some {total / PER_S / 60:,.0f} minutes on two cores")
     watching.comparing(total)
@@ -203,6 +206,7 @@ def _report(
         raise BadRequest(f"nothing can be compared: {why}")
     return Report(
         threshold=wish.threshold,
+        is_exact=wish.is_exact,
         items=items,
         models=models,
         groups=groups,

@@ -6,7 +6,7 @@ from types import TracebackType
 
 from embedstack.api import locate, model_names, open_engine
 from embedstack.deduping.encoding import Encoding
-from embedstack.errors import Unsupported
+from embedstack.errors import BadRequest, ConfigError, Unsupported, Upstream
 from embedstack.inputs.measure import TextRuler
 from embedstack.model import Model
 from embedstack.modelspec import Input, ModelSpec
@@ -40,6 +40,12 @@ class Models:
         Raises:
             Unsupported: none of those that were named makes vectors of this type. What `open_engine` raises.
         """
+        try:
+            return self._opened(kind)
+        except (BadRequest, ConfigError, Upstream) as error:
+            raise type(error)(f"{error.message}; without a model --exact finds {NOUNS[kind]} that are equal") from error
+
+    def _opened(self, kind: Input) -> Encoding:
         name = self._name_for(kind)
         if name not in self._open:
             engine = open_engine(self._settings, [name], self._say)

@@ -73,6 +73,7 @@ class Report:
     """All that was found, and all that was not looked at."""
 
     threshold: float
+    is_exact: bool  # nothing was compared but whether it is equal
     items: Mapping[Type, int]
     models: Mapping[Type, Made]
     groups: Sequence[Found]

@@ -12,6 +12,7 @@ from embedstack.identifying.fitting import ROOM, ROOM_OF_MEAN
 from embedstack.identifying.held import Held, Kept
 from embedstack.identifying.identify import known_prompts
 from embedstack.modelspec import Precision
+from embedstack.origin import LATE
 from embedstack.proof.asking import MOST_ITEMS
 from embedstack.proof.fidelity import LENGTH, LIMITS, TINY, Array, distances
 from embedstack.types import Encode, Encoder, Text
@@ -77,6 +78,8 @@ async def prove_against(
         if not value >= limit
     ]
     notes = [*asking.notes, *([await asking.hint(there.kept, least)] if said and not prompt else [])]
+    if said and there.origin and there.origin.late_chunking:
+        notes.append(f"{LATE}, so this says nothing against the endpoint")
     return Against(
         precision=precision,
         texts=len(kept),

@@ -5,11 +5,13 @@ from typing import Literal
 
 import numpy as np
 
+from embedstack.errors import Mismatch
 from embedstack.identifying.identify import LOOKED_AT
 from embedstack.identifying.numbers import Stored, stored_as
 from embedstack.identifying.opening import Place, open_pool
 from embedstack.identifying.rows import Pool
 from embedstack.identifying.sampling import sample
+from embedstack.identifying.wording import WITHOUT, counted
 from embedstack.origin import Origin, vector_of
 from embedstack.proof.fidelity import Array
 
@@ -44,24 +46,28 @@ class Held:
 
 
 def held(place: Place, text_key: str = "") -> Held:
-    """What whoever made the vectors left beside them to prove others by; nobody can have edited that.
+    """What whoever made the vectors left beside them to prove others by, where that tells of them: nobody edited that.
 
     Raises:
-        As `opening.open_pool` and `sampling.sample`.
+        Mismatch: there is neither a probe nor a text, so nothing can be proven. As `opening.open_pool` and
+            `sampling.sample`.
     """
     pool = open_pool(place, LOOKED_AT * ROWS)
-    return _probes(pool, pool.origin) if pool.origin and pool.origin.probes else _rows(pool, text_key)
+    return _probes(pool, pool.origin) if pool.origin and pool.origin.evidence else _rows(pool, text_key)
 
 
 def _probes(pool: Pool, origin: Origin) -> Held:
-    vectors = np.stack([vector_of(probe) for probe in origin.probes])
+    vectors = np.stack([vector_of(probe) for probe in origin.evidence])
     stored, wide = stored_as(vectors)
-    each = zip(origin.probes, wide, strict=True)
+    each = zip(origin.evidence, wide, strict=True)
     kept = tuple(Kept(f"probe {probe.name!r}", probe.text, probe.role, vector) for probe, vector in each)
     return Held(pool.label, "probes", kept, stored, origin)
 
 
 def _rows(pool: Pool, text_key: str) -> Held:
+    if not counted(pool.rows):
+        why = "no probe beside its vectors tells of them, and no row has a text"
+        raise Mismatch(f"nothing can be proven against {pool.label}: {why}; {WITHOUT}")
     taken = sample(pool, ROWS, text_key)
     role = pool.origin.role if pool.origin else "document"
     each = zip(taken.rows, taken.texts, taken.vectors, strict=True)

@@ -6,14 +6,14 @@ from typing import Literal
 
 from embedstack.identifying.judging import Finding
 from embedstack.identifying.recipe import Recipe
-from embedstack.origin import Origin
+from embedstack.origin import LATE, Origin
 
-State = Literal["unsigned", "agrees", "contradicts", "not tried"]
+State = Literal["unsigned", "agrees", "contradicts", "not tried", "late"]
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Whether the signature holds, in a sentence."""
+    """Whether the signature holds, in a sentence; "late": the texts of chunks cannot show it."""
 
     state: State
     says: str
@@ -32,6 +32,8 @@ def beside(origin: Origin | None, finding: Finding, tried: Collection[str]) -> S
     if finding.verdict == "none":
         if origin.identity.space not in tried:
             return Signed("not tried", f"{whose}; that model is not among those that were tried")
+        if origin.late_chunking:
+            return Signed("late", f"{whose}; {LATE}, so that is neither shown nor refuted")
         return Signed("contradicts", f"{whose}, and that model makes other vectors of these texts")
     if not any(_is_said(recipe, origin) for recipe in found):
         return Signed("contradicts", f"{whose}, and what was found is another recipe")

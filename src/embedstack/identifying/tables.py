@@ -13,10 +13,10 @@ from embedstack.jobs.commit import Part
 from embedstack.jobs.finished import finished, opened_part
 from embedstack.jobs.rows import Rows
 from embedstack.loading.columns import VECTORS, first_width, matrix_of
+from embedstack.loading.describing import job_origin
 from embedstack.loading.footers import one_origin, said_by
 from embedstack.loading.found import Files, spread
 from embedstack.loading.parquet_files import Ending, Run, ending_of, runs_of
-from embedstack.origin import Origin
 from embedstack.storage.storage import Storage
 
 GROUPS = 16  # parts or row groups that are read, far from each other
@@ -30,14 +30,12 @@ def pool_of_job(storage: Storage, most: int) -> Pool:
         Missing: there is no job. Mismatch: it is not finished, or damaged. BadRequest: it has no rows.
     """
     table = finished(storage)
-    plan = table.plan
     parts = [part for part in table.manifest.parts if part.rows]
     chosen = [parts[place] for place in spread(len(parts), GROUPS)]
     if not chosen:
         raise BadRequest(f"the table in {storage.url} has no rows; name one that has some")
     rows = [row for part in chosen for row in _of_part(storage, part, -(-most // len(chosen)))]
-    origin = Origin(identity=plan.identity, role=plan.wish.role, probes=plan.probes)
-    return Pool(label=storage.url, rows=rows, total=table.manifest.rows, origin=origin)
+    return Pool(label=storage.url, rows=rows, total=table.manifest.rows, origin=job_origin(table.plan))
 
 
 def _of_part(storage: Storage, part: Part, most: int) -> list[Row]:

@@ -118,6 +118,9 @@ def notes(found: Identified) -> Iterator[str]:
 
 
 def _hints(found: Identified) -> Iterator[str]:
+    if found.signed.state == "late":
+        yield "the recipe of late chunking cannot be found by the texts of chunks: ask the job's plan for it"
+        return
     nearest = found.finding.nearest
     for match in nearest:
         yield f"nearest: {match.recipe.says()}, cosine {match.cosine:.4f}: not it"

@@ -6,15 +6,10 @@ from dataclasses import dataclass
 
 from embedstack.errors import BadRequest
 from embedstack.identifying.rows import Row
+from embedstack.loading.text_keys import KEYS, USUAL, known_key
 
-# as jobs here, LangChain, LlamaIndex, Haystack, Chroma and Qdrant's own client call it, and what people write
-KEYS = (
-    "text", "content", "page_content", "chunk", "chunk_text", "body", "document", "passage", "paragraph", "sentence",
-    "description", "question",
-)  # fmt: skip
 TITLES = ("title", "heading", "headline", "name", "subject")
 BETWEEN = ("\n", "\n\n", " ", ". ", ": ")
-USUAL = 0.5  # share of rows that must have a key for it to count
 MANY = 20.0  # characters: a field of that many on average is no name or date
 SHOWN = 12  # keys in a message
 WITHOUT = "without texts nothing can be embedded again: name a source that has them, such as what it was loaded from"
@@ -58,12 +53,10 @@ def main_wording(rows: Sequence[Row], label: str, wanted: str = "") -> Wording:
         )
     if wanted:
         return Wording(wanted)
-    usual = [key for key in counts if counts[key] >= USUAL * len(rows)]
-    known = [key for key in KEYS if key in usual] or [key for key in KEYS if counts[key]]
-    if known:
-        return Wording(known[0])
+    if known := known_key(counts, len(rows)):
+        return Wording(known)
     sizes = _lengths(rows)
-    spoken = [key for key in usual if key in sizes]
+    spoken = [key for key in counts if counts[key] >= USUAL * len(rows) and key in sizes]
     if not spoken:
         raise BadRequest(
             f"which text of {label} was embedded cannot be told by its key; name it with --text-key: {there}"

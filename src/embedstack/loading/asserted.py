@@ -1,11 +1,12 @@
 """Rows of which nobody wrote down whose vectors they are, and a model -> that they are its own, found by trying."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-import msgspec
 import numpy as np
 
 from embedstack import __version__
@@ -16,8 +17,10 @@ from embedstack.inputs.measure import TextRuler
 from embedstack.jobs.opened import Opened, opened
 from embedstack.jobs.plan import Exact, Wish
 from embedstack.loading.found import spread
+from embedstack.loading.pieces import Place
+from embedstack.loading.text_keys import TEXT, known_key
 from embedstack.modelspec import ModelSpec
-from embedstack.origin import Origin
+from embedstack.origin import Origin, as_stated
 from embedstack.settings import Settings
 from embedstack.types import Encode, Encoder, Floats, Text
 
@@ -37,6 +40,11 @@ class Sample:
     place: str  # for messages: "line 3 of 'a.jsonl'"
     text: str
     vector: Floats  # (dim,)
+    key: str = TEXT  # of the text
+
+
+Candidate: TypeAlias = tuple[Place, Mapping[str, str], Floats]
+"""A row: its texts by key, and its vector (dim,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,13 @@ def asking(model: str, label: str, settings: Settings, say: Say) -> Ask:
         return whose(samples, dim, model, settings, say)
 
     return ask
+
+
+def samples_of(rows: Sequence[Candidate]) -> list[Sample]:
+    """Those that have a text under the key that is the first known one of them all."""
+    counts = Counter(key for _, texts, _ in rows for key in texts)
+    key = known_key(counts, len(rows)) or next(iter(counts), "")  # the last is one that the user named
+    return [Sample(str(place), texts[key], vector, key) for place, texts, vector in rows if key in texts]
 
 
 def check_model(model: str, label: str) -> None:
@@ -102,14 +117,20 @@ async def asserted(encoder: Encoder, ruler: Ruler, spec: ModelSpec, samples: Seq
     whole = Chunking(strategy="whole", tokens=ruler.max_tokens)
     wish = Wish(inputs=(), model=spec.name, role=ROLE, dim=None if dim == spec.dim else dim, chunking=whole)
     here = await opened(encoder, wish, ruler, Exact(where="here", version=__version__))
-    origin = Origin(identity=here.identity, role=ROLE, probes=here.probes, basis="stated")
+    origin = Origin(identity=here.identity, role=ROLE, probes=here.probes, basis="proven")
     chosen = _chosen(samples, ruler)
     if not chosen:
-        note = f"no row has a text to compare by: that the vectors are of {spec.name!r} is only what you say"
-        return Asserted(origin, (note,))
+        note = (
+            "no row has a text to compare by (--text-key names its key): that the vectors are of "
+            f"{spec.name!r} is only what you say"
+        )
+        return Asserted(as_stated(origin), (note,))
     least = _check(chosen, await _made(here, wish, chosen), spec.name)
-    note = f"{len(chosen)} rows were embedded again by {spec.name!r}: the least cosine to their vectors is {least:.6f}"
-    return Asserted(msgspec.structs.replace(origin, basis="proven"), (note,))
+    by = "" if chosen[0].key == TEXT else f" from their texts under {chosen[0].key!r}"
+    note = (
+        f"{len(chosen)} rows were embedded again by {spec.name!r}{by}: the least cosine to their vectors is {least:.6f}"
+    )
+    return Asserted(origin, (note,))
 
 
 async def _made(here: Opened, wish: Wish, chosen: Sequence[Sample]) -> Floats:
@@ -126,9 +147,11 @@ def _check(chosen: Sequence[Sample], made: Floats, name: str) -> float:
     cosines = _cosines(np.stack([one.vector for one in chosen]), made)
     worst = int(np.argmin(cosines))
     if not cosines[worst] >= LEAST:
+        key = chosen[worst].key
+        under, other = ("", "") if key == TEXT else (f" under {key!r}", ", or with --text-key what was embedded")
         raise Mismatch(
-            f"the vector of {chosen[worst].place} has cosine {cosines[worst]:.4f} to what {name!r} makes of its text, "
-            f"and {LEAST} is the least; name the model that made the rows"
+            f"the vector of {chosen[worst].place} has cosine {cosines[worst]:.4f} to what {name!r} makes of its text"
+            f"{under}, and {LEAST} is the least; name the model that made the rows{other}"
             + (", or set EMBEDSTACK_PRECISION=int8 if it made them in int8" if cosines[worst] >= ROUNDED else "")
         )
     return float(cosines[worst])

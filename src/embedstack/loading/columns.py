@@ -14,10 +14,11 @@ from embedstack.documents.parquet_cells import is_id, is_text, rows_of
 from embedstack.errors import BadRequest
 from embedstack.jobs.arrow import pa
 from embedstack.loading.ids import IdKind, id_at, id_of
-from embedstack.loading.payloads import METADATA, OWN, TEXT, Payload, check_text_key, payload_of
+from embedstack.loading.payloads import METADATA, OWN, Payload, check_text_key, payload_of
 from embedstack.loading.pieces import Place
 from embedstack.loading.source import BadRow, How
 from embedstack.loading.sparse_cells import sparse_of
+from embedstack.loading.text_keys import TEXT
 from embedstack.types import Floats, Sparse
 
 VECTORS = ("vector", "embedding", "embedding_vector")

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from embedstack.databases.database import Field
 from embedstack.errors import BadRequest
+from embedstack.jobs.plan import Plan
 from embedstack.loading.source import How
 from embedstack.origin import Origin
 
@@ -31,6 +32,13 @@ def fields_of(how: How, origin: Origin, *, has_sparse: bool) -> dict[str, Field]
     if has_sparse and how.sparse is not None:
         made[how.sparse] = Field(kind="sparse", distance="dot", origin=replace(origin, probes=()))
     return made
+
+
+def job_origin(plan: Plan) -> Origin:
+    """Whose the vectors of a job's table are."""
+    return Origin(
+        identity=plan.identity, role=plan.wish.role, probes=plan.probes, late_chunking=plan.wish.late_chunking
+    )
 
 
 def check_names(how: How) -> None:

@@ -12,7 +12,7 @@ from embedstack.databases.database import Field, PointId, Points
 from embedstack.documents.lines import BOM
 from embedstack.documents.stream import Stream
 from embedstack.errors import BadRequest, ConfigError
-from embedstack.loading.asserted import CANDIDATES, MOST, Ask, Asserted, Sample
+from embedstack.loading.asserted import CANDIDATES, MOST, Ask, Asserted, samples_of
 from embedstack.loading.describing import digest_of, fields_of
 from embedstack.loading.found import Files, held, packing_of, spread
 from embedstack.loading.ids import told
@@ -50,8 +50,7 @@ class JsonLines:
         self._files, self._how = files, how
         self._shape = self._looked()
         first = self._first_rows()
-        samples = [Sample(str(row.place), row.text, row.vector) for row in first if row.text is not None]
-        made = ask(samples, self._shape.dim)
+        made = ask(samples_of([(row.place, row.texts, row.vector) for row in first]), self._shape.dim)
         self.fields: Mapping[str, Field] = fields_of(how, made.origin, has_sparse=self._shape.has_sparse)
         self.notes: Sequence[str] = _notes(first, self._shape, made, how)
 

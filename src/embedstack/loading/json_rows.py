@@ -12,7 +12,7 @@ from embedstack.documents.jsonable import jsonable
 from embedstack.documents.lines import DECODER
 from embedstack.errors import BadRequest, Mismatch
 from embedstack.loading.ids import IdKind, id_at, id_of
-from embedstack.loading.payloads import payload_of, text_in
+from embedstack.loading.payloads import payload_of, texts_in
 from embedstack.loading.pieces import Place
 from embedstack.loading.source import BadRow, How
 from embedstack.loading.sparse_cells import sparse_of
@@ -53,7 +53,7 @@ class Row:
     vector: Floats  # (dim,), not yet looked at for numbers that are not finite
     sparse: Sparse | None
     payload: dict[str, Json]
-    text: str | None  # that the vector is of
+    texts: Mapping[str, str]  # by key, of which the vector may be
     place: Place
 
 
@@ -83,7 +83,7 @@ def row_of(line: bytes, place: Place, shape: Shape, how: How) -> Row:
         left_out = {shape.vector, SPARSE_KEY, FINGERPRINT, *(() if is_kept else (ID,))}
         rest = {key: jsonable(value) for key, value in row.items() if key not in left_out}
         vector, sparse = _vector(row, shape), _sparse(row, shape, how)
-        return Row(point, kind, vector, sparse, payload_of(rest, how), text_in(row, how), place)
+        return Row(point, kind, vector, sparse, payload_of(rest, how), texts_in(row, how), place)
 
 
 def id_in(line: bytes, place: Place) -> PointId:

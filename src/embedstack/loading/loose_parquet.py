@@ -8,14 +8,14 @@ from itertools import accumulate, chain, islice
 
 from embedstack.databases.database import Column, Field, PointId, Points
 from embedstack.errors import BadRequest, Mismatch
-from embedstack.loading.asserted import CANDIDATES, MOST, Ask, Asserted, Sample
+from embedstack.loading.asserted import CANDIDATES, MOST, Ask, Asserted, Candidate, samples_of
 from embedstack.loading.columns import Layout, cells_of, first_width, layout_of, matrix_of, points_in
 from embedstack.loading.describing import digest_of, fields_of
 from embedstack.loading.footers import Said, one_origin, said_by
 from embedstack.loading.found import Files, spread
 from embedstack.loading.ids import IdKind, id_at, told
 from embedstack.loading.parquet_files import ROWS, Ending, Run, ending_of, runs_of
-from embedstack.loading.payloads import notes_of, text_in
+from embedstack.loading.payloads import notes_of, texts_in
 from embedstack.loading.pieces import Piece, batched
 from embedstack.loading.rows_checked import first_fault
 from embedstack.loading.source import BadRow, How
@@ -98,7 +98,7 @@ class LooseParquet:
     def _asserted(self, ask: Ask, model: str) -> Asserted:
         origin = one_origin([(table.key, table.said) for table in self._tables])
         if origin is None:
-            return ask(self._samples(), self._dim)
+            return ask(samples_of(self._candidates()), self._dim)
         if origin.identity.dim != self._dim:
             raise Mismatch(
                 f"{self.label} says that its vectors have {origin.identity.dim} numbers, and they have {self._dim}; "
@@ -112,8 +112,8 @@ class LooseParquet:
         if any(table.said is not None and table.said.shard for table in self._tables):
             yield "these are parts of a job's table; name the job's folder to be sure that none is missing"
 
-    def _samples(self) -> list[Sample]:
-        """Rows with texts from the beginnings of row groups far from each other."""
+    def _candidates(self) -> list[Candidate]:
+        """Rows from the beginnings of row groups far from each other."""
         groups = [
             (table, behind - rows)
             for table in self._tables
@@ -121,18 +121,16 @@ class LooseParquet:
             if rows
         ]
         chosen = [groups[place] for place in spread(len(groups), MOST)]
-        samples: list[Sample] = []
+        found: list[Candidate] = []
         for table, first in chosen:
             with closing(self._runs(table, first, size=CANDIDATES // len(chosen))) as runs:
                 for run in islice(runs, 1):
-                    samples += self._with_texts(run, table)
-        return samples
+                    found += self._with_texts(run, table)
+        return found
 
-    def _with_texts(self, run: Run, table: Table) -> list[Sample]:
+    def _with_texts(self, run: Run, table: Table) -> list[Candidate]:
         rows, vectors = cells_of(run.batch, table.layout, run.places, self._how).rows, self._vectors(run, table)
-        texts = (text_in(row, self._how) for row in rows)
-        each = zip(run.places, texts, vectors, strict=True)
-        return [Sample(str(place), text, vector) for place, text, vector in each if text is not None]
+        return list(zip(run.places, (texts_in(row, self._how) for row in rows), vectors, strict=True))
 
     def _id_notes(self) -> list[str]:
         """Of the first rows: those behind them may be others."""

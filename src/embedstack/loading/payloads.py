@@ -9,8 +9,9 @@ from embedstack.databases.database import Json
 from embedstack.errors import BadRequest
 from embedstack.jobs.rows import Rows
 from embedstack.loading.source import How
+from embedstack.loading.text_keys import KEYS, TEXT
 
-TEXT, METADATA = "text", "metadata"
+METADATA = "metadata"
 OWN = ("doc_id", "chunk_id", "chunk_index", TEXT, "tokens", "content_hash", METADATA)  # of a job's row
 Payload: TypeAlias = dict[str, Json]
 
@@ -63,10 +64,11 @@ def job_payloads(rows: Rows, how: How) -> list[Payload]:
     return [payload_of(dict(zip(columns, values, strict=True)), how) for values in each]
 
 
-def text_in(row: Mapping[str, object], how: How) -> str | None:
-    """The text that a row's vector is of; None where it has none, or a blank one."""
-    text = row.get(TEXT, row.get(how.text_key))
-    return text if isinstance(text, str) and text and not text.isspace() else None
+def texts_in(row: Mapping[str, object], how: How) -> dict[str, str]:
+    """By key what a row's vector may be of, blank ones left out; where a key was named, that and `text` alone."""
+    keys = KEYS if how.text_key == TEXT else (TEXT, how.text_key)
+    found = ((key, row.get(key)) for key in keys)
+    return {key: text for key, text in found if isinstance(text, str) and text and not text.isspace()}
 
 
 def notes_of(how: How) -> list[str]:
