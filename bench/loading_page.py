@@ -5,16 +5,38 @@ from load_verdict import Criterion
 Made = dict
 QUESTION_MS = 50.0  # of the folder, over as many rows as it is meant for
 MEANT_ROWS = 100_000
+KEEPS_UP = 0.9  # of the slower of two rates
 
 
 def criteria(made: Made) -> list[Criterion]:
     """What is aimed at."""
+    return [_asking(made), *(_keeping_up(made, name) for name in made["databases"])]
+
+
+def _asking(made: Made) -> Criterion:
     p50_ms, rows = made["databases"]["embedded"]["query"]["p50_ms"], made["rows"]
     what = f"a question to the folder over {rows:,} rows of {made['dim']}, p50"
     if rows > MEANT_ROWS:
-        return [Criterion(what, f"{p50_ms} ms", f"none above {MEANT_ROWS:,} rows")]
+        return Criterion(what, f"{p50_ms} ms", f"none above {MEANT_ROWS:,} rows", None, False)
     reached, failed = p50_ms <= QUESTION_MS, p50_ms > 2 * QUESTION_MS
-    return [Criterion(what, f"{p50_ms} ms", f"<= {QUESTION_MS:g} ms", reached, failed, "twice the limit")]
+    return Criterion(what, f"{p50_ms} ms", f"<= {QUESTION_MS:g} ms", reached, failed, "twice the limit")
+
+
+def _keeping_up(made: Made, name: str) -> Criterion:
+    """A load is as fast as who makes its rows, or as the database's fastest way to the same end."""
+    one, engine = made["databases"][name], made["engine"]["chunks_per_s"]["median"]
+    way, plain = max(
+        ((way, of["rows_per_s"]["median"]) for way, of in one["plain"].items() if of["is_alike"]),
+        key=lambda pair: pair[1],
+    )
+    slower, share = min(engine, plain), one["ours"]["median"] / min(engine, plain)
+    of = "the engine" if engine <= plain else "the plain way"
+    what = (
+        f"`load` into {name} by the slower of the engine ({engine:,.0f} chunks/s) and its fastest plain way ({way}: "
+        f"{plain:,.0f} rows/s)"
+    )
+    value = f"{one['ours']['median']:,.0f} rows/s, {share:.2f} of {slower:,.0f}, which is {of}"
+    return Criterion(what, value, f">= {KEEPS_UP:g}", share >= KEEPS_UP, share < KEEPS_UP)
 
 
 def page(made: Made) -> str:
@@ -30,7 +52,9 @@ def page(made: Made) -> str:
         "of one round. `load` reads the table, checks every vector, writes whose they are, leaves marks, reads rows "
         "back; the plain ways begin with all rows in memory and do nothing but write.",
         "",
-        f"Reading the table alone: {_range(made['reading'])} rows/s.",
+        f"Reading the table alone: {_range(made['reading'])} rows/s. The engine with {made['engine']['model']} over "
+        f"chunks of this table ({made['engine']['tokens']} tokens each): {_range(made['engine']['chunks_per_s'])} "
+        "chunks/s.",
         "",
         "| database | way | rows/s | `load` by it |",
         "|---|---|---|---|",
@@ -48,8 +72,11 @@ def page(made: Made) -> str:
         "",
         "- *qdrant* is Qdrant's engine in a process of its own, behind a REST facade that is ours and looks at every "
         "point. Its numbers say what the client and our side of it cost, and nothing of a Qdrant server.",
-        "- *pgvector*: `load` makes the HNSW index first, so that the table can be asked while it fills. Vectors here "
-        "are drawn and all far from each other, which is hard on such an index.",
+        "- *pgvector*: `load` builds the HNSW index of a new table once all rows are there, with the server's own "
+        "`maintenance_work_mem` of 64 MB; the plain way has 512 MB. Vectors here are drawn and all far from each "
+        "other, which is hard on such an index.",
+        "- An engine on a GPU makes more chunks a second; beside one that is faster than the plain way, `load` is held "
+        f"to {KEEPS_UP:g} of that, and the fourth column above says where it is.",
     ]) + "\n"  # fmt: skip
 
 

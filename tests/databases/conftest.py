@@ -1,17 +1,19 @@
-"""Each kind of database, opened anew by each call."""
+"""Each kind of database, opened anew by each call; and what speaks Qdrant's language, asked by its own client."""
 
-import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from embedstack.databases.database import Database
-from embedstack.databases.opening import open_database
+from support.kinds import FACADE, GIVEN, KINDS, Opener, opening
 
-SERVERS = ("qdrant-facade", "qdrant-server", "pgvector")  # these take half a minute
-KINDS = ["embedded", "qdrant-local", *(pytest.param(server, marks=pytest.mark.faults) for server in SERVERS)]
-KEY = "the-key-of-the-facade"
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
+NUMBERS = count()
 
 
 @pytest.fixture(params=KINDS)
@@ -20,27 +22,10 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def opener(kind: str, tmp_path: Path) -> Iterator[Callable[[], Database]]:
+def opener(kind: str, tmp_path: Path) -> Iterator[Opener]:
     """A function: another handle on the same data."""
-    if kind == "qdrant-facade":
-        from support.qdrant_server import qdrant_server
-
-        with qdrant_server(tmp_path / "qdrant", KEY) as server:
-            yield lambda: open_database(server.url, api_key=KEY)
-    elif kind == "pgvector":
-        from support.postgres import running
-
-        postgres = running()
-        with postgres.database() as name:
-            yield lambda: open_database(postgres.url(name))
-    elif kind == "qdrant-server":
-        url = os.environ.get("QDRANT_URL", "")
-        if not url:
-            pytest.skip("QDRANT_URL is not set")
-        yield lambda: open_database(url, api_key=os.environ.get("QDRANT_API_KEY", ""))
-    else:
-        place = {"embedded": f"{tmp_path}/store", "qdrant-local": f"qdrant-local:{tmp_path}/store"}[kind]
-        yield lambda: open_database(place)
+    with opening(kind, tmp_path) as opener:
+        yield opener
 
 
 @pytest.fixture
@@ -53,3 +38,20 @@ def reopener(kind: str, opener: Callable[[], Database]) -> Callable[[], Database
 def compares_and_sets(kind: str) -> bool:
     """Whether one of several who sign at once wins."""
     return not kind.startswith("qdrant")
+
+
+@pytest.fixture(scope="module", params=[FACADE, *GIVEN])
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> "Iterator[QdrantClient]":
+    """Of a server for all tests of a module."""
+    from support.qdrant_asked import asking_kind
+
+    with asking_kind(request.param, tmp_path_factory.mktemp("qdrant")) as client:
+        yield client
+
+
+@pytest.fixture
+def name() -> str:
+    """Of a collection that nobody else has."""
+    from support.qdrant_asked import START
+
+    return f"{START}-{next(NUMBERS)}"

@@ -62,6 +62,7 @@ WRONG: Mapping[type[EmbeddedDatabase], tuple[Sequence[Part], str]] = {
     wrong.BreaksTiesBackwards: (QUERIES, "cosine, all equal, limit 3: the query gives"),
     wrong.SquaresDistances: (QUERIES, "l2, least None, exact True: the score of"),
     wrong.WantsMore: (QUERIES, "dot, all equal, limit 3: the query gives []"),
+    wrong.ForgetsNames: (QUERIES, "5 named points, vector 'one', exact True, limit 2: the query gives"),
     wrong.FiltersLast: (QUERIES, "the farthest five alone, limit 2: the query gives []"),
     wrong.CutsWide: (QUERIES, "a query of another width is taken"),
     wrong.KnowsNoRarity: (QUERIES, "idf True: the score of"),

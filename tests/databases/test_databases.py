@@ -1,8 +1,6 @@
 """Every database keeps every promise."""
 
-from collections.abc import Callable
 from contextlib import closing
-from typing import TypeAlias
 from uuid import uuid4
 
 import numpy as np
@@ -12,10 +10,9 @@ from embedstack.databases.database import Collection, Database, Field, Index, Lo
 from embedstack.testing import check_collections, check_points
 from embedstack.testing.check_database import check_database
 from embedstack.testing.promises import Trial, broken_promises, origin
+from support.kinds import FACADE, SERVER, Opener
 
 pytestmark = pytest.mark.slow
-
-Opener: TypeAlias = Callable[[], Database]
 
 
 def test_every_promise_is_kept(opener: Opener, reopener: Opener | None, compares_and_sets: bool) -> None:
@@ -25,8 +22,7 @@ def test_every_promise_is_kept(opener: Opener, reopener: Opener | None, compares
     assert not broken, "\n".join(broken)
 
 
-@pytest.mark.faults
-@pytest.mark.parametrize("kind", ["qdrant-local", "qdrant-facade", "qdrant-server"])
+@pytest.mark.parametrize("kind", [pytest.param("qdrant-local", marks=pytest.mark.faults), FACADE, SERVER])
 def test_several_may_make_and_write_where_several_may_not_sign(opener: Opener) -> None:
     with closing(opener()) as database:
         parts = [*check_collections.TOGETHER, *check_points.TOGETHER]

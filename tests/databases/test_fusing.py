@@ -31,6 +31,7 @@ from embedstack.errors import Unsupported
 from embedstack.search.found import How
 from embedstack.search.fuse import dbsf, rrf
 from embedstack.types import Floats, Sparse
+from support.kinds import FACADE, GIVEN
 from support.qdrant_server import qdrant_server
 from support.searched import embedded, ids, search
 
@@ -294,7 +295,7 @@ def test_a_search_finds_the_same_in_every_database(opener: Callable[[], Database
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["qdrant-local", pytest.param("qdrant-facade", marks=pytest.mark.faults)])
+@pytest.mark.parametrize("kind", ["qdrant-local", FACADE, *GIVEN])
 def test_what_qdrant_does_not_put_together_rightly_is_put_together_here(opener: Callable[[], Database]) -> None:
     with closing(opener()) as database:
         fill(database)

@@ -1,9 +1,8 @@
-"""Points behind the server that is not one: written, read and asked for as the engine itself has them."""
+"""Points on a Qdrant server, ours or a real one: written, read and asked for as the engine itself has them."""
 
 import math
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -11,35 +10,21 @@ import pytest
 import qdrant_edge as edge
 from qdrant_client import QdrantClient, models
 
-from support.qdrant_asked import DOT, FIELDS, TERMS, UUIDS, all_ids, asking, ids_of, points, status_and_text
+from support.qdrant_asked import DOT, FIELDS, START, TERMS, UUIDS, all_ids, asking, ids_of, points, status_and_text
 from support.qdrant_server import qdrant_server
 
-pytestmark = pytest.mark.faults
-
 DIM, POINTS = 8, 40
-NUMBERS = count()
+FILTERED, KEPT = f"{START}-filtered", f"{START}-kept"  # collections
 # of a text pydantic-core would make a time zone of its own, and freeing that while Python ends is a SIGSEGV (2.x)
 YEAR = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantClient]:
-    """Of a server for all tests here."""
-    with qdrant_server(tmp_path_factory.mktemp("qdrant")) as server, asking(server) as client:
-        yield client
-
-
-@pytest.fixture
-def name() -> str:
-    """Of a collection that nobody else has."""
-    return f"docs-{next(NUMBERS)}"
-
-
-@pytest.fixture(scope="module")
 def fields(client: QdrantClient) -> str:
     """The name of a collection of FIELDS and TERMS, without points."""
-    client.create_collection("fields", FIELDS, TERMS)
-    return "fields"
+    name = f"{START}-fields"
+    client.create_collection(name, FIELDS, TERMS)
+    return name
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -293,14 +278,14 @@ def test_a_filter_finds_what_it_means(
 @pytest.fixture(scope="module")
 def filtered(client: QdrantClient) -> str:
     """The name of a collection of PAYLOADS."""
-    client.create_collection("filtered", {"a": DOT, "b": DOT})
+    client.create_collection(FILTERED, {"a": DOT, "b": DOT})
     extra = [{"b": [1.0, 1.0]}] + [{}] * len(PAYLOADS)
     rows = [
         models.PointStruct(id=row, vector={"a": [1.0, 1.0], **extra[row]}, payload=payload)
         for row, payload in enumerate(PAYLOADS)
     ]
-    client.upsert("filtered", rows)
-    return "filtered"
+    client.upsert(FILTERED, rows)
+    return FILTERED
 
 
 # ------------------------------------------------------------------------------------------------ questions
@@ -347,11 +332,11 @@ def sparse_by_hand(has_idf: bool) -> Callable[[dict[int, float]], float]:
 
 @pytest.fixture(scope="module")
 def shard(client: QdrantClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[edge.EdgeShard]:
-    """The engine itself, with the same points as the collection `asked`."""
+    """The engine itself, with the same points as the collection `KEPT`."""
     shard = edge.EdgeShard.create(str(tmp_path_factory.mktemp("shard")), edge_config())
-    client.create_collection("asked", client_config(), {"sparse": models.SparseVectorParams(), "idf": TERMS["terms"]})
+    client.create_collection(KEPT, client_config(), {"sparse": models.SparseVectorParams(), "idf": TERMS["terms"]})
     rows = [vectors_of(row, models.SparseVector) for row in range(POINTS)]
-    client.upsert("asked", [models.PointStruct(id=row, vector=vector) for row, vector in enumerate(rows)])
+    client.upsert(KEPT, [models.PointStruct(id=row, vector=vector) for row, vector in enumerate(rows)])
     rows = [vectors_of(row, edge.SparseVector) for row in range(POINTS)]
     shard.update(edge.UpdateOperation.upsert_points([edge.Point(row, vector) for row, vector in enumerate(rows)]))
     yield shard
@@ -401,7 +386,7 @@ def test_scores_are_those_of_the_engine_and_of_a_loop(
     )
 
     hits = client.query_points(
-        "asked",
+        KEPT,
         asked_of(field, models.SparseVector),
         using=field,
         limit=POINTS,
@@ -418,8 +403,8 @@ def test_a_question_is_cut_by_limit_offset_and_score(client: QdrantClient, shard
     ordered = sorted(by_hand("cosine").items(), key=lambda pair: -pair[1])
     least = (ordered[4][1] + ordered[5][1]) / 2
 
-    some = client.query_points("asked", ASKED.tolist(), using="cosine", limit=3, offset=1).points
-    good = client.query_points("asked", ASKED.tolist(), using="cosine", limit=POINTS, score_threshold=least).points
+    some = client.query_points(KEPT, ASKED.tolist(), using="cosine", limit=3, offset=1).points
+    good = client.query_points(KEPT, ASKED.tolist(), using="cosine", limit=POINTS, score_threshold=least).points
 
     assert [hit.id for hit in some] == [row for row, _ in ordered[1:4]]
     assert [hit.id for hit in good] == [row for row, _ in ordered[:5]]
@@ -464,15 +449,16 @@ def test_rankings_become_one_as_the_engine_has_it(
         models.Prefetch(query=asked_of(field, models.SparseVector), using=field, limit=4, score_threshold=score)
         for field, score in zip(fields, least, strict=True)
     ]
-    hits = client.query_points("asked", prefetch=legs, query=asked, limit=99).points
+    hits = client.query_points(KEPT, prefetch=legs, query=asked, limit=99).points
 
     assert 4 < len(hits) < 9
     assert sorted((hit.score, hit.id) for hit in hits) == sorted((hit.score, hit.id) for hit in wanted)
 
 
+@pytest.mark.faults
 def test_weights_of_rankings_are_passed_over_before_1_17(tmp_path: Path) -> None:
     weighing, plain = (models.RrfQuery(rrf=models.Rrf(k=5, weights=weights)) for weights in ([9.0, 1.0], None))
-    with qdrant_server(tmp_path, version="1.16.0") as server, asking(server) as client:
+    with qdrant_server(tmp_path, version="1.16.0") as server, asking(server.url) as client:
         client.create_collection("docs", {"a": DOT, "b": DOT})
         vectors = [{"a": [1.0, row], "b": [row, -1.0]} for row in (0.0, 1.0, 2.0)]
         client.upsert("docs", [models.PointStruct(id=row, vector=vector) for row, vector in enumerate(vectors)])
@@ -486,10 +472,9 @@ def test_several_questions_are_answered_together(client: QdrantClient, shard: ed
     asked = [models.QueryRequest(query=ASKED.tolist(), using=field, limit=2) for field in ("dot", "l2")]
 
     alone = [
-        client.query_points("asked", ASKED.tolist(), using=field, limit=2, with_payload=False)
-        for field in ("dot", "l2")
+        client.query_points(KEPT, ASKED.tolist(), using=field, limit=2, with_payload=False) for field in ("dot", "l2")
     ]
-    assert client.query_batch_points("asked", asked) == alone
+    assert client.query_batch_points(KEPT, asked) == alone
 
 
 @pytest.mark.parametrize(
@@ -505,4 +490,4 @@ def test_several_questions_are_answered_together(client: QdrantClient, shard: ed
 def test_a_question_that_does_not_fit_its_field_is_refused(
     client: QdrantClient, shard: edge.EdgeShard, query: list[float], using: str | None, text: str
 ) -> None:
-    assert status_and_text(lambda: client.query_points("asked", query, using=using)) == (400, text)
+    assert status_and_text(lambda: client.query_points(KEPT, query, using=using)) == (400, text)

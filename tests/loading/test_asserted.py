@@ -111,8 +111,12 @@ def test_without_texts_it_is_only_stated() -> None:
     made = told([])
 
     assert made.origin.basis == "stated"
-    assert len(made.origin.probes) > 3
-    assert "no row has a text to compare by" in made.notes[0]
+    assert "no row has a text to compare by (--text-key names its key)" in made.notes[0]
+
+
+def test_what_is_only_stated_has_no_probes() -> None:
+    """They would be of the model that is named, whoever made the vectors."""
+    assert told([]).origin.probes == ()
 
 
 # ------------------------------------------------------------------------------------------------ which rows

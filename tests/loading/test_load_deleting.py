@@ -2,15 +2,12 @@
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from embedstack.databases.database import Collection, PointId
-from embedstack.databases.embedded.folder import EmbeddedDatabase
+from embedstack.databases.database import Collection, Database, PointId
 from embedstack.errors import BadRequest, Mismatch, Upstream
 from embedstack.loading.deleting import is_listed
 from embedstack.loading.source import BadRow
@@ -20,12 +17,6 @@ from support.loaded import NAME, Around, Clock, Drawn, Log, Told, everything, lo
 
 FIRST, SECOND, THIRD = "1" * 64, "2" * 64, "3" * 64
 PRUNE, KEEP, AGAIN = Wish(batch=32, prune=True), Wish(batch=32, keep_gone=True), Wish(batch=32, again=True)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[EmbeddedDatabase]:
-    with closing(EmbeddedDatabase(tmp_path / "vectors")) as made:
-        yield made
 
 
 def first() -> Drawn:
@@ -38,7 +29,7 @@ def second(**more: Any) -> Drawn:
     return Drawn(60, seed=1, first=20, plan=SECOND, previous=FIRST, lists=gone, **more)
 
 
-def is_second(database: EmbeddedDatabase) -> bool:
+def is_second(database: Database) -> bool:
     return everything(database) == second().truth
 
 
@@ -69,7 +60,7 @@ def test_a_list_that_is_not_needed_is_not_worked_through(how: dict[str, bool]) -
     assert not is_listed(second(), "", **asked, name=NAME)
 
 
-def test_what_is_gone_since_the_job_before_is_deleted(database: EmbeddedDatabase) -> None:
+def test_what_is_gone_since_the_job_before_is_deleted(database: Database) -> None:
     loaded(first(), database)
 
     done = loaded(second(), database)
@@ -78,7 +69,7 @@ def test_what_is_gone_since_the_job_before_is_deleted(database: EmbeddedDatabase
     assert is_second(database)
 
 
-def test_points_go_after_all_rows_are_there(database: EmbeddedDatabase) -> None:
+def test_points_go_after_all_rows_are_there(database: Database) -> None:
     loaded(first(), database)
     log = Log()
 
@@ -87,7 +78,7 @@ def test_points_go_after_all_rows_are_there(database: EmbeddedDatabase) -> None:
     assert log.names[-4:] == ["write", "mark", "delete", "mark"]
 
 
-def test_a_load_that_was_ended_in_between_still_deletes(database: EmbeddedDatabase) -> None:
+def test_a_load_that_was_ended_in_between_still_deletes(database: Database) -> None:
     loaded(first(), database)
     with pytest.raises(BadRow):
         loaded(second(bad=40), database)
@@ -98,7 +89,7 @@ def test_a_load_that_was_ended_in_between_still_deletes(database: EmbeddedDataba
     assert is_second(database)
 
 
-def test_a_load_that_was_ended_while_it_deleted_goes_on_with_that(database: EmbeddedDatabase) -> None:
+def test_a_load_that_was_ended_while_it_deleted_goes_on_with_that(database: Database) -> None:
     loaded(first(), database)
     stop = Stop()
 
@@ -117,7 +108,7 @@ def test_a_load_that_was_ended_while_it_deleted_goes_on_with_that(database: Embe
 
 
 @pytest.mark.parametrize("before", [None, Drawn(60, seed=3, plan=THIRD), Drawn(60, bad=40, plan=FIRST)])
-def test_where_something_else_is_nothing_is_written(database: EmbeddedDatabase, before: Drawn | None) -> None:
+def test_where_something_else_is_nothing_is_written(database: Database, before: Drawn | None) -> None:
     loaded(Drawn(10, seed=7, first=500), database)
     if before is None:
         database.mark(NAME, None)
@@ -135,7 +126,7 @@ def test_where_something_else_is_nothing_is_written(database: EmbeddedDatabase, 
     assert everything(database) == was
 
 
-def test_into_an_empty_collection_the_table_goes_without_the_job_before(database: EmbeddedDatabase) -> None:
+def test_into_an_empty_collection_the_table_goes_without_the_job_before(database: Database) -> None:
     log = Log()
     with pytest.raises(BadRow):
         loaded(second(bad=40), database)
@@ -146,7 +137,7 @@ def test_into_an_empty_collection_the_table_goes_without_the_job_before(database
     assert is_second(database)
 
 
-def test_who_wants_nothing_deleted_keeps_all(database: EmbeddedDatabase) -> None:
+def test_who_wants_nothing_deleted_keeps_all(database: Database) -> None:
     loaded(first(), database)
 
     done = loaded(second(), database, KEEP)
@@ -154,7 +145,7 @@ def test_who_wants_nothing_deleted_keeps_all(database: EmbeddedDatabase) -> None
     assert (done.deleted, done.points) == (0, 80)
 
 
-def test_what_was_kept_is_not_deleted_by_writing_it_again(database: EmbeddedDatabase) -> None:
+def test_what_was_kept_is_not_deleted_by_writing_it_again(database: Database) -> None:
     loaded(first(), database)
     loaded(second(), database, KEEP)
 
@@ -165,7 +156,7 @@ def test_what_was_kept_is_not_deleted_by_writing_it_again(database: EmbeddedData
         loaded(second(), database, AGAIN)
 
 
-def test_a_chain_of_jobs_is_followed(database: EmbeddedDatabase) -> None:
+def test_a_chain_of_jobs_is_followed(database: Database) -> None:
     third = Drawn(30, seed=2, first=50, plan=THIRD, previous=SECOND, lists=[uuid_of(n) for n in range(20, 50)])
     for table in (first(), second(), third):
         loaded(table, database)
@@ -173,7 +164,7 @@ def test_a_chain_of_jobs_is_followed(database: EmbeddedDatabase) -> None:
     assert everything(database) == third.truth
 
 
-def test_a_database_that_is_away_while_it_deletes_is_waited_for(database: EmbeddedDatabase) -> None:
+def test_a_database_that_is_away_while_it_deletes_is_waited_for(database: Database) -> None:
     loaded(first(), database)
     clock, fails = Clock(), [True, True]
 
@@ -197,7 +188,7 @@ def mixed(number: int) -> PointId:
 
 
 @pytest.mark.parametrize("ids", [uuid_of, int, mixed])
-def test_only_what_the_table_has_is_left(database: EmbeddedDatabase, ids: Callable[[int], PointId]) -> None:
+def test_only_what_the_table_has_is_left(database: Database, ids: Callable[[int], PointId]) -> None:
     loaded(Drawn(300, ids=ids), database)
     table, told = Drawn(100, seed=1, first=250, ids=ids), Told()
 
@@ -207,7 +198,7 @@ def test_only_what_the_table_has_is_left(database: EmbeddedDatabase, ids: Callab
     assert everything(database) == table.truth
 
 
-def test_a_number_and_a_uuid_of_its_bits_are_two(database: EmbeddedDatabase) -> None:
+def test_a_number_and_a_uuid_of_its_bits_are_two(database: Database) -> None:
     loaded(Drawn(10, ids=int, first=5), database)
     table = Drawn(10, seed=1, first=5, ids=lambda number: f"00000000-0000-0000-0000-{number:012x}")
 
@@ -216,7 +207,7 @@ def test_a_number_and_a_uuid_of_its_bits_are_two(database: EmbeddedDatabase) -> 
     assert (done.pruned, everything(database)) == (10, table.truth)
 
 
-def test_what_is_there_as_a_whole_is_pruned_without_writing(database: EmbeddedDatabase) -> None:
+def test_what_is_there_as_a_whole_is_pruned_without_writing(database: Database) -> None:
     loaded(first(), database)
     database.write(NAME, Drawn(5, first=900).points(range(5)))
     log = Log()
@@ -228,7 +219,7 @@ def test_what_is_there_as_a_whole_is_pruned_without_writing(database: EmbeddedDa
     assert everything(database) == first().truth
 
 
-def test_nobody_is_asked_where_there_is_nothing_to_prune(database: EmbeddedDatabase) -> None:
+def test_nobody_is_asked_where_there_is_nothing_to_prune(database: Database) -> None:
     told = Told(may=False)
 
     done = loaded(first(), database, PRUNE, told=told)
@@ -236,7 +227,7 @@ def test_nobody_is_asked_where_there_is_nothing_to_prune(database: EmbeddedDatab
     assert (done.pruned, told.asked, done.is_whole) == (0, [], True)
 
 
-def test_who_says_no_keeps_all(database: EmbeddedDatabase) -> None:
+def test_who_says_no_keeps_all(database: Database) -> None:
     loaded(Drawn(80), database)
 
     done = loaded(Drawn(60, seed=1), database, PRUNE, told=Told(may=False))
@@ -244,7 +235,7 @@ def test_who_says_no_keeps_all(database: EmbeddedDatabase) -> None:
     assert (done.pruned, done.points, done.is_whole) == (0, 80, True)
 
 
-def test_a_table_with_a_list_is_pruned_whatever_was_there(database: EmbeddedDatabase) -> None:
+def test_a_table_with_a_list_is_pruned_whatever_was_there(database: Database) -> None:
     loaded(Drawn(60, seed=3, first=300), database)
 
     done = loaded(second(), database, PRUNE)
@@ -254,7 +245,7 @@ def test_a_table_with_a_list_is_pruned_whatever_was_there(database: EmbeddedData
 
 
 @pytest.mark.slow
-def test_a_prune_that_was_ended_is_not_forgotten(database: EmbeddedDatabase) -> None:
+def test_a_prune_that_was_ended_is_not_forgotten(database: Database) -> None:
     loaded(Drawn(2100), database, Wish(batch=256))
     stop, seen = Stop(), []
 
@@ -271,7 +262,7 @@ def test_a_prune_that_was_ended_is_not_forgotten(database: EmbeddedDatabase) -> 
     assert (done.written, done.pruned, done.points) == (0, 1040, 60)
 
 
-def test_who_wants_the_end_does_not_wait_for_all_ids_of_the_table(database: EmbeddedDatabase) -> None:
+def test_who_wants_the_end_does_not_wait_for_all_ids_of_the_table(database: Database) -> None:
     stop, seen = Stop(), []
 
     class Long(Drawn):
@@ -286,7 +277,7 @@ def test_who_wants_the_end_does_not_wait_for_all_ids_of_the_table(database: Embe
     assert (ended.stopped, ended.rows, len(seen)) == (signal.SIGINT, 700, 1)
 
 
-def test_nothing_is_pruned_that_somebody_else_began_to_load_meanwhile(database: EmbeddedDatabase) -> None:
+def test_nothing_is_pruned_that_somebody_else_began_to_load_meanwhile(database: Database) -> None:
     loaded(first(), database)
 
     class Slow(Told):
@@ -313,7 +304,7 @@ def _own(found: Collection | None) -> Collection | None:
 
 
 @pytest.mark.parametrize(("wish", "mend"), [(PRUNE, "leave --prune out"), (Wish(batch=32), "add --keep-gone")])
-def test_nothing_is_deleted_in_somebodys_own_table(database: EmbeddedDatabase, wish: Wish, mend: str) -> None:
+def test_nothing_is_deleted_in_somebodys_own_table(database: Database, wish: Wish, mend: str) -> None:
     loaded(first(), database)
 
     with pytest.raises(BadRequest, match=f"belong to a table of yours.*{mend}"):
@@ -322,7 +313,7 @@ def test_nothing_is_deleted_in_somebodys_own_table(database: EmbeddedDatabase, w
     assert everything(database) == first().truth
 
 
-def test_a_later_list_is_refused_where_something_was_left_on_purpose(database: EmbeddedDatabase) -> None:
+def test_a_later_list_is_refused_where_something_was_left_on_purpose(database: Database) -> None:
     third = Drawn(
         40, seed=2, first=20, plan=THIRD, previous=SECOND, lists=[uuid_of(number) for number in range(60, 80)]
     )
@@ -333,7 +324,7 @@ def test_a_later_list_is_refused_where_something_was_left_on_purpose(database: E
         loaded(third, database)
 
 
-def test_a_later_list_is_refused_where_the_answer_to_prune_was_no(database: EmbeddedDatabase) -> None:
+def test_a_later_list_is_refused_where_the_answer_to_prune_was_no(database: Database) -> None:
     class No(Told):
         def may_delete(self, count: int, name: str) -> bool:
             return False

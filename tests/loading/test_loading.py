@@ -3,7 +3,7 @@
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from embedstack.errors import BadRequest, Mismatch, Upstream
 from embedstack.loading.source import BadRow
 from embedstack.loading.stopping import Stop
 from embedstack.loading.wish import Wish
+from support.kinds import Opener
 from support.loaded import (
     ALL,
     BEFORE,
@@ -40,12 +41,6 @@ from support.loaded import (
 PATIENCE_S = 20.0
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[EmbeddedDatabase]:
-    with closing(EmbeddedDatabase(tmp_path / "vectors")) as made:
-        yield made
-
-
 def mark(database: Database) -> Loaded:
     there = database.describe(NAME)
     assert there is not None
@@ -56,7 +51,7 @@ def mark(database: Database) -> Loaded:
 # ------------------------------------------------------------------------------------------------ once
 
 
-def test_all_of_a_table_is_there_to_the_bit(database: EmbeddedDatabase) -> None:
+def test_all_of_a_table_is_there_to_the_bit(database: Database) -> None:
     table = Drawn(200, has_sparse=True, plan="p" * 64)
 
     done = loaded(table, database)
@@ -66,7 +61,7 @@ def test_all_of_a_table_is_there_to_the_bit(database: EmbeddedDatabase) -> None:
     assert (done.written, done.uuids, done.checked, done.points, done.is_whole) == (200, 200, 8, 200, True)
 
 
-def test_whose_the_vectors_are_is_signed(database: EmbeddedDatabase) -> None:
+def test_whose_the_vectors_are_is_signed(database: Database) -> None:
     loaded(Drawn(), database)
 
     there = database.describe(NAME)
@@ -74,7 +69,7 @@ def test_whose_the_vectors_are_is_signed(database: EmbeddedDatabase) -> None:
     assert there.fields[""].origin == origin()
 
 
-def test_a_table_that_is_there_is_not_written_again(database: EmbeddedDatabase) -> None:
+def test_a_table_that_is_there_is_not_written_again(database: Database) -> None:
     loaded(Drawn(), database)
     log, told = Log(), Told()
 
@@ -85,7 +80,7 @@ def test_a_table_that_is_there_is_not_written_again(database: EmbeddedDatabase) 
     assert "--again" in told.notes[-1]
 
 
-def test_it_is_written_again_for_who_wants_it(database: EmbeddedDatabase) -> None:
+def test_it_is_written_again_for_who_wants_it(database: Database) -> None:
     table = Drawn()
     loaded(table, database)
     database.delete(NAME, list(table.truth)[:50])
@@ -96,7 +91,7 @@ def test_it_is_written_again_for_who_wants_it(database: EmbeddedDatabase) -> Non
     assert everything(database) == table.truth
 
 
-def test_after_another_table_all_rows_are_written_again(database: EmbeddedDatabase) -> None:
+def test_after_another_table_all_rows_are_written_again(database: Database) -> None:
     first, second = Drawn(seed=1), Drawn(seed=2)
     loaded(first, database)
     loaded(second, database)
@@ -109,7 +104,7 @@ def test_after_another_table_all_rows_are_written_again(database: EmbeddedDataba
     assert everything(database) == first.truth
 
 
-def test_the_mark_of_another_table_is_replaced_before_the_first_write(database: EmbeddedDatabase) -> None:
+def test_the_mark_of_another_table_is_replaced_before_the_first_write(database: Database) -> None:
     loaded(Drawn(seed=1), database)
     log = Log()
 
@@ -121,7 +116,7 @@ def test_the_mark_of_another_table_is_replaced_before_the_first_write(database: 
 
 
 @pytest.mark.slow
-def test_a_collection_that_was_emptied_is_filled_again(database: EmbeddedDatabase) -> None:
+def test_a_collection_that_was_emptied_is_filled_again(database: Database) -> None:
     table = Drawn()
     loaded(table, database)
     database.delete(NAME, list(table.truth))
@@ -132,7 +127,7 @@ def test_a_collection_that_was_emptied_is_filled_again(database: EmbeddedDatabas
     assert everything(database) == table.truth
 
 
-def test_of_rows_with_one_id_the_last_one_is_there(database: EmbeddedDatabase) -> None:
+def test_of_rows_with_one_id_the_last_one_is_there(database: Database) -> None:
     table = Drawn(500, ids=lambda number: number % 40)
 
     done = loaded(table, database, Wish(batch=32, streams=8))
@@ -141,7 +136,7 @@ def test_of_rows_with_one_id_the_last_one_is_there(database: EmbeddedDatabase) -
     assert (done.points, done.numbers, done.uuids) == (40, 500, 0)
 
 
-def test_it_is_counted_how_many_ids_are_of_which_kind(database: EmbeddedDatabase) -> None:
+def test_it_is_counted_how_many_ids_are_of_which_kind(database: Database) -> None:
     table = Drawn(100, ids=lambda number: number if number < 10 else f"00000000-0000-0000-0000-{number:012}")
 
     done = loaded(table, database)
@@ -150,20 +145,20 @@ def test_it_is_counted_how_many_ids_are_of_which_kind(database: EmbeddedDatabase
     assert everything(database) == table.truth
 
 
-def test_a_table_whose_length_nobody_knows_is_loaded(database: EmbeddedDatabase) -> None:
+def test_a_table_whose_length_nobody_knows_is_loaded(database: Database) -> None:
     table = Drawn(77, total=None)
 
     assert loaded(table, database).rows == 77
     assert everything(database) == table.truth
 
 
-def test_an_empty_table_makes_an_empty_collection(database: EmbeddedDatabase) -> None:
+def test_an_empty_table_makes_an_empty_collection(database: Database) -> None:
     done = loaded(Drawn(0), database)
 
     assert (done.points, done.is_whole, mark(database).is_whole) == (0, True, True)
 
 
-def test_it_is_told_how_far_it_is(database: EmbeddedDatabase) -> None:
+def test_it_is_told_how_far_it_is(database: Database) -> None:
     told = Told()
 
     loaded(Drawn(500), database, told=told)
@@ -172,7 +167,7 @@ def test_it_is_told_how_far_it_is(database: EmbeddedDatabase) -> None:
     assert told.steps[-1] == 500
 
 
-def test_indexes_and_quantization_are_asked_for(database: EmbeddedDatabase) -> None:
+def test_indexes_and_quantization_are_asked_for(database: Database) -> None:
     asked: list[Collection] = []
     indexes = {"org": Index(is_tenant=True), "metadata.place": Index(kind="integer")}
 
@@ -188,7 +183,7 @@ def test_indexes_and_quantization_are_asked_for(database: EmbeddedDatabase) -> N
 # ------------------------------------------------------------------------------------------------ refused
 
 
-def test_vectors_of_another_space_are_refused_and_nothing_changes(database: EmbeddedDatabase) -> None:
+def test_vectors_of_another_space_are_refused_and_nothing_changes(database: Database) -> None:
     loaded(Drawn(seed=1), database)
     before, was = everything(database), mark(database)
 
@@ -199,7 +194,7 @@ def test_vectors_of_another_space_are_refused_and_nothing_changes(database: Embe
     assert mark(database) == was
 
 
-def test_points_that_nobody_signed_are_claimed_by_who_says_so(database: EmbeddedDatabase) -> None:
+def test_points_that_nobody_signed_are_claimed_by_who_says_so(database: Database) -> None:
     foreign = Drawn(10, seed=5, first=1000)
     database.create(Collection(name=NAME, fields={"": Field(dim=DIM)}))
     database.write(NAME, foreign.points(range(10)))
@@ -217,7 +212,7 @@ def test_points_that_nobody_signed_are_claimed_by_who_says_so(database: Embedded
 # ------------------------------------------------------------------------------------------------ interrupted
 
 
-def test_a_bad_row_ends_it_and_what_stands_before_stays(database: EmbeddedDatabase) -> None:
+def test_a_bad_row_ends_it_and_what_stands_before_stays(database: Database) -> None:
     with pytest.raises(BadRow, match=r"rows.jsonl:101"):
         loaded(Drawn(bad=100), database)
     was, there = mark(database), everything(database)
@@ -229,7 +224,7 @@ def test_a_bad_row_ends_it_and_what_stands_before_stays(database: EmbeddedDataba
     assert everything(database) == Drawn().truth
 
 
-def test_a_table_that_is_away_for_a_moment_is_read_on(database: EmbeddedDatabase) -> None:
+def test_a_table_that_is_away_for_a_moment_is_read_on(database: Database) -> None:
     done = loaded(Drawn(away=[0, 100, 150]), database)
 
     assert done.is_whole
@@ -255,7 +250,7 @@ class Restarting:
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2, 3, 5, 8])
-def test_a_database_that_restarts_loses_nothing(database: EmbeddedDatabase, calls: int) -> None:
+def test_a_database_that_restarts_loses_nothing(database: Database, calls: int) -> None:
     clock = Clock()
 
     done = loaded(
@@ -268,7 +263,7 @@ def test_a_database_that_restarts_loses_nothing(database: EmbeddedDatabase, call
     assert database.aliases() == {"live": NAME}
 
 
-def test_patience_ends_and_what_was_written_stays_marked(database: EmbeddedDatabase) -> None:
+def test_patience_ends_and_what_was_written_stays_marked(database: Database) -> None:
     clock, writes = Clock(), iter(range(100))
 
     def around(name: str, call: Callable[[], Any]) -> Any:
@@ -284,7 +279,7 @@ def test_patience_ends_and_what_was_written_stays_marked(database: EmbeddedDatab
     assert loaded(Drawn(), database).start == 96
 
 
-def test_who_wants_it_to_end_gets_a_mark_of_what_is_there(database: EmbeddedDatabase) -> None:
+def test_who_wants_it_to_end_gets_a_mark_of_what_is_there(database: Database) -> None:
     stop = Stop()
 
     done = loaded(Drawn(each=lambda place: stop.ask(signal.SIGTERM) if place == 160 else None), database, stop=stop)
@@ -296,7 +291,7 @@ def test_who_wants_it_to_end_gets_a_mark_of_what_is_there(database: EmbeddedData
     assert everything(database) == Drawn().truth
 
 
-def test_who_wants_it_to_end_does_not_wait_for_a_database_that_is_away(database: EmbeddedDatabase) -> None:
+def test_who_wants_it_to_end_does_not_wait_for_a_database_that_is_away(database: Database) -> None:
     stop, clock = Stop(), Clock()
 
     def around(name: str, call: Callable[[], Any]) -> Any:
@@ -363,13 +358,13 @@ class Meeting:
 
 
 @pytest.mark.parametrize("prune", [False, True])
-def test_two_tables_at_once_are_seen_by_both_loads(database: EmbeddedDatabase, tmp_path: Path, *, prune: bool) -> None:
+def test_two_tables_at_once_are_seen_by_both_loads(database: Database, opener: Opener, *, prune: bool) -> None:
     meeting, ends = Meeting(), {}
     wish = Wish(batch=32, alias="live", prune=prune)
 
     def second() -> None:
         assert meeting.first_is_there.wait(PATIENCE_S)
-        with closing(EmbeddedDatabase(tmp_path / "vectors")) as other:
+        with closing(opener()) as other:
             ends["second"] = loaded(Drawn(seed=2, first=100, each=meeting.second), other, wish)
 
     thread = threading.Thread(target=second)
@@ -398,7 +393,7 @@ class Preparing:
         return result
 
 
-def test_what_was_loaded_while_a_load_prepared_is_neither_overwritten_nor_deleted(database: EmbeddedDatabase) -> None:
+def test_what_was_loaded_while_a_load_prepared_is_neither_overwritten_nor_deleted(database: Database) -> None:
     other = Drawn(60, seed=5, plan="3" * 64)  # with the rows that the list of deletions names
     loaded(table_of(BEFORE), database)
 
@@ -409,14 +404,14 @@ def test_what_was_loaded_while_a_load_prepared_is_neither_overwritten_nor_delete
     assert mark(database).is_whole
 
 
-def test_the_same_table_may_be_loaded_while_a_load_prepares(database: EmbeddedDatabase) -> None:
+def test_the_same_table_may_be_loaded_while_a_load_prepares(database: Database) -> None:
     done = loaded(Drawn(), Around(database, Preparing(lambda: loaded(Drawn(), database))))
 
     assert (done.is_whole, done.is_contested) == (True, False)
     assert everything(database) == Drawn().truth
 
 
-def test_an_alias_that_is_switched_while_a_load_prepares_moves_no_mark(database: EmbeddedDatabase) -> None:
+def test_an_alias_that_is_switched_while_a_load_prepares_moves_no_mark(database: Database) -> None:
     for name in ("docs-1", "docs-2"):
         database.create(Collection(name=name, fields={"": Field(dim=DIM)}))
     database.switch(NAME, "docs-1", old=None)
@@ -432,7 +427,7 @@ def test_an_alias_that_is_switched_while_a_load_prepares_moves_no_mark(database:
     assert mark(database) == begun
 
 
-def test_a_load_of_another_table_that_came_and_went_is_seen(database: EmbeddedDatabase) -> None:
+def test_a_load_of_another_table_that_came_and_went_is_seen(database: Database) -> None:
     def between(place: int) -> None:
         if place == 96:
             loaded(Drawn(seed=2), database)
@@ -443,7 +438,7 @@ def test_a_load_of_another_table_that_came_and_went_is_seen(database: EmbeddedDa
     assert mark(database).is_contested
 
 
-def test_nobody_goes_on_from_a_contested_mark_and_a_new_load_mends_it(database: EmbeddedDatabase) -> None:
+def test_nobody_goes_on_from_a_contested_mark_and_a_new_load_mends_it(database: Database) -> None:
     table = Drawn(seed=1, each=lambda place: database.mark(NAME, None) if place == 96 else None)
     loaded(table, database)
     told = Told()
@@ -456,7 +451,7 @@ def test_nobody_goes_on_from_a_contested_mark_and_a_new_load_mends_it(database: 
     assert everything(database) == Drawn(seed=1).truth
 
 
-def test_two_loads_of_one_table_are_in_nobodys_way(database: EmbeddedDatabase) -> None:
+def test_two_loads_of_one_table_are_in_nobodys_way(database: Database) -> None:
     def between(place: int) -> None:
         if place == 96:
             loaded(Drawn(), database)
@@ -470,7 +465,7 @@ def test_two_loads_of_one_table_are_in_nobodys_way(database: EmbeddedDatabase) -
 # ------------------------------------------------------------------------------------------------ read back
 
 
-def torn(database: EmbeddedDatabase, number: int) -> Around:
+def torn(database: Database, number: int) -> Around:
     """Of each batch one vector is lost on its way."""
 
     def around(name: str, call: Any) -> Any:
@@ -484,7 +479,7 @@ def torn(database: EmbeddedDatabase, number: int) -> Around:
     return Around(database, around)
 
 
-def test_rows_that_read_back_wrong_are_told_and_the_load_is_not_whole(database: EmbeddedDatabase) -> None:
+def test_rows_that_read_back_wrong_are_told_and_the_load_is_not_whole(database: Database) -> None:
     with pytest.raises(Mismatch, match=r"row 0 of table 0 .* reads back wrong: its vector is another"):
         loaded(Drawn(), torn(database, 0))
 
@@ -493,7 +488,7 @@ def test_rows_that_read_back_wrong_are_told_and_the_load_is_not_whole(database: 
     assert everything(database) == Drawn().truth
 
 
-def test_rows_of_an_earlier_run_are_read_back_too(database: EmbeddedDatabase) -> None:
+def test_rows_of_an_earlier_run_are_read_back_too(database: Database) -> None:
     with pytest.raises(BadRow):
         loaded(Drawn(bad=190), torn(database, 0))
 
@@ -501,14 +496,14 @@ def test_rows_of_an_earlier_run_are_read_back_too(database: EmbeddedDatabase) ->
         loaded(Drawn(), database)
 
 
-def test_points_that_vanish_meanwhile_are_told(database: EmbeddedDatabase) -> None:
+def test_points_that_vanish_meanwhile_are_told(database: Database) -> None:
     table = Drawn(each=lambda place: database.delete(NAME, list(Drawn().truth)[:32]) if place == 160 else None)
 
     with pytest.raises(Mismatch, match=r"row 0 of table 0 .* it is not there"):
         loaded(table, database, Wish(batch=32, streams=1))
 
 
-def test_a_vector_of_half_precision_reads_back_as_itself(database: EmbeddedDatabase) -> None:
+def test_a_vector_of_half_precision_reads_back_as_itself(database: Database) -> None:
     table = Drawn()
     table.fields = {"": Field(dim=DIM, storing="float16", distance="dot", origin=origin())}
 
@@ -518,7 +513,7 @@ def test_a_vector_of_half_precision_reads_back_as_itself(database: EmbeddedDatab
 # ------------------------------------------------------------------------------------------------ aliases
 
 
-def test_an_alias_is_switched_once_all_is_there(database: EmbeddedDatabase) -> None:
+def test_an_alias_is_switched_once_all_is_there(database: Database) -> None:
     log = Log()
     database.create(Collection(name="old", fields={"": Field(dim=DIM)}))
     database.switch("live", "old", old=None)
@@ -529,7 +524,7 @@ def test_an_alias_is_switched_once_all_is_there(database: EmbeddedDatabase) -> N
     assert database.aliases() == {"live": NAME}
 
 
-def test_an_alias_is_switched_to_what_is_there_already(database: EmbeddedDatabase) -> None:
+def test_an_alias_is_switched_to_what_is_there_already(database: Database) -> None:
     loaded(Drawn(), database)
 
     loaded(Drawn(), database, Wish(alias="live"))
@@ -539,9 +534,7 @@ def test_an_alias_is_switched_to_what_is_there_already(database: EmbeddedDatabas
 
 
 @pytest.mark.parametrize("alias", [NAME, "old"])
-def test_a_collections_name_as_an_alias_is_refused_before_anything_is_written(
-    database: EmbeddedDatabase, alias: str
-) -> None:
+def test_a_collections_name_as_an_alias_is_refused_before_anything_is_written(database: Database, alias: str) -> None:
     database.create(Collection(name="old", fields={"": Field(dim=DIM)}))
 
     with pytest.raises(BadRequest, match=f"'{alias}' is the name of a collection"):
@@ -551,16 +544,14 @@ def test_a_collections_name_as_an_alias_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("alias", ["two words", "-v", "a" * 61])
-def test_what_no_alias_can_be_called_is_refused_before_anything_is_written(
-    database: EmbeddedDatabase, alias: str
-) -> None:
+def test_what_no_alias_can_be_called_is_refused_before_anything_is_written(database: Database, alias: str) -> None:
     with pytest.raises(BadRequest, match="cannot be named so"):
         loaded(Drawn(), database, Wish(alias=alias))
 
     assert database.names() == []
 
 
-def test_what_an_alias_stands_for_is_loaded_under_its_own_name(database: EmbeddedDatabase) -> None:
+def test_what_an_alias_stands_for_is_loaded_under_its_own_name(database: Database) -> None:
     database.create(Collection(name="docs-1", fields={"": Field(dim=DIM)}))
     database.switch(NAME, "docs-1", old=None)
 
@@ -584,7 +575,7 @@ def test_a_dry_run_does_not_even_make_a_folder(tmp_path: Path) -> None:
     assert "200 rows would be written" in told.notes[1]
 
 
-def test_a_dry_run_says_what_is_left_and_changes_nothing(database: EmbeddedDatabase) -> None:
+def test_a_dry_run_says_what_is_left_and_changes_nothing(database: Database) -> None:
     with pytest.raises(BadRow):
         loaded(Drawn(bad=100), database)
     database.write(NAME, Drawn(3, first=5000).points(range(3)))
@@ -597,14 +588,14 @@ def test_a_dry_run_says_what_is_left_and_changes_nothing(database: EmbeddedDatab
     assert "3 of 99 points would be deleted: this table has not got them" in told.notes
 
 
-def test_a_dry_run_sees_another_space(database: EmbeddedDatabase) -> None:
+def test_a_dry_run_sees_another_space(database: Database) -> None:
     loaded(Drawn(seed=1), database)
 
     with pytest.raises(Mismatch, match="'other'"):
         loaded(Drawn(seed=2, model="other"), database, Wish(dry_run=True))
 
 
-def test_what_the_table_has_to_say_is_said_first(database: EmbeddedDatabase) -> None:
+def test_what_the_table_has_to_say_is_said_first(database: Database) -> None:
     table, told = Drawn(), Told()
     table.notes = ["3 ids are made of texts"]
 
@@ -624,7 +615,7 @@ def _without(found: Collection | None) -> Collection | None:
     return found and replace(found, fields={"other": Field(dim=DIM)})
 
 
-def test_a_field_that_is_gone_is_written_from_the_first_row_whatever_the_mark_says(database: EmbeddedDatabase) -> None:
+def test_a_field_that_is_gone_is_written_from_the_first_row_whatever_the_mark_says(database: Database) -> None:
     loaded(Drawn(), database)
 
     done = loaded(Drawn(), Without(database), Wish(batch=32, dry_run=True))
@@ -632,7 +623,7 @@ def test_a_field_that_is_gone_is_written_from_the_first_row_whatever_the_mark_sa
     assert (done.why, done.start) == ("new", 0)
 
 
-def test_an_alias_may_be_wished_again_and_moved(database: EmbeddedDatabase) -> None:
+def test_an_alias_may_be_wished_again_and_moved(database: Database) -> None:
     wish = Wish(batch=32, alias="live")
     for _ in range(2):
         loaded(Drawn(), database, wish)

@@ -14,7 +14,7 @@ from embedstack.jobs.finished import Finished, finished, opened_part
 from embedstack.jobs.keys import ids_of
 from embedstack.jobs.planning import load_plan
 from embedstack.jobs.rows import Rows
-from embedstack.loading.describing import digest_of, fields_of
+from embedstack.loading.describing import digest_of, fields_of, job_origin
 from embedstack.loading.footers import said_by
 from embedstack.loading.ids import uuid_of
 from embedstack.loading.payloads import OWN, check_text_key, job_payloads, notes_of
@@ -41,7 +41,7 @@ class JobTable:
         check_text_key(how, OWN)
         self._table, self._how = finished(storage), how
         plan, manifest = self._table.plan, self._table.manifest
-        origin = Origin(identity=plan.identity, role=plan.wish.role, probes=plan.probes)
+        origin = job_origin(plan)
         self.label = storage.url
         self.total: int | None = manifest.rows
         self.fields: Mapping[str, Field] = fields_of(how, origin, has_sparse=plan.wish.sparse)

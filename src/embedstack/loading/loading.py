@@ -12,6 +12,7 @@ from embedstack.databases.database import Collection, Loaded, PointId
 from embedstack.errors import BadRequest, EmbedstackError, Mismatch, Upstream
 from embedstack.loading.deleting import Ground, delete_all, is_listed, surplus
 from embedstack.loading.foretelling import foretell
+from embedstack.loading.indexed_later import index, postponed
 from embedstack.loading.marks import Marker, Start, start_of
 from embedstack.loading.rechecking import Sample, recheck
 from embedstack.loading.retrying import Retrying, rows_of
@@ -99,7 +100,7 @@ def _steps(on: _Load) -> None:
 
 
 def _change(on: _Load, found: Collection | None, start: Start, *, listed: bool) -> None:
-    """In this order: the rows, a look at some of them, what is to be deleted, that all is there, the alias.
+    """In this order: the rows, a look at some of them, what is to be deleted, the index, that all is there, the alias.
 
     Killed anywhere, the next load does what is left: only the mark at the end says that nothing is.
     """
@@ -108,6 +109,7 @@ def _change(on: _Load, found: Collection | None, start: Start, *, listed: bool) 
     on.done.collection = collection.name
     _check_still(on, found, collection)
     marker = _marker(on, start)
+    is_later = is_due and not collection.points and postponed(on.bound.database, on.name, on.retry)
     if is_due:
         marker.begin(start)
         sample = _write(on, start, marker)
@@ -115,6 +117,9 @@ def _change(on: _Load, found: Collection | None, start: Start, *, listed: bool) 
             return
         on.done.checked = recheck(on.ground, collection, on.source, sample, start=start.rows, rows=on.done.rows)
     has_more = _delete(on, marker, listed=listed)
+    if is_later:
+        on.progress.note(f"all rows are there; the index over the vectors of collection {on.name!r} is built now")
+        index(on.bound.database, on.name, on.retry)
     if is_due or on.wish.prune:
         marker.set_whole(on.done.rows, "" if has_more else on.source.plan)
         if _is_contested(on, marker):

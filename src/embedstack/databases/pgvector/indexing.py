@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
 from embedstack.databases.database import Distance, Index
@@ -22,6 +23,9 @@ from embedstack.errors import Upstream
 WIDEST = {"vector": 2000, "halfvec": 4000}  # that HNSW takes: a page has 8 kB
 CLASSES: Mapping[Distance, str] = {"cosine": "cosine", "dot": "ip", "l2": "l2"}
 LOOK_S = 0.1  # until the lock is tried again; no statement may wait for it, see `_building`
+# Several processes build in shared memory, as much as maintenance_work_mem: 64 MB as it comes, and a container has no
+# more than that: https://github.com/pgvector/pgvector#docker (`--shm-size`). One alone needs none.
+ALONE = b"SET max_parallel_maintenance_workers = 0"
 BUILDING = 0x656D6264  # "embd", of the lock's two numbers
 
 
@@ -65,12 +69,20 @@ def comment(connection: Connection, found: Found, index: Wished) -> None:
         comment_on(connection, "INDEX", Name(found.schema, index.name), {INDEX: index.known})
 
 
-def complete(connections: Connections, name: str, keys: Mapping[str, Index], fields: frozenset[str]) -> None:
-    """Make those that are missing, while others read and write; one that somebody left half made is made again.
+def complete(
+    connections: Connections,
+    name: str,
+    keys: Mapping[str, Index],
+    fields: frozenset[str] | None,
+    *,
+    concurrently: bool = True,
+) -> None:
+    """Make those that are missing; one that somebody left half made is made again.
 
     Args:
         keys: wanted indexes of the payload.
-        fields: whose vectors are to be indexed, where their columns were made here.
+        fields: whose vectors are to be indexed, where their columns were made here; None: all.
+        concurrently: while others write, and once everybody has ended who began before; else others only read.
     Raises:
         Upstream: somebody else is at it.
     """
@@ -86,18 +98,38 @@ def complete(connections: Connections, name: str, keys: Mapping[str, Index], fie
                 comment(connection, table.found, index)
                 continue
             if there is not None:
-                connection.execute(
-                    sql.SQL("DROP INDEX CONCURRENTLY {}").format(Name(table.found.schema, index.name)), ()
-                )
-            create(connection, table.found, index, concurrently=True)
+                _drop_half(connection, table.found, index)
+            try:
+                create(connection, table.found, index, concurrently=concurrently)
+            except (psycopg.errors.DiskFull, psycopg.errors.OutOfMemory):
+                connection.execute(ALONE)
+                _drop_half(connection, table.found, index)
+                create(connection, table.found, index, concurrently=concurrently)
 
 
-def missing(table: Table, keys: Mapping[str, Index], fields: frozenset[str]) -> list[Wished]:
+def _drop_half(connection: Connection, found: Found, index: Wished) -> None:
+    connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(Name(found.schema, index.name)), ())
+
+
+def drop(connection: Connection, table: Table) -> bool:
+    """Take away those over vectors that were made here; whether there were any."""
+    made = {one.name for one in wished(table.found, table.schema, _made(table), {})}
+    there = [one.name for one in table.found.indexes if one.name in made]
+    for name in there:
+        connection.execute(sql.SQL("DROP INDEX {}").format(Name(table.found.schema, name)), ())
+    return bool(there)
+
+
+def _made(table: Table) -> dict[str, VectorColumn]:
+    return {name: column for name, column in table.vectors.items() if column.is_made}
+
+
+def missing(table: Table, keys: Mapping[str, Index], fields: frozenset[str] | None) -> list[Wished]:
     """Those that are not there, or not whole."""
     columns = {
         name: column
-        for name, column in table.vectors.items()
-        if name in fields and column.is_made and not column.is_indexed
+        for name, column in _made(table).items()
+        if (fields is None or name in fields) and not column.is_indexed
     }
     new = {key: index for key, index in keys.items() if key not in table.indexes} if table.is_own else {}
     return wished(table.found, table.schema, columns, new)

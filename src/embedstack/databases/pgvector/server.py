@@ -73,6 +73,17 @@ class PgvectorDatabase:
         indexing.complete(self._connections, wanted.name, wanted.indexes, frozenset(wanted.fields))
         return is_new
 
+    def postpone(self, name: str) -> bool:
+        """As `IndexedLater.postpone`: rows go into an HNSW index one by one. Not of a table about somebody's own rows,
+        who would wait while it is built."""
+        with self._connections.writing() as connection:
+            table = table_of(connection, name)
+            return table.is_own and not reading.count(connection, table) and indexing.drop(connection, table)
+
+    def index(self, name: str) -> None:
+        """As `IndexedLater.index`; meanwhile others read, and wait where they write."""
+        indexing.complete(self._connections, name, {}, None, concurrently=False)
+
     def sign(self, name: str, field: str, origin: Origin, *, over: Origin | None) -> Origin:
         with self._connections.writing() as connection:
             return signing.sign(connection, name, field, origin, over)
