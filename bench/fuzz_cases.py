@@ -11,7 +11,7 @@ import fuzz_values as values
 Json = Any  # the description is JSON, and JSON is not typed
 Headers = Mapping[bytes, bytes]
 HOLE = "\ue000hole\ue000"
-MODELS = {"tokenize": "hash", "detokenize": "hash", "decode": "hash"}  # any model will do there, so one is named
+TOKENS = ("tokenize", "detokenize", "decode")  # any model will do there, so one must be named where there are several
 NAMED = frozenset(
     {"type", "input_type", "id", "model", "prompt_name", "task", "user", "projectId", "action", "openai_route"}
     | {"collection", "fields", "fusion", "weights", "least", "rerank", "key"}
@@ -115,8 +115,12 @@ class Target:
     fields: tuple[str, ...]
 
 
-def targets(description: Json) -> list[Target]:
-    """Each POST with each of its examples."""
+def targets(description: Json, model: str) -> list[Target]:
+    """Each POST with each of its examples.
+
+    Args:
+        model: one that is served.
+    """
     found: list[Target] = []
     for path, operations in description["paths"].items():
         if "post" in operations and not path.startswith("/admin/"):  # which only the admin may
@@ -124,8 +128,7 @@ def targets(description: Json) -> list[Target]:
             schemas = content["schema"].get("anyOf", [content["schema"]])
             fields = sorted({name for one in schemas for name in properties(one, description)})
             for example in content["examples"].values():
-                model = MODELS.get(path.rpartition("/")[2])
-                named = {**example["value"], **({"model": model} if model else {})}
+                named = {**example["value"], **({"model": model} if path.endswith(TOKENS) else {})}
                 found.append(Target(path, named, tuple(fields)))
     return found
 
@@ -165,8 +168,8 @@ def _dumped(value: Json) -> bytes:
 class Cases:
     """Requests without an end; the same seed gives the same ones."""
 
-    def __init__(self, description: Json, seed: int) -> None:
-        self.targets = targets(description)
+    def __init__(self, description: Json, seed: int, model: str) -> None:
+        self.targets = targets(description, model)
         self._random = random.Random(seed)
         self._kinds: Mapping[Callable[[Target], Case], int] = {
             self._swapped: 34,

@@ -1,8 +1,7 @@
 """A request and its reply -> what is wrong with the reply, by the published description alone.
 
 The judge of bodies is jsonschema, the judge of JSON is Python's own parser (RFC 8259: UTF-8, no NaN, no byte order
-mark). What a schema cannot say, such as which models are served, is in `STATED`: the sentences with which a body that
-fits may still be refused. A refusal in other words is a fault.
+mark). With which sentences a body that fits may still be refused is in fuzz_stated.py.
 """
 
 import json
@@ -17,6 +16,7 @@ from referencing.jsonschema import DRAFT202012
 
 import fuzz_values as values
 from fuzz_cases import Case, properties
+from fuzz_stated import LATE, stated
 from fuzz_wire import Reply
 
 Json = Any  # the description is JSON, and JSON is not typed
@@ -25,29 +25,6 @@ SLOW_S = 10.0
 SPECIFICATION = "urn:description"
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 INTERNAL = ("Traceback", 'File "', "internal error", "0x7f")
-STATED: Mapping[str, str] = {
-    "no key": r"a key is needed here|the key that came",
-    "the model": r"no model (for|with) |model .* (is not served here|is made for|has no)|model is not an? ",
-    "several models are served": r"several models are served",
-    "the model's widths": r"was not trained for -?\d+ dimensions|has no vectors of width",
-    "the server's limits": r"the limit is \d+|over the limit",
-    "an empty list or text": r"is empty|is an empty list|holds 0 texts|has 0 parts",
-    "an image": r"^(\w+ \d+: )?(an? (image|data URL)|image \d+) |"
-    r"links to images are not followed|it is not (asked|followed)$",
-    "another kind of item": r"mixes|neither a text nor an image|has no (text|field)",
-    "a kind that nothing here reads": r"no (model|reranker) for (audio|images|PDF)",
-    "several parts, or none": r"send one of: texts, images|send one, or the two of a pair|has \d+ parts",
-    "token ids": r"token id",
-    "the model's prompts": r"prompt_name|role .* is unknown|prompts are|"
-    r"(task|input_type) .* (is unknown to|has no prompt in|differ)",
-    "a number that no float or 64 bits hold": r"(Number|Integer value) out of range",
-    "two vectors that do not fit": r"embedding1 has|embedding\d",
-    "what a job's type needs": r"^input\.\w+ is missing",
-    "what a job holds": r"^(Invalid OpenAI Route: |Missing input$|No (texts|query) provided$|openai_input: )",
-    "sentences of another text": r"^sentence_texts \d+ (is not in the text|stands only where others stand)",
-    "compressed": r"the body is compressed",
-    "an option that is not served": r"is not served|are not shown|leave \w+ out|is not available",
-}
 
 
 class Judge:
@@ -60,9 +37,15 @@ class Judge:
         resource = DRAFT202012.create_resource(description)
         self._registry = Registry().with_resource(SPECIFICATION, resource)
         self._validators: dict[str, Draft202012Validator] = {}
+        self._last: tuple[str, bytes, Fit] = ("", b"", "invalid")  # most of the time goes here, and each is asked twice
 
     def fit_of_body(self, path: str, raw: bytes) -> Fit:
         """Whether the description takes it; unknown where RFC 8259 leaves it open, and where it is too deep to read."""
+        if self._last[:2] != (path, raw):
+            self._last = (path, raw, self._fit_of_body(path, raw))
+        return self._last[2]
+
+    def _fit_of_body(self, path: str, raw: bytes) -> Fit:
         try:
             body = parsed(raw, strict=True)
         except (RecursionError, Open):
@@ -108,7 +91,7 @@ class Judge:
             yield "closed the connection without a reply"
         else:
             yield from self._faults_of_reply(case, reply)
-            yield from self._faults_of_status(case, reply)
+            yield from self.faults_of_status(case, reply)
 
     @staticmethod
     def _faults_of_broken(reply: Reply) -> Iterator[str]:
@@ -150,10 +133,10 @@ class Judge:
         if reply.status == 401 and "www-authenticate" not in reply.headers:
             yield "401 without www-authenticate"
 
-    def _faults_of_status(self, case: Case, reply: Reply) -> Iterator[str]:
-        path, status = _path(case), reply.status
-        is_late = status == 504 and b"x-embedstack-timeout-s" in case.headers
-        if status >= 500 and not is_late:
+    def faults_of_status(self, case: Case, reply: Reply) -> Iterator[str]:
+        """Whether what fits is answered, or refused in stated words, and what does not fit is refused."""
+        status, why = reply.status, refusal(case, reply)
+        if status >= 500 and why != LATE:
             yield f"{status}: {sentence(reply)}"
         if case.needs:
             if status != case.needs:
@@ -163,9 +146,9 @@ class Judge:
         is_good = 200 <= status < 300
         if fit == "invalid" and not 400 <= status < 500:
             yield f"{status} for what does not fit"
-        if fit == "valid" and not is_good and not is_late and stated(reply) is None:
+        if fit == "valid" and not is_good and why is None:
             yield f"{status} for what fits, in words that are not stated: {sentence(reply)}"
-        if case.is_sound and not is_good and path not in self.refusing:
+        if case.is_sound and not is_good and _path(case) not in self.refusing:
             yield f"{status} for what is as good as the example: {sentence(reply)}"
 
     def _fits(self, where: str, value: Json) -> bool:
@@ -265,7 +248,7 @@ def _strings(value: Json) -> Iterator[str]:
             yield from _strings(one)
 
 
-def stated(reply: Reply) -> str | None:
-    """Which of the stated refusals it is."""
-    said = sentence(reply)
-    return next((name for name, pattern in STATED.items() if re.search(pattern, said, re.DOTALL)), None)
+def refusal(case: Case, reply: Reply) -> str | None:
+    """Which of the stated ones it is."""
+    is_late = reply.status == 504 and b"x-embedstack-timeout-s" in case.headers
+    return LATE if is_late else stated(sentence(reply))

@@ -1,9 +1,6 @@
 """A server and requests -> counts and faults; every so often a good request must be answered as before."""
 
 import itertools
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -11,8 +8,9 @@ import numpy as np
 
 import fuzz_values as values
 from fuzz_cases import Case, Cases
-from fuzz_judge import Judge, stated
+from fuzz_judge import Judge
 from fuzz_server import Server
+from fuzz_tally import Tally
 from fuzz_wire import Line, Reply
 
 GOOD_EVERY = 200
@@ -20,48 +18,14 @@ NEAR = 1e-3  # between two vectors of one text; a batch may move the last digits
 SHOWN_BYTES = 300
 
 
-@dataclass
-class Tally:
-    """What came of the requests."""
+def fuzz(server: Server, seed: int, count: int, *, has_all: bool = False) -> Tally:
+    """So many requests, after one of each example.
 
-    by_path: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    by_kind: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    by_fit: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    refusals: Counter[str] = field(default_factory=Counter)
-    faults: list[dict[str, object]] = field(default_factory=list)
-    slowest_s: float = 0.0
-    good: int = 0
-
-    def count(self, case: Case, reply: Reply, fit: str) -> None:
-        """One more."""
-        status = str(reply.status) if reply.status else "closed"
-        self.by_path[case.path.rstrip("/") or "/"][status] += 1
-        self.by_kind[case.kind][status] += 1
-        self.by_fit[fit][f"{status[0]}xx" if reply.status else status] += 1
-        self.slowest_s = max(self.slowest_s, reply.took_s)
-
-    def shown(self) -> dict[str, object]:
-        """For the result."""
-        return {
-            "requests": sum(sum(one.values()) for one in self.by_path.values()),
-            "faults": self.faults,
-            "good_requests_between": self.good,
-            "slowest_s": round(self.slowest_s, 3),
-            "by_fit": _plain(self.by_fit),
-            "by_kind": _plain(self.by_kind),
-            "stated_refusals_of_what_fits": dict(self.refusals.most_common()),
-            "by_path": _plain(self.by_path),
-        }
-
-
-def _plain(counts: dict[str, Counter[str]]) -> dict[str, dict[str, int]]:
-    return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
-
-
-def fuzz(server: Server, seed: int, count: int) -> Tally:
-    """So many requests, after one of each example."""
-    description = server.description()
-    cases, judge, tally, good = Cases(description, seed), Judge(description), Tally(), Good(server.url)
+    Args:
+        has_all: the server has a model for every path, so that each example must be answered.
+    """
+    description, good = server.description(), Good(server.url)
+    cases, judge, tally = Cases(description, seed, good.model), Judge(description), Tally()
     with Line(server.url) as line:
         for case in cases.examples():
             if not 200 <= _ask(case, line, judge, tally).status < 300:
@@ -71,18 +35,16 @@ def fuzz(server: Server, seed: int, count: int) -> Tally:
             if number % GOOD_EVERY == 0:
                 good.ask(tally)
     good.ask(tally)
+    if has_all:
+        tally.faults += [{"fault": "an example was not answered", "path": path} for path in sorted(judge.refusing)]
     tally.faults += [{"fault": "in the log", "line": one} for one in server.indiscretions()]
     return tally
 
 
 def _ask(case: Case, line: Line, judge: Judge, tally: Tally) -> Reply:
     reply = line.ask(case.bytes(line.host), is_last=case.is_last, is_all=case.is_unfinished)
-    faults = list(judge.faults(case, reply))
-    fit = "no HTTP" if case.is_broken else judge.fit(case)
-    tally.count(case, reply, fit)
-    if fit == "valid" and reply.status >= 300:
-        tally.refusals[stated(reply) or str(reply.status)] += 1
-    tally.faults += [{"fault": fault, **_shown(case)} for fault in faults]
+    tally.count(case, reply, None if case.is_broken else judge.fit(case))
+    tally.faults += [{"fault": fault, **_shown(case)} for fault in judge.faults(case, reply)]
     return reply
 
 
@@ -101,7 +63,7 @@ class Good:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._model = self._asked("GET", "models")["data"][0]["id"]
+        self.model: str = self._asked("GET", "models")["data"][0]["id"]
         self._first = self._vectors()
 
     def ask(self, tally: Tally) -> None:
@@ -116,19 +78,10 @@ class Good:
             tally.faults.append({"fault": f"the good request was answered otherwise, by {far:g}"})
 
     def _vectors(self) -> Any:
-        body = {"input": ["what is a cat?", "rain falls"], "model": self._model}
+        body = {"input": ["what is a cat?", "rain falls"], "model": self.model}
         return np.array([row["embedding"] for row in self._asked("POST", "embeddings", body)["data"]])
 
     def _asked(self, method: str, path: str, body: object = None) -> Any:
         headers = {"authorization": f"Bearer {values.KEY}"}
         url = f"{self._url}/openai/v1/{path}"
         return httpx.request(method, url, json=body, headers=headers, timeout=10).raise_for_status().json()
-
-
-def merged(counts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
-    """Counts of several runs, added up."""
-    total: dict[str, Counter[str]] = defaultdict(Counter)
-    for one in counts:
-        for name, row in one.items():
-            total[name].update(row)
-    return _plain(total)

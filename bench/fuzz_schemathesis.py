@@ -1,6 +1,12 @@
-"""schemathesis over a server's description -> counts, what its checks found, and which of that is no fault and why."""
+"""schemathesis over a server's description -> counts, what its checks found, and which of that is no fault and why.
 
+It draws bodies that fit and bodies that do not. That the latter are refused is a check of its own; that the former are
+answered, or refused in stated words, is judged here, since its check knows nothing of words.
+"""
+
+import base64
 import json
+import os
 import subprocess
 import tempfile
 from collections import Counter, defaultdict
@@ -9,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_values as values
-from fuzz_judge import SLOW_S
+from fuzz_cases import Case
+from fuzz_judge import SLOW_S, Judge, refusal, sentence
 from fuzz_server import Server
+from fuzz_tally import GOOD, plain
+from fuzz_wire import Reply
 
 Json = Any  # its events are JSON, and JSON is not typed
-REFUSALS = ["2xx", "400", "403", "404", "413", "422", "424"]
+HOOKS = Path(__file__).with_name("fuzz_hooks.py")
 CONFIG = f"""
+hooks = "{HOOKS}"
 [parameters]
 # else it tries the smallest time that there is, and all that it learns is that the time is over
 "header.x-embedstack-timeout-s" = "60"
@@ -24,8 +34,8 @@ expected-statuses = ["2xx", "3xx", "4xx"]
 [checks.negative_data_rejection]
 expected-statuses = ["4xx"]
 [checks.positive_data_acceptance]
-# which models, widths and lengths a server has, no schema can say; our own requests see to it that the words are stated
-expected-statuses = {json.dumps(REFUSALS)}
+# by their words, see `answered`
+expected-statuses = ["2xx", "4xx"]
 """
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("negative_data_rejection", "in header - object with unexpected properties"): (
@@ -47,21 +57,26 @@ def schemathesis(program: Path, server: Server, model: str, *, seed: int, exampl
     with tempfile.TemporaryDirectory() as folder:
         config, events = Path(folder) / "schemathesis.toml", Path(folder) / "events.ndjson"
         config.write_text(CONFIG.format(model=model))
-        command = [str(program.absolute()), "--config-file", str(config), "run", f"{server.url}/openapi.json"]
+        description = Path(folder) / "description.json"  # from its own address it would leave that path out
+        described = server.description()
+        description.write_text(json.dumps(described))
+        command = [str(program.absolute()), "--config-file", str(config), "run", str(description), "--url", server.url]
         command += ["--phases", "examples,coverage,fuzzing", "--checks", "all", "--continue-on-failure", "--no-color"]
         command += ["-n", str(examples), "--seed", str(seed), "--generation-database", "none"]
         command += ["--max-response-time", f"{SLOW_S:g}", "-H", f"Authorization: Bearer {values.KEY}"]
         command += ["--report", "ndjson", "--report-ndjson-path", str(events)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+        environment = {**os.environ, "FUZZ_MODEL": model}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
         if not events.exists():
             raise SystemExit(f"schemathesis did not run: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-        found = _read(events)
+        found = _read(events, Judge(described))
     found["faults"] += [{"fault": "in the log", "line": one} for one in server.indiscretions()]
     return found
 
 
-def _read(events: Path) -> Json:
+def _read(events: Path, judge: Judge) -> Json:
     by_path: dict[str, Counter[str]] = defaultdict(Counter)
+    valid: dict[str, Counter[str]] = defaultdict(Counter)
     exceptions: Counter[str] = Counter()
     checks: Counter[str] = Counter()
     faults: list[Json] = []
@@ -80,6 +95,7 @@ def _read(events: Path) -> Json:
                 reply = interaction.get("response")
                 by_path[_path(recorder, key)][str(reply["status_code"]) if reply else "closed"] += 1
                 slowest_s = max(slowest_s, reply["elapsed"] if reply else 0.0)
+                faults += answered(recorder["cases"][key]["value"], interaction, valid, judge)
             for fault in _failed(recorder, checks):
                 reason = excepted(fault)
                 if reason:
@@ -88,13 +104,35 @@ def _read(events: Path) -> Json:
                     faults.append(fault)
     return {
         "version": version,
-        "requests": sum(sum(one.values()) for one in by_path.values()),
+        "requests": sum(one.total() for one in by_path.values()),
         "faults": faults,
         "exceptions": dict(exceptions),
         "checks_passed": dict(sorted(checks.items())),
         "slowest_s": round(slowest_s, 3),
-        "by_path": {name: dict(sorted(by_path[name].items())) for name in sorted(by_path)},
+        "valid_by_path": plain(valid),
+        "by_path": plain(by_path),
     }
+
+
+def answered(drawn: Json, interaction: Json, valid: dict[str, Counter[str]], judge: Judge) -> Iterator[Json]:
+    """Of one that was drawn to fit; it is counted, and refused in other words than the stated ones it is a fault."""
+    is_drawn_to_fit = ((drawn.get("meta") or {}).get("generation") or {}).get("mode") == "positive"
+    given, request = interaction.get("response"), interaction["request"]
+    if not is_drawn_to_fit or request["method"] != "POST" or given is None:
+        return
+    case = Case("drawn", drawn["path"], _bytes(request), {name.lower().encode(): b"" for name in request["headers"]})
+    reply = Reply(given["status_code"], {}, _bytes(given, "content"), given["elapsed"])
+    why = GOOD if 200 <= reply.status < 300 else refusal(case, reply)
+    if why is None and judge.fit_of_body(case.path, case.body) == "unknown":  # such as 1.0 for a whole number
+        return
+    valid[case.path][why or str(reply.status)] += 1
+    if why is None:
+        said = f"{reply.status} for what fits, in words that are not stated: {sentence(reply)}"
+        yield {"fault": said, "path": f"POST {case.path}", "body": case.body[:300].decode("utf-8", "replace")}
+
+
+def _bytes(message: Json, part: str = "body") -> bytes:
+    return base64.b64decode((message.get(part) or {}).get("$base64", ""))
 
 
 def _path(recorder: Json, key: str) -> str:

@@ -15,7 +15,7 @@ import httpx
 
 import fuzz_values as values
 
-FAKE = Path(__file__).parent.parent / "tests/server/serve_fake.py"
+CACHE = "EMBEDSTACK_CACHE_DIR"
 PATIENCE_S = 120.0
 WORDS = ("Traceback", "event=bug", "event=failed", values.CANARY, values.KEY, values.STRANGE_KEY)
 """What no line of a log may hold."""
@@ -38,14 +38,25 @@ class Server:
         return [line[:300] for line in lines if any(word in line for word in WORDS)]
 
 
+def own_environment(cache: Path | None = None) -> dict[str, str]:
+    """This one's without settings of embedstack.
+
+    Args:
+        cache: where models and notes about them are kept; None for the user's own.
+    """
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith("EMBEDSTACK_")}
+    kept = os.environ.get(CACHE) if cache is None else str(cache)
+    return {**theirs, **({CACHE: kept} if kept else {})}
+
+
 @contextlib.contextmanager
-def serving(command: Sequence[str]) -> Iterator[Server]:
+def serving(command: Sequence[str], cache: Path | None = None) -> Iterator[Server]:
     """A server that needs a key, until the block ends."""
-    environment = {**os.environ, "EMBEDSTACK_PORT": "0", "EMBEDSTACK_API_KEYS": f"fuzz:{values.KEY}"}
+    environment = own_environment(cache) | {"EMBEDSTACK_PORT": "0", "EMBEDSTACK_API_KEYS": f"fuzz:{values.KEY}"}
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("w") as stderr:
-            process = subprocess.Popen([sys.executable, *command], stderr=stderr, env=environment)
+            process = subprocess.Popen([sys.executable, *command], stderr=stderr, env=environment, cwd=folder)
         try:
             yield Server(_url(process, log), log)
         finally:

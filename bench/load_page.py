@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from load_verdict import Made, criteria, slack, taken_by_others
+from load_verdict import Made, criteria, is_long, slack, taken_by_others
 
 LEGEND = (
     "*refused*: no connection, which is right once the server has stopped listening. *raced*: the server had closed "
@@ -37,7 +37,8 @@ def _criteria(made: Made) -> str:
 def _facts(made: Made) -> list[str]:
     capacity, overload = made["capacity"], made["overload"]
     unloaded, busy, bulk = made["unloaded_ms"], overload["interactive_ms"], overload["bulk_ms"]
-    wider = f", so the margins are {slack(made):.0f} times as wide" if slack(made) > 1 else ""
+    is_wider = slack(made) > 1 and not is_long(made)
+    wider = f", so the margins are {slack(made):.0f} times as wide" if is_wider else ""
     return [
         f"- capacity: {capacity['tokens_per_s']:.0f} tokens/s in {capacity['seconds']:.0f} s, "
         f"{capacity['requests']} requests of the same mix over {capacity['callers']} callers who each wait for their "

@@ -57,9 +57,16 @@ class Used:
 
 
 class Server:
-    """`embedstack serve` with default settings and API keys; nothing else of the environment's settings reaches it."""
+    """`embedstack serve` with default settings and API keys; nothing else of the environment's settings reaches it.
 
-    def __init__(self, secrets: Mapping[str, str], command: str = COMMAND) -> None:
+    Args:
+        secrets: by the name of their key.
+        settings: by the name of their variable.
+    """
+
+    def __init__(
+        self, secrets: Mapping[str, str], command: str = COMMAND, settings: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.log = Path(self._folder.name) / "log"
         ours = {"EMBEDSTACK_CACHE_DIR"}
@@ -67,6 +74,7 @@ class Server:
             name: value for name, value in os.environ.items() if not name.startswith("EMBEDSTACK_") or name in ours
         }
         environment["EMBEDSTACK_API_KEYS"] = ",".join(f"{name}:{secret}" for name, secret in secrets.items())
+        environment |= settings or {}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*shlex.split(command), "--port", "0"], stderr=log, stdout=log, env=environment, cwd=self._folder.name
@@ -115,11 +123,11 @@ class Server:
         return Used(now.wall - before.wall, now.server - before.server, now.generator - before.generator, idle)
 
     def metrics(self) -> dict[str, float]:
-        """What Prometheus would scrape; only series without labels."""
+        """What Prometheus would scrape, each series by its name and labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as page:
             lines = page.read().decode().splitlines()
-        plain = (line.split() for line in lines if not line.startswith("#") and "{" not in line)
-        return {name: float(value) for name, value in plain}
+        series = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in series}
 
 
 def _idle_s() -> float | None:

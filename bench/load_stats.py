@@ -1,14 +1,18 @@
-"""What became of each request -> percentiles, tokens answered, fair shares, growth of memory. Pure."""
+"""What became of requests, and what the server told -> percentiles, fair shares, memory, the longest batch. Pure."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
+from embedstack.server.batches import WINDOW_S
 from load_traffic import Priority
 from load_wire import Fate
 
 GRACE_S = 10.0  # that a request may take before it counts as not answered, where its key has a right to all it wants
+LONGEST = {priority: f'embedstack_longest_batch_seconds{{priority="{priority}"}}' for priority in get_args(Priority)}
+OVER = "embedstack_bulk_batches_over_limit_total"
 STATED = (429, 503, 504)  # a server that is busy, stopping, or out of the caller's time
 
 
@@ -139,6 +143,25 @@ def growth(samples: Sequence[tuple[float, float]], length_s: float) -> tuple[flo
         return max((value for at, value in samples if first * length_s <= at <= last * length_s), default=math.nan)
 
     return highest(1 / 6, 2 / 6), highest(5 / 6, 1)
+
+
+def looks(length_s: float) -> list[float]:
+    """Seconds from the window's beginning at which to ask for the longest batch.
+
+    Each answer is about the last minute, so all together are about the window and nothing before it; a window of less
+    than a minute cannot be told from what was before.
+    """
+    if length_s < WINDOW_S:
+        return []
+    step_s = WINDOW_S / 2
+    return [*(number * step_s for number in range(2, math.ceil(length_s / step_s))), length_s]
+
+
+def longest_ms(metrics: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
+    """The longest batch by priority, of all answers; None if there are none, or the server does not show it."""
+    if not metrics or any(name not in one for one in metrics for name in LONGEST.values()):
+        return None
+    return {priority: round(1000 * max(one[name] for one in metrics), 1) for priority, name in LONGEST.items()}
 
 
 def endings(seen: Iterable[Seen]) -> dict[str, dict[str, int]]:
