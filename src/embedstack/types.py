@@ -197,7 +197,7 @@ class Encoded:
 
     def __array__(self, dtype: np.dtype[np.generic] | None = None, copy: bool | None = None) -> NDArray[np.generic]:
         if self.dense is None:
-            raise TypeError("this result holds no dense vectors; read .sparse or .multi")
+            raise TypeError("this result holds no dense vectors; read .sparse, .multi or .states")
         if copy is False and dtype is not None and dtype != self.dense.dtype:
             raise ValueError(f"vectors are float32; as {dtype} they need a copy")
         return np.array(self.dense, dtype=dtype) if copy else np.asarray(self.dense, dtype=dtype)

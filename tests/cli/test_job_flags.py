@@ -58,7 +58,7 @@ def test_what_is_no_budget_is_refused_with_examples(text: str) -> None:
         budget(CONTEXT, OPTION, text)
 
 
-@pytest.mark.parametrize("text", ["1%", "0.1%", "33.3%", "0%", "100%", "25", "1"])
+@pytest.mark.parametrize("text", ["1%", "0.1%", "33.3%", "0%", "0.00001%", "99.99999999999%", "100%", "25", "1"])
 def test_a_budget_survives_being_written(text: str) -> None:
     given = budget(CONTEXT, OPTION, text)
 

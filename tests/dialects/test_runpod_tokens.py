@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,3 +80,13 @@ def test_places_that_do_not_belong_to_the_states_are_never_given():
 
     with pytest.raises(Unsupported, match="their places are unknown"):
         route.write(body, (states, whole, other))
+
+
+def test_the_states_and_the_vector_wait_for_each_other_since_at_once_one_would_be_refused_for_the_other():
+    route, body, (states, whole, places) = answers(text=TEXT)
+    took = replace(whole.usage, wait_s=0.25, run_s=0.5)
+    wire = route.write(body, (replace(states, usage=took), replace(whole, usage=took), places))
+
+    status = json.loads(wire.body)
+    assert route.in_turn
+    assert (status["delayTime"], status["executionTime"]) == (500, 1000)

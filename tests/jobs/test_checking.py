@@ -18,7 +18,7 @@ from embedstack.jobs.checking import (
     exact_note,
     input_changes,
 )
-from embedstack.jobs.plan import Exact
+from embedstack.jobs.plan import Exact, Wish
 from embedstack.storage.storage import Entry
 from support.small_job import small_job
 
@@ -85,6 +85,18 @@ def test_a_new_file_that_is_empty_is_not_noted() -> None:
 def test_what_to_do_about_another_input_is_said() -> None:
     with pytest.raises(Mismatch, match=f"--since {URL}$"):
         check_input(planned("a"), there("a", version="2"), URL)
+
+
+def test_vectors_that_cannot_be_taken_over_are_not_promised_for_another_input() -> None:
+    with pytest.raises(Mismatch, match=r"plan again into an empty folder$"):
+        check_input(planned("a"), there("a", version="2"), "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "can_lend"), [({}, True), ({"sparse": True}, False), ({"late_chunking": True}, False)]
+)
+def test_sparse_vectors_and_late_chunking_are_not_lent(flags: dict[str, bool], can_lend: bool) -> None:
+    assert Wish(inputs=("in",), model="m", **flags).can_lend is can_lend
 
 
 # ------------------------------------------------------------------------------------------ the model, the package

@@ -44,9 +44,10 @@ def test_documents_that_fail_today_are_not_gone(tmp_path: Path) -> None:
     assert [doc_id for doc_id, _ in read_deleted(now)] == ["empty.md", "c.md"]
 
 
-def test_a_document_that_shrank_is_not_kept_by_another_one_of_its_id(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", ["duplicate_id", "no_text"])
+def test_a_document_that_shrank_is_not_kept_by_another_one_of_its_id(tmp_path: Path, code: str) -> None:
     storage = job(tmp_path / "now", [{"a.md": ["one"], "b.md": ["three"]}, {"c.md": ["four"]}])
-    storage.put("dead/more.jsonl", msgspec.json.encode(letter("a.md", "a.md", 1, "duplicate_id", "why", 0)) + b"\n")
+    storage.put("dead/more.jsonl", msgspec.json.encode(letter("a.md", "a.md", 1, code, "why", 0)) + b"\n")
     manifest = finished(storage).manifest
     now = msgspec.structs.replace(manifest, dead=(*manifest.dead, "dead/more.jsonl"))
 

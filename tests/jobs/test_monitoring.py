@@ -25,10 +25,22 @@ def test_metrics_are_those_of_the_whole_job(watched: MonitoringInterface) -> Non
     assert (found["embeddings_vectors_generated"], found["embeddings_batch_progress"]) == (4, 1.0)
 
 
-def test_too_many_failed_documents_are_no_health(watched: MonitoringInterface) -> None:
-    assert asyncio.run(watched.get_health()) == {
+def test_too_many_failed_documents_are_no_health(tmp_path: Path) -> None:
+    job(tmp_path, [*SHARDS, {"bad too": []}])
+
+    assert asyncio.run(MonitoringInterface(tmp_path).get_health()) == {
         "status": "degraded", "checks": {"failed_documents": False, "is_complete": True},
     }  # fmt: skip
+
+
+def test_where_no_document_is_left_there_is_no_health(tmp_path: Path) -> None:
+    job(tmp_path, [{"bad": []}])
+
+    assert asyncio.run(MonitoringInterface(tmp_path).get_health())["status"] == "degraded"
+
+
+def test_as_many_as_a_run_allows_are_no_illness(watched: MonitoringInterface) -> None:
+    assert asyncio.run(watched.get_health())["status"] == "healthy"
 
 
 def test_a_job_without_failures_is_healthy(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from embedstack.errors import ConfigError
-from embedstack.jobs.spooling import LEFT_S, LOCK, Room, Spool, default_folder, held_open, on_disk
+from embedstack.jobs.spooling import INDEX, LEFT_S, LOCK, Room, Spool, default_folder, held_open, on_disk
 from embedstack.storage.local import LocalStorage
 from embedstack.storage.storage import Storage
 from support.small_job import Passing
@@ -139,6 +139,7 @@ def test_what_was_killed_before_it_had_a_lock_is_deleted(tmp_path: Path) -> None
 
 
 NOW_S = 10 * LEFT_S
+SINCE = f"{INDEX}{'1' * 16}-"
 
 
 def index(above: Path, name: str, age_s: float) -> Path:
@@ -152,18 +153,29 @@ def index(above: Path, name: str, age_s: float) -> Path:
     return made
 
 
+def test_folders_of_others_are_left_whatever_their_names_begin_with(tmp_path: Path) -> None:
+    for name in ("run-2024", "since-2020", ".since-2020.partial"):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (0, 0))
+
+    with Spool(tmp_path):
+        pass
+
+    assert {path.name for path in tmp_path.iterdir()} == {"run-2024", "since-2020", ".since-2020.partial"}
+
+
 def test_an_index_that_nobody_used_for_a_day_is_deleted(tmp_path: Path) -> None:
-    index(tmp_path, "since-old", LEFT_S + 1)
-    index(tmp_path, ".since-half.partial", LEFT_S + 1)
-    young = index(tmp_path, "since-young", LEFT_S - 1)
+    index(tmp_path, f"{SINCE}{'a' * 16}", LEFT_S + 1)
+    index(tmp_path, half := f".{SINCE}{'b' * 16}.partial", LEFT_S + 1)
+    young = index(tmp_path, f"{SINCE}{'c' * 16}", LEFT_S - 1)
 
     with Spool(tmp_path, clock=lambda: NOW_S) as spool:
-        left = {path.name for path in tmp_path.iterdir()} - {"..since-half.partial.lock"}
+        left = {path.name for path in tmp_path.iterdir()} - {f".{half}.lock"}
         assert left == {spool.folder.name, young.name, f".{young.name}.lock"}
 
 
 def test_an_index_that_somebody_uses_is_left(tmp_path: Path) -> None:
-    used = index(tmp_path, "since-used", 0)
+    used = index(tmp_path, f"{SINCE}{'a' * 16}", 0)
     held = held_open(used)
     assert held is not None
     os.utime(used, (0, 0))
@@ -176,7 +188,7 @@ def test_an_index_that_somebody_uses_is_left(tmp_path: Path) -> None:
 
 
 def test_an_index_is_young_again_once_it_is_used(tmp_path: Path) -> None:
-    used = index(tmp_path, "since-used", LEFT_S + 1)
+    used = index(tmp_path, f"{SINCE}{'a' * 16}", LEFT_S + 1)
     held = held_open(used)
     assert held is not None
     os.close(held)

@@ -140,6 +140,19 @@ async def test_a_vector_of_tokens_orders_the_first_ones_anew(serve, tmp_path) ->
     assert (refused.status_code, "only multi vectors rerank" in refused.text) == (400, True)
 
 
+async def test_the_model_of_a_vector_that_reranks_is_missed_as_that_of_one_that_is_asked(serve, tmp_path) -> None:
+    with closing(open_database(str(tmp_path))) as database:
+        await asyncio.to_thread(filled, database, fields=("bm25", "late"))
+    async with serve(lambda: HashEncoder((hash_spec("other"),)), collections=f"{tmp_path}#docs") as client:
+        replies = [
+            await asked(client, "panda", **wish)
+            for wish in ({"fields": ["late"]}, {"fields": ["bm25"], "rerank": "late"})
+        ]
+
+    assert [reply.status_code for reply in replies] == [503, 503]
+    assert replies[0].json() == replies[1].json()
+
+
 async def test_words_that_are_counted_need_no_model(searching) -> None:
     async with searching() as client:
         reply = await asked(client, "dogs", fields=["bm25"])

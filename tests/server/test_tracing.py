@@ -9,13 +9,21 @@ import pytest
 
 from embedstack.server.tracing import Finished, recorder
 from embedstack.testing.fake import HashEncoder
-from embedstack.types import Encode, Text, Usage
+from embedstack.types import Encode, Encoded, Text, Usage
 
 export = pytest.importorskip("opentelemetry.sdk.trace.export")
 in_memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
 
 pytestmark = pytest.mark.anyio
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class Slow(HashEncoder):
+    """Says of every request that it took half a second."""
+
+    async def encode(self, request: Encode) -> Encoded:
+        made = await super().encode(request)
+        return replace(made, usage=replace(made.usage, run_s=0.5))
 
 
 @pytest.fixture
@@ -58,6 +66,15 @@ async def test_a_span_of_a_request_for_two_models_has_what_both_were():
     assert [told[f"embedstack.{name}"] for name in ("items", "tokens", "truncated_items")] == [5, 17, 1]
     lengths = {name: (span.end_time - span.start_time) / 1e9 for name, span in made.items()}
     assert (lengths["queue"], lengths["inference"]) == pytest.approx((0.2, 0.5), abs=1e-6)
+
+
+async def test_requests_that_were_answered_in_turn_took_their_times_one_after_another(serve, spans):
+    requests = [{"content": "a", "type": "intent", "projectId": name} for name in ("p", "q")]
+    async with serve(Slow, traces=True) as client:
+        await client.post("/kriptik/api/embeddings/batch", json={"requests": requests})
+
+    span = by_name(spans)["inference"]
+    assert span.end_time - span.start_time == 1_000_000_000
 
 
 async def test_a_span_continues_the_callers_trace(serve, spans):

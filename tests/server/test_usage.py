@@ -1,10 +1,13 @@
 """Totals by caller."""
 
+from dataclasses import replace
+
 import pytest
 
 from embedstack.dialects.dialect import CallerTotals
 from embedstack.server.usage import MOST_CALLERS, UsageTotals
-from embedstack.types import Usage
+from embedstack.testing.fake import HashEncoder
+from embedstack.types import Text, Tokenize, Tokenized, Usage
 
 
 def test_what_a_caller_used_adds_up():
@@ -100,3 +103,35 @@ async def test_tokens_that_no_model_read_are_not_counted_and_have_no_stages(serv
     assert of_it[f"embedstack_tokens_total{{{where}}}"] == 0
     assert stages == [0, 0]
     assert callers["127.0.0.1"]["tokens"] == 0
+
+
+class Misread(HashEncoder):
+    """Its tokeniser makes other tokens than its model reads, which is seen when the reply is written."""
+
+    async def tokens(self, request: Tokenize) -> Tokenized:
+        return await super().tokens(replace(request, items=(Text("another text"),)))
+
+
+@pytest.mark.anyio
+async def test_tokens_that_were_only_looked_at_are_not_counted_beside_those_that_a_model_read(serve):
+    job = {"input": {"action": "embed_tokens", "text": "rain falls"}}
+    async with serve() as client:
+        alone = await client.post("/tei/embed_all", json={"inputs": "rain falls"})
+        reply = await client.post("/runpod/runsync", json=job, headers={"x-embedstack-caller": "job"})
+        lines = (await client.get("/metrics")).text.splitlines()
+        stats = await client.get("/api/embeddings/stats", headers={"x-embedstack-caller": "job"})
+
+    read = int(alone.headers["x-compute-tokens"])
+    assert f'embedstack_tokens_total{{dialect="runpod",route="/runpod/runsync"}} {2 * read}.0' in lines
+    assert stats.json()["data"]["callers"]["job"]["tokens"] == 2 * read  # for the states, and for the vector
+    assert reply.headers["x-embedstack-model"] == alone.headers["x-embedstack-model"]
+
+
+@pytest.mark.anyio
+async def test_an_answer_that_cannot_be_written_is_one_request_that_failed(serve):
+    async with serve(Misread) as client:
+        reply = await client.post("/runpod/runsync", json={"input": {"action": "embed_tokens", "text": "rain"}})
+        callers = (await client.get("/api/embeddings/stats")).json()["data"]["callers"]
+
+    assert reply.json()["code"] == "unsupported"
+    assert [(one["requests"], one["failures"]) for one in callers.values()] == [(1, 1)]

@@ -256,6 +256,26 @@ async def made(request: Request) -> Encoded | Scored | Classified:
             raise AssertionError
 
 
+class Watched(HashEncoder):
+    """Notes how many requests for vectors it has in hand at once."""
+
+    in_hand = most = 0
+
+    async def encode(self, request: Encode) -> Encoded:
+        self.in_hand += 1
+        self.most = max(self.most, self.in_hand)
+        await asyncio.sleep(0)
+        self.in_hand -= 1
+        return await super().encode(request)
+
+
+async def test_what_is_asked_of_one_text_is_computed_in_turn_and_is_one_item() -> None:
+    encoder = Watched()
+    output = await answering(encoder).answer({"id": "job", "input": {"action": "embed_tokens", "text": "a b"}})
+
+    assert (output.error, encoder.most, output.items) == (b"", 1, 1)
+
+
 @pytest.mark.parametrize("output", ["dense", "sparse", "multi", "states"])
 async def test_every_kind_of_vector_is_looked_at(output: str) -> None:
     answer = await made(Encode(model="hash", items=(Text("a b"), Text("c d")), outputs=frozenset({output})))

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -58,7 +59,7 @@ def budget(context: click.Context, param: click.Parameter, given: str) -> int | 
 
 def budget_words(most: int | float) -> str:
     """As `budget` reads it."""
-    return str(most) if isinstance(most, int) else f"{most * 100:.10g}%"
+    return str(most) if isinstance(most, int) else f"{(Decimal(repr(most)) * 100).normalize():f}%"
 
 
 def placed(where: str) -> str:

@@ -242,7 +242,8 @@ def input_as_planned(plan: Plan, shards: Shards, url: str) -> InputChanges:
         Mismatch: files changed or are gone, or this package reads them otherwise than the one that planned.
     """
     check_versions(plan)
-    return check_input(shards.segments(), open_source(plan.wish.inputs, plan.wish.reading).entries(), url)
+    entries = open_source(plan.wish.inputs, plan.wish.reading).entries()
+    return check_input(shards.segments(), entries, url if plan.wish.can_lend else "")
 
 
 def look_ahead(out: str, *, is_json: bool, is_sample: bool) -> None:

@@ -4,7 +4,7 @@ Source: https://docs.runpod.io/serverless/endpoints/operation-reference, `/runsy
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -56,22 +56,27 @@ _WRONG = msgspec.json.Decoder(HeardWrong)
 # ------------------------------------------------------------------------------------------------ out
 
 
-def completed(output: object, answers: Answer | tuple[Answer, ...] | None = None) -> Wire:
+def completed(output: object, answers: Answer | tuple[Answer, ...] | None = None, *, in_turn: bool = False) -> Wire:
     """The status of a job that is done.
 
     Args:
         output: plain data, or JSON bytes.
-        answers: what it was made of; they were computed at once.
+        answers: what it was made of.
+        in_turn: whether they were computed one after another and not at once.
     """
     several = answers if isinstance(answers, tuple) else () if answers is None else (answers,)
     says: Json = {
         "id": f"sync-{uuid.uuid4()}",
         "status": "COMPLETED",
-        "delayTime": round(max((one.usage.wait_s for one in several), default=0.0) * 1000),
-        "executionTime": round(max((one.usage.run_s for one in several), default=0.0) * 1000),
+        "delayTime": _milliseconds([one.usage.wait_s for one in several], in_turn=in_turn),
+        "executionTime": _milliseconds([one.usage.run_s for one in several], in_turn=in_turn),
         "output": orjson.Fragment(output) if isinstance(output, bytes) else output,
     }
     return Wire(200, dump(says))
+
+
+def _milliseconds(seconds: Sequence[float], *, in_turn: bool) -> int:
+    return round((sum(seconds) if in_turn else max(seconds, default=0.0)) * 1000)
 
 
 def failed(error: EmbedstackError, beside: Mapping[str, object] | None = None) -> Wire:

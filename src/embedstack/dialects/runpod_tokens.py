@@ -32,6 +32,7 @@ def token_routes() -> Mapping[Kind, AnyRoute]:
             read=reader("tokens", TokensJob),
             ask=ask_tokens,
             write=write_tokens,
+            in_turn=True,
         ),
     }
 
@@ -61,11 +62,11 @@ def write_tokens(body: TokensJob, answers: tuple[Encoded, Encoded, Tokenized]) -
     if len(places) != len(states):
         raise Unsupported(
             f"{whole.spec.name!r} reads {len(states)} tokens where its tokeniser makes {len(places)}, so their places "
-            "are unknown; send late_chunk with the sentences"
+            "are unknown; use another model"
         )
     output = {
         "token_embeddings": [WRITERS[form or "float"](row) for row in states],
         "offset_mapping": places,
         "pooled_embedding": rows_as(whole, form)[0],
     }
-    return completed({**output, **form_of(form), **made(whole)}, answers)
+    return completed({**output, **form_of(form), **made(whole)}, answers, in_turn=True)

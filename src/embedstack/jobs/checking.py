@@ -81,16 +81,17 @@ def check_input(planned: Iterable[Segment], entries: Iterable[Entry], url: str) 
     """What differs, where that is nothing but new files.
 
     Args:
-        url: of the job, for what is said.
+        url: of the job, if a later one may take its vectors over; else "".
     Raises:
         Mismatch: files changed or are gone.
     """
     found = input_changes(planned, entries)
     if found.changed.count or found.missing.count:
         told = [_told("changed", found.changed), _told("missing", found.missing)]
+        keeps = f", where texts keep the vectors they have so far: embedstack job plan ... --since {url}" if url else ""
         raise Mismatch(
             f"the input is not what was planned: {'; '.join(filter(None, told))}; bring it back, or plan again into "
-            f"an empty folder, where texts keep the vectors they have so far: embedstack job plan ... --since {url}"
+            f"an empty folder{keeps}"
         )
     return found
 

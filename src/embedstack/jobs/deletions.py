@@ -33,7 +33,7 @@ def write_deleted(previous: Storage, storage: Storage, now: Manifest, folder: Pa
     with scratch(folder, "deleted") as made:
         path = made / DELETED
         try:
-            _write(path, before, chunk_keys(storage, now.parts, made), failed(storage, now.dead))
+            _write(path, before, chunk_keys(storage, now.parts, made), failed(storage, now))
             wrote = written(path)
         except OSError as error:
             raise unwritten(path, error) from error
@@ -62,14 +62,17 @@ def chunk_keys(storage: Storage, parts: Sequence[Part], folder: Path) -> Keys:
     return build(folder, (ids_of(chunk_ids) for (chunk_ids,) in columns), sum(part.rows for part in parts))
 
 
-def failed(storage: Storage, dead: Sequence[str]) -> set[str]:
-    """Ids of the documents that should have rows and have none.
+def failed(storage: Storage, table: Manifest) -> set[str]:
+    """Ids of the documents that should have rows and have none, also of another document of that id.
 
     Raises:
-        Missing, Mismatch: a file of dead letters is not as stated.
+        Missing, Mismatch: a part or a file of dead letters is not as stated.
     """
-    letters = (letter for key in dead for letter in read_dead(storage.get(key), key))
-    return {letter.doc_id for letter in letters if not letter.skipped and letter.code != DUPLICATE}
+    letters = (letter for key in table.dead for letter in read_dead(storage.get(key), key))
+    found = {letter.doc_id for letter in letters if not letter.skipped and letter.code != DUPLICATE}
+    for (doc_ids,) in texts(storage, table.parts, ["doc_id"]) if found else ():
+        found.difference_update(doc_ids)
+    return found
 
 
 def _write(path: Path, before: Finished, now: Keys, failed: set[str]) -> None:

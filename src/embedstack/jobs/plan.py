@@ -32,6 +32,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     checkpoint_docs: int = 10_000
     since: str = ""  # the URL of the job before
 
+    @property
+    def can_lend(self) -> bool:
+        """Whether a later job may take vectors over: see `since`."""
+        return not (self.sparse or self.late_chunking)
+
 
 class Exact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where all of this is equal, a shard that is done again has the same bytes."""

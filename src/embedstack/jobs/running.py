@@ -146,7 +146,8 @@ class Runner:
             )
 
     def _check_input(self, shards: Shards) -> None:
-        self._new_files = check_input(shards.segments(), self._source.entries(), self._storage.url).new.count
+        url = self._storage.url if self._plan.wish.can_lend else ""
+        self._new_files = check_input(shards.segments(), self._source.entries(), url).new.count
 
     # ------------------------------------------------------------------ the work
 

@@ -201,8 +201,11 @@ def _lender(storage: Storage) -> Lender:
     plan = load_plan(storage)
     if read_manifest(storage) is not None:
         return Lender(storage, plan, finished(storage).manifest.parts, plan.shards, is_finished=True)
-    commits = list(Ledger(storage, plan).records())
-    return Lender(storage, plan, parts_of(commits), len(commits), is_finished=False)
+    parts, shards = list[Part](), 0
+    for commit in Ledger(storage, plan).records():  # of a hundred thousand shards their records are no small thing
+        parts += parts_of([commit])
+        shards += 1
+    return Lender(storage, plan, parts, shards, is_finished=False)
 
 
 def _comparable(found: Sequence[Lender], wish: Wish, identity: Identity, probes: Sequence[Probe]) -> Sequence[Lender]:

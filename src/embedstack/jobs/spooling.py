@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -19,6 +20,8 @@ MOST_BYTES = 4 << 30  # by default
 OWN = "run-"
 INDEX = "since-"  # of the indexes of jobs before, which several processes and the next run share
 LOCK = ".lock"
+OURS = re.compile(f"(?:{OWN}[0-9a-f]{{12}}|{INDEX}[0-9a-f]{{16}}-[0-9a-f]{{16}})")
+"""Names that nobody else gives: a spool may be a folder in which other things lie, `run-2024` among them."""
 LEFT_S = 24 * 3600.0  # after which an index that nobody has open is of a job that nobody goes on with
 
 
@@ -139,15 +142,15 @@ def _make(folder: Path) -> None:
 
 def _sweep(above: Path, before_s: float) -> None:
     for folder in above.glob(f"{OWN}*"):
-        if _is_left(folder / LOCK):
+        if OURS.fullmatch(folder.name) and _is_left(folder / LOCK):
             shutil.rmtree(folder, ignore_errors=True)
     for index in above.glob(f"{INDEX}*"):
-        if _is_older(index, before_s) and _is_left(index / LOCK):
+        if OURS.fullmatch(index.name) and _is_older(index, before_s) and _is_left(index / LOCK):
             (index / LOCK).unlink(missing_ok=True)  # first: without it what is left of an index is not taken for one
             shutil.rmtree(index, ignore_errors=True)
             (above / f".{index.name}.lock").unlink(missing_ok=True)
     for partial in above.glob(f".{INDEX}*.partial"):
-        if _is_older(partial, before_s):
+        if OURS.fullmatch(partial.name[1 : -len(".partial")]) and _is_older(partial, before_s):
             shutil.rmtree(partial, ignore_errors=True)
 
 

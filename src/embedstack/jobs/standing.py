@@ -11,7 +11,8 @@ from embedstack.jobs.plan import Plan
 from embedstack.origin import Identity
 
 State: TypeAlias = Literal["finished", "all_committed", "not_finished"]
-"""all_committed: no manifest, since more documents failed than the last run allowed, or since it was ended before."""
+"""all_committed: no manifest, since two documents have one id, since more of them failed than the last run allowed, or
+since it was ended before."""
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):

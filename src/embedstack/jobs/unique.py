@@ -81,7 +81,7 @@ def _refused(storage: Storage, plan: Plan, count: int, before: Part, behind: Par
     )
     place_of = partial(_place_of, storage, plan)
     where = f"{place_of(before, known[chunk_id], len(ours))} and {place_of(behind, second, len(theirs))}"
-    keeps = "" if plan.wish.sparse or plan.wish.late_chunking else f" with --since {storage.url}, which keeps vectors"
+    keeps = f" with --since {storage.url}, which keeps vectors" if plan.wish.can_lend else ""
     return Mismatch(
         f"{count} of {plan.docs} documents have an id that came before, the first one {doc_id!r} of {where}, counted "
         "from 0, so this is no table yet; take out the documents that are too many, or name a column with --id-field "

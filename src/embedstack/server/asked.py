@@ -50,6 +50,7 @@ class Asked:
         meter = self._front.metrics.meter(self._place.path, turn.serving.dialect.name)
         meter.read.add(time.perf_counter() - began)
         given: Answer | tuple[Answer, ...] | None = None
+        asked: list[Request] = []
         if request is None:
             check_terms(turn.headers)
         else:
@@ -70,8 +71,7 @@ class Asked:
                 places=lambda number: route.places(body, number) if route.places is not None else None,
                 in_turn=route.in_turn,
             )
-            turn.answers = await unless_hung_up(work, receive)
-            self._book(asked, turn.answers, meter)
+            turn.answers, turn.in_turn = await unless_hung_up(work, receive), route.in_turn
             given = turn.answers if isinstance(request, tuple) else turn.answers[0]
         began = time.perf_counter()
         wire = await aside(sum(map(size_of, turn.answers)), lambda: route.reply_to(body, given, models))
@@ -79,6 +79,7 @@ class Asked:
         meter.write.add(time.perf_counter() - began)
         if given is None:
             return wire
+        self._book(asked, turn.answers, meter)  # not before it is written: what fails there is booked as a failure
         told = identities(_by_identity(given)) if isinstance(given, tuple) else identity(given)
         return Wire(wire.status, wire.body, {**wire.headers, **told}, wire.media_type)
 
@@ -93,19 +94,25 @@ class Asked:
 
     def _book(self, requests: Sequence[Request], answers: Sequence[Answer], meter: Meter) -> None:
         """One request of each caller, however many it became."""
-        has_run = not all(isinstance(answer, Tokenized | Decoded) for answer in answers)
-        meter.count(total([answer.usage for answer in answers]), has_run=has_run)
+        pairs = list(zip(requests, answers, strict=True))
+        ran = [(request, answer) for request, answer in pairs if _has_run(answer)]
+        meter.count(total([answer.usage for _, answer in ran or pairs]), has_run=bool(ran))
         parts: dict[str, list[tuple[Request, Answer]]] = {}
-        for request, answer in zip(requests, answers, strict=True):
+        for request, answer in ran or pairs:
             parts.setdefault(request.caller, []).append((request, answer))
         for caller, own in parts.items():
             usage = total([answer.usage for _, answer in own])
             self._front.totals.answered(
                 caller,
-                usage if has_run else replace(usage, tokens=0),
+                usage if ran else replace(usage, tokens=0),
                 images=sum(images_in(request) for request, _ in own),
                 credits_cost=sum(_price(request, answer) for request, answer in own),
             )
+
+
+def _has_run(answer: Answer) -> bool:
+    """Whether a model read its tokens; else they were only counted, beside other answers a second time."""
+    return not isinstance(answer, Tokenized | Decoded)
 
 
 def _price(request: Request, answer: Answer) -> float:
@@ -119,7 +126,7 @@ def _price(request: Request, answer: Answer) -> float:
 def _by_identity(answers: Sequence[Answer]) -> list[Answer]:
     """One answer for each model and fingerprint, with what all of its kind took: headers name it once."""
     kinds: dict[tuple[str, str, str], list[Answer]] = {}
-    for one in answers:
+    for one in [one for one in answers if _has_run(one)] or answers:
         fingerprint = "" if isinstance(one, Tokenized | Decoded) else one.fingerprint
         kinds.setdefault((one.spec.name, one.spec.space, fingerprint), []).append(one)
     return [replace(alike[0], usage=total([one.usage for one in alike])) for alike in kinds.values()]

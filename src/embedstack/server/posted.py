@@ -27,6 +27,7 @@ class Turn:
         self.caller: str | None = None  # None: it was not let in
         self.others: tuple[str, ...] = ()  # for whom it is as well, where a body names several
         self.answers: tuple[Answer, ...] = ()  # one for each request that its body became
+        self.in_turn = False  # whether these were computed one after another
         self.searched: Searched | None = None
 
 
@@ -89,6 +90,15 @@ class Posted:
             request_id = scope["embedstack.request_id"]
             front.record(
                 Finished(
-                    "POST", self.path, dialect, status, request_id, took_s, turn.headers, turn.answers, turn.searched
+                    "POST",
+                    self.path,
+                    dialect,
+                    status,
+                    request_id,
+                    took_s,
+                    turn.headers,
+                    turn.answers,
+                    turn.searched,
+                    in_turn=turn.in_turn,
                 )
             )

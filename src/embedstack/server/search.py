@@ -17,6 +17,7 @@ from embedstack.engine.reading import within
 from embedstack.errors import Mismatch
 from embedstack.search.found import Found, How
 from embedstack.search.hybrid import Searcher
+from embedstack.search.legs import reranking_field
 from embedstack.server.bound_models import BoundModels
 from embedstack.server.front import Front, peer_of
 from embedstack.server.guard import read_body, unless_hung_up, with_terms
@@ -107,9 +108,11 @@ async def _answered(served: Served, body: SearchBody, bound: BoundModels, terms:
 
 async def _asked(served: Served, there: Collection, body: SearchBody, bound: BoundModels, terms: Request) -> Answered:
     """By the collection's own name, so that an alias which is switched meanwhile changes nothing."""
-    names = asked_names(body, there)
+    names, how = asked_names(body, there), how_of(body)
     bound.check(there, names)
-    noting, how = Noting(bound, terms), how_of(body)
+    if (reranking := reranking_field(there, how)) is not None:
+        bound.check(there, [reranking])
+    noting = Noting(bound, terms)
     searcher = Searcher(served.fenced.over(there), there.name, noting)
     found = await _all([partial(_found, served.turns, searcher, text, how) for text in texts_of(body)])
     answers = _by_model(noting.answers)

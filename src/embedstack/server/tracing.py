@@ -40,6 +40,7 @@ class Finished:
     headers: Mapping[bytes, bytes]
     answers: tuple[Answer, ...]  # one for each request that its body became
     searched: Searched | None = None
+    in_turn: bool = False  # whether the answers were computed one after another and not at once
 
 
 Record = Callable[[Finished], None]
@@ -138,6 +139,6 @@ def _lengths(request: Finished) -> Mapping[str, float]:
         return request.searched.took_s
     if not request.answers:
         return {}
-    usages = [answer.usage for answer in request.answers]  # they were computed at once
+    usages = [answer.usage for answer in request.answers]
     stages = zip(*((usage.tokenize_s, usage.wait_s, usage.run_s) for usage in usages), strict=True)
-    return dict(zip(("tokenize", "queue", "inference"), map(max, stages), strict=True))
+    return dict(zip(("tokenize", "queue", "inference"), map(sum if request.in_turn else max, stages), strict=True))

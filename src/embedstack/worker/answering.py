@@ -86,7 +86,7 @@ class Answering:
         def write() -> Output:
             check_finite(answers)
             output = output_of(route.reply_to(body, given, self._encoder.models()))
-            items = sum(answer.usage.items for answer in answers)
+            items = sum(map(len, {one.items for one in requests}))  # what is asked several things counts once
             check_size(len(output.body()), job_id, items, forms_of(body))
             return replace(output, items=items)
 
@@ -105,6 +105,7 @@ class Answering:
             links=self._links,
             find=self._find,
             places=lambda number: places(body, number) if places is not None else None,
+            in_turn=route.in_turn,
         )
 
 
