@@ -318,6 +318,14 @@ def test_what_cannot_be_had_is_refused(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("system", ["bm25", "db#docs/*", "theirs.run+bm25", "theirs.run~hash"])
+def test_who_reads_queries_is_refused_where_these_have_no_texts(qrels: str, machine: Path, system: str) -> None:
+    result = run("eval", "run", qrels, system)
+
+    assert isinstance(result.exception, BadRequest), result.exception
+    assert "reads queries, and 'qrels.txt' has only their ids; give their texts with --queries" in str(result.exception)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("system", ["hash@http://127.0.0.1:9", "http://127.0.0.1:9#docs"])
 def test_what_is_away_has_exit_code_5(data: str, system: str) -> None:

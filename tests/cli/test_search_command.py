@@ -21,7 +21,7 @@ from embedstack.cli.search_shown import (
     wrapped,
 )
 from embedstack.databases.database import Json
-from embedstack.errors import BadRequest, ConfigError, EmbedstackError, Mismatch
+from embedstack.errors import BadRequest, ConfigError, EmbedstackError, Mismatch, UnknownModel
 from embedstack.search.found import Found, FoundPoint
 from support.commands import good, process, run, settings_only
 
@@ -205,6 +205,13 @@ def test_a_collection_that_is_not_there_is_refused_with_those_that_are(indexed: 
 
     assert isinstance(result.exception, EmbedstackError)
     assert str(result.exception) == "collection 'nope' is not there; it has: documents"
+
+
+def test_what_reranks_and_is_neither_a_model_nor_a_vector_is_refused_with_the_vectors_that_are(indexed: Path) -> None:
+    result = run("search", "tea", "--rerank", "multi")
+
+    assert isinstance(result.exception, UnknownModel)
+    assert str(result.exception).endswith("nor is it a vector of collection 'documents', which has: 'dense', 'bm25'")
 
 
 def test_a_blank_question_is_refused(indexed: Path) -> None:

@@ -74,6 +74,21 @@ def test_any_system_that_finds_only_what_nobody_knows_is_refused() -> None:
         evaluate(SET, [Listed("chunks", {"q0": ["17"], "q3": ["18"]})], HOW)
 
 
+def test_where_only_judged_documents_are_known_one_system_that_finds_some_is_enough_for_all() -> None:
+    poor = Listed("poor", {"q0": ["d2"]})
+
+    made = evaluate(replace(SET, documents={}), [Listed("good", {"q0": ["d1"]}, legs=(poor,))], HOW)
+
+    assert [one.measures["mrr@10"].value for one in made.report.outcomes] == [0.1, 0]
+    told = [
+        any("nothing that it found is judged, such as 'd2'" in note for note in one.notes)
+        for one in made.report.outcomes
+    ]
+    assert told == [False, True]
+    with pytest.raises(BadRequest, match=r"knows none of the 1 documents that system 'poor' gives"):
+        evaluate(replace(SET, documents={}), [poor], HOW)
+
+
 def test_one_known_document_is_enough() -> None:
     made = evaluate(SET, [Listed("few", {"q0": ["17", "d3"]})], HOW)
 
@@ -126,3 +141,12 @@ def test_what_a_report_wrote_of_a_system_that_finds_little_is_taken_by_a_gate(tm
     report = evaluate(SET, [again, whole(tmp_path)], GATE).report
 
     assert report.outcomes[0].queries == made.report.outcomes[0].queries
+
+
+def test_a_gate_takes_no_set_without_a_relevant_document(tmp_path) -> None:
+    nothing = replace(SET, qrels={query: {"d1": 0} for query in QUERIES})
+    files = [whole(tmp_path), whole(tmp_path, "other.run")]
+
+    assert evaluate(nothing, files, HOW).report.outcomes[0].measures["mrr@10"].value == 0
+    with pytest.raises(BadRequest, match="'a set' judges no document as relevant, so mrr@10 is 0 for whatever is"):
+        evaluate(nothing, files, GATE)

@@ -128,6 +128,18 @@ def test_points_without_such_a_vector_stand_behind_those_that_have_one_and_that_
     assert found.notes == ("2 of the first 40 points have no vector 'late' to rerank by",)
 
 
+def test_where_no_point_has_such_a_vector_scores_stay_as_they_are(tmp_path: Path) -> None:
+    with closing(EmbeddedDatabase(tmp_path)) as database:
+        filled(database, [], fields=("dense", "late"))
+        made = embedded(TEXTS[:5]).dense
+        assert made is not None
+        database.write("docs", Points(ids=range(5), vectors={"dense": made}, payloads=[{}] * 5))
+        found, plain = search(database, ASKED, LATE), search(database, ASKED, PLAIN)
+
+    assert pairs(found) == pairs(plain)
+    assert found.notes == ("5 of the first 5 points have no vector 'late' to rerank by",)
+
+
 def test_where_nothing_is_found_nothing_is_reranked(store: EmbeddedDatabase) -> None:
     assert search(store, ASKED, LATE, name="empty").points == ()
 

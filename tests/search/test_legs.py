@@ -68,6 +68,11 @@ def test_a_field_that_reranks_is_no_leg() -> None:
     assert (plan.reranking.name, plan.reranking.model) == ("late", "hash")
 
 
+def test_where_no_field_reranks_only_a_model_is_advised() -> None:
+    with pytest.raises(BadRequest, match=r"only multi vectors rerank; name a model$"):
+        plan_of(TWO, How(reranker="dense"), SPECS)
+
+
 def test_who_names_fields_gets_these_alone() -> None:
     assert [*asked(plan_of(ALL, How(fields=("late", "bm25")), SPECS))] == ["bm25", "late"]
 

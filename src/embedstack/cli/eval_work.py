@@ -96,8 +96,14 @@ def how_of(wish: Wish, limits: Sequence[Limit], names: Sequence[SystemName], lab
     """What is measured: also what limits need; and timed only where time means something.
 
     Raises:
-        BadRequest: a file of rankings shall keep a limit of time.
+        BadRequest: a file of rankings shall keep a limit of time, or a system reads queries that have no texts.
     """
+    reads = (part.name for name in names for part in parts(name) if not isinstance(part, FusedName | RankingName))
+    if not labelled.queries and (reader := next(reads, "")):
+        raise BadRequest(
+            f"system {reader!r} reads queries, and {labelled.name!r} has only their ids; give their texts with "
+            "--queries, or name files of rankings"
+        )
     ceilings = [limit.quantile for limit in limits if isinstance(limit, Ceiling)]
     wanted = [limit.measure for limit in limits if not isinstance(limit, Ceiling)]
     if ceilings and (file := _ranking_in(names[1])):

@@ -19,8 +19,9 @@ from embedstack.cli.index_flags import DATABASE, collection_options, model_for, 
 from embedstack.cli.search_shown import as_json, lines_of
 from embedstack.databases.checks import unknown
 from embedstack.databases.database import Collection, Condition, Database, Where
+from embedstack.databases.fields import shown_names
 from embedstack.databases.opening import open_database
-from embedstack.errors import BadRequest, ConfigError
+from embedstack.errors import BadRequest, ConfigError, UnknownModel
 from embedstack.model import SMALL_RERANKER
 from embedstack.search.found import LIMIT, RERANKED, TEXT, Found, Fusion, How
 from embedstack.search.hybrid import Searcher, models_of
@@ -192,7 +193,15 @@ def found_in(
 ) -> Found:
     """What it gives, asked by the models that its vectors are of."""
     names = opened_names(there, how, model, settings)
-    engine = open_engine(settings, names, say=_silent)
+    try:
+        engine = open_engine(settings, names, say=_silent)
+    except UnknownModel as error:
+        if f"model {how.reranker!r}" not in error.message:
+            raise
+        has = shown_names(there, there.fields)
+        raise UnknownModel(
+            f"{error.message}; nor is it a vector of collection {there.name!r}, which has: {has}"
+        ) from error
     try:
         return asyncio.run(Searcher(database, there.name, engine).search(text, how))
     finally:

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 
 from embedstack.errors import BadRequest
 from embedstack.evals.asking import answers
-from embedstack.evals.belonging import check_file, check_found
+from embedstack.evals.belonging import check_file, check_systems
 from embedstack.evals.contenders import Contender, contenders, duels, prepared
 from embedstack.evals.gate import judge, judged_note
 from embedstack.evals.limits import Ceiling, Limit
@@ -89,8 +89,7 @@ def evaluate(
     queries = [Asked(query, labelled.queries.get(query, "")) for query in labelled.qrels]
     prepare_s = prepared(whole, labelled.documents, progress, clock)
     searched = {one.system.name: _searched(one.system, queries, how.depth, progress, clock) for one in whole}
-    for name, one in searched.items():
-        check_found(f"system {name!r}", one.by_query, labelled)
+    check_systems({name: one.by_query for name, one in searched.items()}, labelled)
     latencies = _latencies(systems, queries, how, progress, clock)
     outcomes = {
         name: _outcome(one, searched[name], labelled.qrels, how, prepare_s=prepare_s[name], latency=latencies.get(name))
@@ -146,6 +145,11 @@ def _check(labelled: Labelled, systems: Sequence[System], how: EvaluateHow) -> N
             raise BadRequest(f"a limit of {limit.quantile} needs samples of latency; ask for 1,000 or more")
         if not isinstance(limit, Ceiling) and limit.measure not in measures:
             raise BadRequest(f"a limit of {limit.measure} needs that measure; measure it, too")
+        if not isinstance(limit, Ceiling) and all(max(grades.values()) < 1 for grades in labelled.qrels.values()):
+            raise BadRequest(
+                f"{labelled.name!r} judges no document as relevant, so {limit.measure} is 0 for whatever is found; "
+                "give judgements with grades of 1 or more"
+            )
     for one in contenders(systems):
         if isinstance(one.system, RankingFile):
             check_file(one.system.name, one.system.run, labelled, is_of_gate=bool(how.limits))

@@ -22,14 +22,23 @@ def caps(measures: Sequence[str], qrels: Qrels) -> Iterator[str]:
 
 
 def oddities(qrels: Qrels, rankings: Mapping[str, Sequence[Ranked]]) -> Iterator[str]:
-    """Of one system: queries without an answer, and those of which a tie decides the figures."""
+    """Of one system: queries without an answer, answers that nobody judged, and ties that decide the figures."""
     if silent := [query for query in qrels if not rankings[query]]:
         yield f"{len(silent)} of {len(qrels)} queries got no document and count as 0, the first is {silent[0]!r}"
+    if (strange := _none_judged(qrels, rankings)) is not None:
+        yield f"nothing that it found is judged, such as {strange!r}; see that its documents have the judgements' ids"
     if tied := [query for query, grades in qrels.items() if _is_tied(grades, rankings[query])]:
         yield (
             f"{len(tied)} of {len(qrels)} queries have documents of equal score and unequal grade, the first is "
             f"{tied[0]!r}: they count in the order in which the system has them"
         )
+
+
+def _none_judged(qrels: Qrels, rankings: Mapping[str, Sequence[Ranked]]) -> str | None:
+    """The first document that was found, where none of them is judged for any query."""
+    judged = {document for grades in qrels.values() for document in grades}
+    found = [hit.document for query in qrels for hit in rankings[query]]
+    return found[0] if found and judged.isdisjoint(found) else None
 
 
 def _is_tied(grades: Mapping[str, int], ranking: Sequence[Ranked]) -> bool:

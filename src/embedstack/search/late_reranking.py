@@ -33,7 +33,7 @@ def reranked_late(bound: Bound, question: Question, points: Sequence[FoundPoint]
     scores = {hit.id: hit.score for hits in answers for hit in hits}
     without = len(first) - len(scores)
     note = f"{without} of the first {len(first)} points have no vector {question.asked.shown!r} to rerank by"
-    return Reranked(in_order_of(points, scores), (note,) if without else ())
+    return Reranked(in_order_of(points, scores) if scores else points, (note,) if without else ())
 
 
 def _about(question: Question, some: Sequence[PointId]) -> Query:

@@ -127,9 +127,10 @@ def reranking_field(there: Collection, how: How) -> str | None:
     own = own_name(there, how.reranker) if how.reranker else None
     if own is not None and there.fields[own].kind != "multi":
         several = [name for name, field in there.fields.items() if field.kind == "multi"]
+        others = f", or one of these: {shown_names(there, several)}" if several else ""
         raise BadRequest(
             f"vector {how.reranker!r} of collection {there.name!r} is {there.fields[own].kind}, and only multi vectors "
-            f"rerank; name a model, or one of these: {shown_names(there, several)}"
+            f"rerank; name a model{others}"
         )
     return own
 
