@@ -91,7 +91,9 @@ def _refused(storage: Storage, plan: Plan, count: int, before: Part, behind: Par
 
 def _place_of(storage: Storage, plan: Plan, part: Part, place: int, count: int) -> str:
     """In words, of the document that has the rows number `place` of those that have rows in a part."""
-    commit = next(one for one in Ledger(storage, plan).records() if one.part == part.key)
+    commit = next((one for one in Ledger(storage, plan).records() if one.part == part.key), None)
+    if commit is None:  # another runner withdrew it meanwhile
+        return f"document {place} of {part.key!r}"
     living = _living(storage, shards_of(storage, plan)[commit.shard], commit)
     if len(living) != count:
         return f"document {place} of shard {commit.shard}"
